@@ -1,0 +1,1 @@
+"""The vectorised NumPy core: arrays in, arrays out. No files, no coordinate systems, no logging."""

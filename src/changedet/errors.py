@@ -1,0 +1,170 @@
+"""Errors, quality warnings, and the one table from an error to an exit code.
+
+Every message says what happened, where, and what to do next, in one line. Each class also derives
+from the builtin that a caller would expect (`ValueError`, `FileNotFoundError`, ...), so code that
+does not know `changedet` still catches it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+
+class ChangedetError(Exception):
+    """Base of everything this package raises on purpose.
+
+    Parameters
+    ----------
+    what : str
+        What happened, in the words of the field.
+    where : str, optional
+        The file, scene, site or option concerned.
+    todo : str, optional
+        What the reader can do next, as an imperative.
+
+    Examples
+    --------
+    >>> print(ChangedetError("band B04 is missing", where="scene/", todo="add a file ending in _B04.tif"))
+    scene/: band B04 is missing; add a file ending in _B04.tif
+    """
+
+    def __init__(self, what: str, *, where: str = "", todo: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.todo = todo
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        return " ".join((f"{text}; {self.todo}" if self.todo else text).split())
+
+
+class UsageError(ChangedetError, ValueError):
+    """An option or argument cannot be understood or contradicts another."""
+
+
+class CoordinateError(UsageError):
+    """A text is not one coordinate in decimal degrees, degrees-minutes-seconds or MGRS."""
+
+
+class OutputExistsError(UsageError, FileExistsError):
+    """The output is there already and overwriting was not asked for."""
+
+
+class NoUsableImageryError(ChangedetError, ValueError):
+    """The images are readable, but nothing in them can be compared (all cloud, constant, no valid pixel)."""
+
+
+class CredentialsError(ChangedetError, PermissionError):
+    """An account is needed, or was refused, or its quota is used up."""
+
+
+class ProviderError(ChangedetError, ConnectionError):
+    """A provider of imagery or the network failed."""
+
+
+class QualityGateError(ChangedetError, ValueError):
+    """A quality gate refused the comparison (registration, season, radiometry)."""
+
+
+class SomeSitesFailedError(ChangedetError):
+    """Of several sites, some failed; the others are complete."""
+
+
+class InputFileError(ChangedetError, ValueError):
+    """A file given as input cannot be used."""
+
+
+class MissingInputError(InputFileError, FileNotFoundError):
+    """A file or folder given as input is not there, or there is nothing in it."""
+
+
+class MissingBandError(InputFileError, KeyError):
+    """A band that the work needs is not among the files."""
+
+
+class NoOverlapError(InputFileError):
+    """The two images do not cover any common ground."""
+
+
+class CrsMismatchError(InputFileError):
+    """The two images have different coordinate reference systems, or one has none."""
+
+
+class VerificationError(InputFileError):
+    """A run folder does not hold the bytes its provenance promises."""
+
+
+class OutputError(ChangedetError, OSError):
+    """The result could not be written (permission, full disk); nothing is left half-written."""
+
+
+class InterruptedRunError(ChangedetError):
+    """The user stopped the run; nothing is left half-written."""
+
+
+#: The one table from an error to the exit code of the command line. Children follow their nearest ancestor.
+EXIT_CODES: Mapping[type[ChangedetError], int] = MappingProxyType(
+    {
+        UsageError: 2,
+        NoUsableImageryError: 3,
+        CredentialsError: 4,
+        ProviderError: 5,
+        QualityGateError: 6,
+        SomeSitesFailedError: 7,
+        InputFileError: 8,
+        OutputError: 73,
+        InterruptedRunError: 130,
+        ChangedetError: 70,
+    }
+)
+
+#: Exit code for an exception nobody foresaw: a bug in changedet.
+EXIT_BUG = 70
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code of the command line for an exception.
+
+    Parameters
+    ----------
+    error : BaseException
+        Any exception; one that is not a `ChangedetError` counts as a bug.
+
+    Returns
+    -------
+    int
+        The code of the nearest ancestor listed in `EXIT_CODES`, else `EXIT_BUG`.
+
+    Examples
+    --------
+    >>> exit_code(MissingBandError("band B04 is missing"))
+    8
+    >>> exit_code(ZeroDivisionError())
+    70
+    """
+    for ancestor in type(error).__mro__:
+        if ancestor in EXIT_CODES:
+            return EXIT_CODES[ancestor]
+    return EXIT_BUG
+
+
+class QualityWarning(UserWarning):
+    """Base of warnings about the quality of a comparison; ``strict`` turns them into `QualityGateError`."""
+
+
+class RegistrationWarning(QualityWarning):
+    """The residual after co-registration is larger than the gate allows, or cannot be trusted."""
+
+
+class SeasonGapWarning(QualityWarning):
+    """The two dates lie in different seasons."""
+
+
+class LowCoverageWarning(QualityWarning):
+    """Much of the site was not observed on one of the dates."""
+
+
+class RadiometryWarning(QualityWarning):
+    """Scale or offset had to be assumed, or the dates disagree by what looks like a missed offset."""

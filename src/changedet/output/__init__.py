@@ -1,0 +1,1 @@
+"""Writers of the run folder: rasters, vectors, KMZ, plates and the report."""

@@ -1,0 +1,115 @@
+"""What a comparison found: scores, states, objects, and everything needed to check them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from changedet.core.normalization import Normalization
+from changedet.core.registration import Registration
+from changedet.pairing import Pair
+from changedet.scene import Image
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+    import xarray as xr
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
+
+
+class State(IntEnum):
+    """What is known of a pixel. "Not flagged" never means that nothing happened there."""
+
+    NOT_FLAGGED = 0
+    CHANGED = 1
+    NOT_OBSERVED = 2
+    NOT_COMPARABLE = 3
+    OUTSIDE = 255
+
+
+#: What each state is called wherever a reader sees it.
+STATE_LABELS: Mapping[State, str] = MappingProxyType(
+    {
+        State.NOT_FLAGGED: "not flagged",
+        State.CHANGED: "flagged as changed",
+        State.NOT_OBSERVED: "not observed (cloud, shadow or no data)",
+        State.NOT_COMPARABLE: "not comparable (a quality gate refused)",
+        State.OUTSIDE: "outside the site",
+    }
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ChangeResult:
+    """The outcome of comparing two dates.
+
+    Attributes
+    ----------
+    name : str
+        Name of the site or of the comparison.
+    grid : GeoBox
+        Grid of every raster below.
+    score : ndarray of float32, shape (y, x)
+        Change score, unitless, higher = more surprising; a rank, not a probability. NaN = not judged.
+    state : ndarray of uint8, shape (y, x)
+        `State` codes.
+    kind : ndarray of uint8, shape (y, x)
+        `changedet.kinds.Kind` codes of the objects, 0 elsewhere.
+    objects : GeoDataFrame
+        One row per object in the CRS of the grid, ranked by score; columns in `changedet.objects.COLUMNS`.
+    before, after : Image
+        The bands that were compared: `after` registered to `before` and normalised.
+    pair : Pair
+        The images as loaded.
+    registration : Registration
+        Shift, residual, verdict.
+    normalization : Normalization or None
+        None when the gate refused the pair before it could be normalised.
+    parameters : mapping
+        Method and parameters, JSON-serialisable.
+    thresholds : mapping of str to float
+        ``seed`` and ``grow`` in units of the score, with ``median`` and ``mad`` of the background.
+    detection_floor : mapping of str to float
+        Smallest area in square metres and the reflectance contrast that could have been flagged.
+    warnings : tuple of str
+        What a reader of the result should know.
+    inputs : mapping
+        What was given to `detect`, so that the run can be repeated; JSON-serialisable.
+    folder : Path or None
+        The run folder, when the result was saved or opened.
+    """
+
+    name: str
+    grid: GeoBox
+    score: NDArray[np.float32]
+    state: NDArray[np.uint8]
+    kind: NDArray[np.uint8]
+    objects: gpd.GeoDataFrame
+    before: Image
+    after: Image
+    pair: Pair
+    registration: Registration
+    normalization: Normalization | None
+    parameters: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    thresholds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    detection_floor: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    warnings: tuple[str, ...] = ()
+    inputs: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    folder: Path | None = None
+
+    @property
+    def state_shares(self) -> dict[str, float]:
+        """Share of the site's pixels in each state, by label; the shares add up to 1."""
+        inside = int((self.state != State.OUTSIDE).sum())
+        return {
+            STATE_LABELS[s]: float((self.state == s).sum() / max(inside, 1))
+            for s in State
+            if s != State.OUTSIDE
+        }

@@ -1,0 +1,239 @@
+"""One acquisition seen from one site: what is known of it (`Scene`) and its pixels (`Image`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from changedet.core.masking import SceneClass
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
+
+
+@dataclass(frozen=True)
+class Radiometry:
+    """How stored numbers become reflectance: ``reflectance = number * scale + offset``.
+
+    Attributes
+    ----------
+    scale, offset : float
+        Unitless; for Sentinel-2 Level-2A of processing baseline 04.00 and later 0.0001 and -0.1.
+    nodata : float or None
+        The stored number that means "no data", tested before scale and offset are applied.
+    saturated : float or None
+        The stored number that means "saturated", if there is one.
+    source : str
+        Where scale and offset came from: a sentence for the reader of a result.
+    assumed : bool
+        True when no file said so and a convention had to be assumed.
+    """
+
+    scale: float = 1.0
+    offset: float = 0.0
+    nodata: float | None = None
+    saturated: float | None = None
+    source: str = "not stated"
+    assumed: bool = False
+
+
+@dataclass(frozen=True)
+class Asset:
+    """Where the pixels of one band are.
+
+    Attributes
+    ----------
+    href : str
+        Path or unsigned link.
+    index : int
+        Band number inside the file, from 1.
+    variable : str or None
+        Variable of a cube (netCDF, Zarr), None for rasters.
+    radiometry : Radiometry
+        Scale and offset of this band.
+    """
+
+    href: str
+    index: int = 1
+    variable: str | None = None
+    radiometry: Radiometry = Radiometry()
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Metadata of one acquisition; no pixels. Cheap to make and to serialise.
+
+    Attributes
+    ----------
+    id : str
+        Product or scene identifier as the producer names it.
+    provider : str
+        Where it came from, e.g. ``"local"``.
+    level : str
+        ``"L1C"``, ``"L2A"`` or ``"unknown"``.
+    platform : str
+        ``"Sentinel-2A"``, ... or ``"unknown"``.
+    time : datetime or None
+        Acquisition time, UTC and time-zone aware; None when nothing trustworthy says it.
+    time_source : str
+        What said so.
+    processing_baseline : str or None
+        For example ``"05.09"``.
+    relative_orbit : int or None
+        Relative orbit number.
+    tile : str or None
+        MGRS tile, e.g. ``"T33UUU"``.
+    sun_elevation_deg, sun_azimuth_deg : float or None
+        Sun position at the scene; azimuth clockwise from north.
+    resolution_m : float
+        Ground sampling distance of the finest band in metres.
+    simulated : bool
+        True for simulated imagery, which every product then says.
+    assets : mapping of str to Asset
+        By canonical band name.
+    notes : tuple of str
+        What a reader should know about this scene (assumptions made on reading).
+    """
+
+    id: str
+    provider: str
+    level: str = "unknown"
+    platform: str = "unknown"
+    time: datetime | None = None
+    time_source: str = "unknown"
+    processing_baseline: str | None = None
+    relative_orbit: int | None = None
+    tile: str | None = None
+    sun_elevation_deg: float | None = None
+    sun_azimuth_deg: float | None = None
+    resolution_m: float = 10.0
+    simulated: bool = False
+    assets: Mapping[str, Asset] = field(default_factory=lambda: MappingProxyType({}))
+    notes: tuple[str, ...] = ()
+
+    @property
+    def time_text(self) -> str:
+        """Acquisition time as ISO 8601 in UTC to the second, or ``"unknown"``."""
+        if self.time is None:
+            return "unknown"
+        return self.time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    @property
+    def date_text(self) -> str:
+        """Acquisition date as ``YYYY-MM-DD`` in UTC, or ``"unknown date"``."""
+        return "unknown date" if self.time is None else self.time_text[:10]
+
+    @property
+    def is_sentinel2(self) -> bool:
+        """True when the imagery is Copernicus Sentinel-2 and its licence notice applies."""
+        return self.platform.startswith("Sentinel-2") or self.level in {"L1C", "L2A"}
+
+    @property
+    def credit(self) -> str:
+        """The licence notice that must stand on every picture made from this scene."""
+        if self.simulated:
+            return "Simulated imagery (changedet.samples); not real ground"
+        if not self.is_sentinel2:
+            return "Imagery supplied by the user"
+        year = str(self.time.year) if self.time else "year unknown"
+        return f"Contains modified Copernicus Sentinel data [{year}]"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serialisable description (no pixels, no secrets)."""
+        return {
+            "id": self.id,
+            "provider": self.provider,
+            "level": self.level,
+            "platform": self.platform,
+            "time_utc": None if self.time is None else self.time_text,
+            "time_source": self.time_source,
+            "processing_baseline": self.processing_baseline,
+            "relative_orbit": self.relative_orbit,
+            "tile": self.tile,
+            "sun_elevation_deg": self.sun_elevation_deg,
+            "sun_azimuth_deg": self.sun_azimuth_deg,
+            "resolution_m": self.resolution_m,
+            "simulated": self.simulated,
+            "credit": self.credit,
+            "notes": list(self.notes),
+            "bands": {
+                name: {
+                    "href": asset.href,
+                    "index": asset.index,
+                    "variable": asset.variable,
+                    "scale": asset.radiometry.scale,
+                    "offset": asset.radiometry.offset,
+                    "nodata": asset.radiometry.nodata,
+                    "source": asset.radiometry.source,
+                    "assumed": asset.radiometry.assumed,
+                }
+                for name, asset in self.assets.items()
+            },
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """A loaded scene on a grid.
+
+    Attributes
+    ----------
+    data : ndarray of float32, shape (band, y, x)
+        Reflectance 0..1 (it may exceed 1 over clouds). NaN where a band has no data.
+    bands : tuple of str
+        Canonical band names, one for each plane of `data`.
+    valid : ndarray of bool, shape (y, x)
+        True where the pixel is usable: data in every band, no cloud, no shadow, not saturated.
+    classes : ndarray of uint8, shape (y, x)
+        Scene classes with the codes of the Sentinel-2 scene classification, see `SceneClass`.
+    grid : GeoBox
+        Where the pixels lie.
+    scene : Scene
+        What the pixels are.
+    classes_source : str
+        What made the classes: ``"SCL"``, ``"spectral tests"`` or ``"none"``.
+    """
+
+    data: NDArray[np.float32]
+    bands: tuple[str, ...]
+    valid: NDArray[np.bool_]
+    classes: NDArray[np.uint8]
+    grid: GeoBox
+    scene: Scene
+    classes_source: str = "none"
+
+    def __post_init__(self) -> None:
+        if self.data.shape != (len(self.bands), *self.valid.shape) or self.classes.shape != self.valid.shape:
+            message = f"data {self.data.shape}, {len(self.bands)} bands and valid {self.valid.shape} disagree"
+            raise ValueError(message)
+
+    @property
+    def snow(self) -> NDArray[np.bool_]:
+        """True where the surface is snow or ice, shape (y, x)."""
+        return self.classes == SceneClass.SNOW
+
+    def select(self, bands: tuple[str, ...]) -> Image:
+        """Return the image with these bands only, in this order."""
+        index = [self.bands.index(b) for b in bands]
+        return replace(self, data=self.data[index], bands=bands)
+
+    def band(self, name: str) -> NDArray[np.float32]:
+        """Return one band, shape (y, x)."""
+        return self.data[self.bands.index(name)]
+
+    def to_xarray(self) -> xr.Dataset:
+        """Return a Dataset with one variable per band, ``valid`` and ``classes``, and CF georeferencing."""
+        import xarray as xr
+        from odc.geo.xr import wrap_xr
+
+        planes = {b: wrap_xr(self.data[i], self.grid, nodata=np.nan) for i, b in enumerate(self.bands)}
+        planes["valid"] = wrap_xr(self.valid.astype(np.uint8), self.grid)
+        planes["classes"] = wrap_xr(self.classes, self.grid)
+        return xr.Dataset(planes, attrs={"scene_id": self.scene.id, "time_utc": self.scene.time_text})
