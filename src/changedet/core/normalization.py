@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from changedet.core.sampling import sample_pixels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Share of the sampled pixels kept as invariant at each round.
+INVARIANT_SHARE = 0.6
+_ROUNDS = 6
+_SAMPLE = 60_000
+_MIN_PIXELS = 50
+_GAIN_RANGE = (1 / 3, 3.0)
 
 
 @dataclass(frozen=True)
@@ -37,3 +51,102 @@ class Normalization:
             "error_reflectance": list(self.error),
             "invariant_share": self.invariant_share,
         }
+
+
+def fit_normalization(
+    before: NDArray[np.float32],
+    after: NDArray[np.float32],
+    valid: NDArray[np.bool_],
+    bands: tuple[str, ...],
+    *,
+    seed: int = 0,
+) -> Normalization:
+    """Fit gain and offset that bring the after image to the radiometry of the before image.
+
+    Pixels whose difference is least surprising in all bands together are taken as invariant; a line is
+    fitted to them by orthogonal regression, as both dates have errors (Canty, Nielsen and Schmidt 2004,
+    doi:10.1016/j.rse.2003.10.024), and the choice is repeated. A third of the sample is held out of the
+    fit and gives the error.
+
+    Parameters
+    ----------
+    before, after : ndarray of float32, shape (band, y, x)
+        Reflectance on the same grid.
+    valid : ndarray of bool, shape (y, x)
+        True where both are usable; `before` and `after` are finite there.
+    bands : tuple of str
+        Names, for the result.
+    seed : int
+        Seed of the sample.
+
+    Returns
+    -------
+    Normalization
+        The identity (gain 1, offset 0, error NaN) when fewer than 50 pixels are usable. A gain outside
+        1/3 to 3 is not credible and is replaced by 1 with an offset of the medians' difference.
+    """
+    x, y = sample_pixels((after, before), valid, _SAMPLE, seed)
+    count = len(bands)
+    if x.shape[1] < _MIN_PIXELS:
+        return Normalization(bands, (1.0,) * count, (0.0,) * count, (float("nan"),) * count, 0.0)
+    fit = np.arange(x.shape[1]) % 3 != 0
+    gain, offset = _match_medians(x, y)
+    for _ in range(_ROUNDS):
+        invariant = _least_surprising(y - (gain[:, None] * x + offset[:, None]))
+        gain, offset = _orthogonal_lines(x[:, invariant & fit], y[:, invariant & fit])
+    held = invariant & ~fit
+    residual = y[:, held] - (gain[:, None] * x[:, held] + offset[:, None])
+    error = np.sqrt((residual**2).mean(axis=1))
+    share = float(invariant.mean())
+    return Normalization(bands, tuple(map(float, gain)), tuple(map(float, offset)), tuple(map(float, error)), share)
+
+
+def apply_normalization(after: NDArray[np.float32], normalization: Normalization) -> NDArray[np.float32]:
+    """Return the after image in the radiometry of the before image.
+
+    Parameters
+    ----------
+    after : ndarray of float32, shape (band, y, x)
+        NaN stays NaN.
+    normalization : Normalization
+        From `fit_normalization`, with the same bands.
+
+    Returns
+    -------
+    ndarray of float32, shape (band, y, x)
+        ``after * gain + offset``, clipped below at 0.
+    """
+    gain = np.array(normalization.gain, np.float32)[:, None, None]
+    offset = np.array(normalization.offset, np.float32)[:, None, None]
+    return np.maximum(after * gain + offset, np.float32(0))
+
+
+def _match_medians(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    centre_x, centre_y = np.median(x, axis=1), np.median(y, axis=1)
+    scale_x, scale_y = (_robust_scale(v, c) for v, c in ((x, centre_x), (y, centre_y)))
+    gain = np.clip(scale_y / scale_x, *_GAIN_RANGE)
+    return gain, centre_y - gain * centre_x
+
+
+def _robust_scale(values: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.maximum(1.4826 * np.median(np.abs(values - centre[:, None]), axis=1), 1e-6)
+
+
+def _least_surprising(residual: NDArray[np.float64]) -> NDArray[np.bool_]:
+    scale = _robust_scale(residual, np.zeros(len(residual)))
+    surprise = ((residual / scale[:, None]) ** 2).sum(axis=0)
+    return np.asarray(surprise <= np.quantile(surprise, INVARIANT_SHARE))
+
+
+def _orthogonal_lines(
+    x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    mean_x, mean_y = x.mean(axis=1), y.mean(axis=1)
+    dx, dy = x - mean_x[:, None], y - mean_y[:, None]
+    xx, yy, xy = (dx * dx).mean(axis=1), (dy * dy).mean(axis=1), (dx * dy).mean(axis=1)
+    difference = yy - xx
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gain = (difference + np.sqrt(difference**2 + 4 * xy**2)) / (2 * xy)
+    credible = np.isfinite(gain) & (gain >= _GAIN_RANGE[0]) & (gain <= _GAIN_RANGE[1])
+    gain = np.where(credible, gain, 1.0)
+    return gain, mean_y - gain * mean_x

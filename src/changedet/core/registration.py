@@ -3,7 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from scipy import fft
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Residual after correction above which a pair is not compared: the usual gate, half a pixel. At 0.2 px false
+#: change stays under 10 % (Townshend et al. 1992, doi:10.1109/36.175340).
+RESIDUAL_LIMIT_PX = 0.5
+#: Height of the correlation peak, in standard deviations of the surface, below which a shift is not trusted.
+RELIABILITY_LIMIT = 7.0
+#: The same for one tie-point window, which holds fewer pixels.
+TIE_POINT_RELIABILITY = 5.0
+
+_UPSAMPLING = 50
+_TILE_PX = 128
+_MIN_TILE_PX = 32
+_TILE_SEARCH_PX = 4
+_MIN_TILE_VALID = 0.6
+_PEAK_EXCLUSION_PX = 4
 
 
 @dataclass(frozen=True)
@@ -70,3 +92,295 @@ class Registration:
             "verdict": self.verdict,
             "convention": "shift_px is (row, column) to add to the position of the after image's content",
         }
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A measured shift.
+
+    Attributes
+    ----------
+    row_px, column_px : float
+        To be added to the position of the moving image's content to bring it onto the reference.
+    reliability : float
+        Peak of the correlation surface minus its mean, in its standard deviations; the peak's own
+        neighbourhood is left out of both.
+    """
+
+    row_px: float
+    column_px: float
+    reliability: float
+
+    @property
+    def length_px(self) -> float:
+        """Length of the shift in pixels."""
+        return float(np.hypot(self.row_px, self.column_px))
+
+
+@dataclass(frozen=True)
+class Residual:
+    """What is left of a shift, measured in windows spread over the image.
+
+    Attributes
+    ----------
+    row_px, column_px : float
+        Median over the tie points, same sign as `Shift`.
+    spread_px : float
+        Inter-quartile range over the tie points, the larger of both axes.
+    tie_points : int
+        Number of windows that gave a trustworthy measurement.
+    """
+
+    row_px: float
+    column_px: float
+    spread_px: float
+    tie_points: int
+
+    @property
+    def length_px(self) -> float:
+        """Length of the median residual in pixels."""
+        return float(np.hypot(self.row_px, self.column_px))
+
+
+def edge_feature(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Turn a band into what both dates share: the logarithm of its gradient magnitude.
+
+    Edges survive a reversal of contrast between seasons (green field, then bare), which the reflectance
+    itself does not.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (y, x)
+        Any unit; NaN only where `valid` is False.
+    valid : ndarray of bool, shape (y, x)
+        True where usable.
+
+    Returns
+    -------
+    ndarray of float32, shape (y, x)
+        Zero mean over the usable pixels, zero within 3 pixels of unusable ones. All zero for an image
+        without any texture.
+    """
+    if not valid.any():
+        return np.zeros(image.shape, np.float32)
+    filled = np.where(valid, image, np.float32(np.median(image[valid])))
+    smooth = cv2.GaussianBlur(filled, (0, 0), 1.0)
+    rows, columns = np.gradient(smooth)
+    magnitude = np.hypot(rows, columns)
+    usable = cv2.erode(valid.astype(np.uint8), np.ones((7, 7), np.uint8), borderValue=1) > 0
+    typical = float(np.median(magnitude[usable])) if usable.any() else 0.0
+    if typical <= 0:
+        return np.zeros(image.shape, np.float32)
+    feature = np.log1p(magnitude / np.float32(typical))
+    return np.where(usable, feature - feature[usable].mean(), 0).astype(np.float32)
+
+
+def estimate_shift(
+    reference: NDArray[np.float32],
+    moving: NDArray[np.float32],
+    reference_valid: NDArray[np.bool_],
+    moving_valid: NDArray[np.bool_],
+    *,
+    max_shift_px: float = 60.0,
+) -> Shift:
+    """Measure the global shift between two images on the same grid.
+
+    The cross-correlations of the edge features of all bands are added; the peak is refined by evaluating
+    the Fourier series on a fine raster round it (Guizar-Sicairos, Thurman and Fienup 2008,
+    doi:10.1364/OL.33.000156).
+
+    Parameters
+    ----------
+    reference, moving : ndarray of float32, shape (band, y, x)
+        The same bands on the same grid.
+    reference_valid, moving_valid : ndarray of bool, shape (y, x)
+        True where usable.
+    max_shift_px : float
+        Shifts up to this, and up to 40 % of the image, are searched for.
+
+    Returns
+    -------
+    Shift
+        (row, column) in pixels to add to the position of the moving image's content; see `Registration`.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> scene = cv2.GaussianBlur(rng.random((1, 96, 96))[0], (0, 0), 2)[None].astype(np.float32)
+    >>> usable = np.ones((96, 96), bool)
+    >>> found = estimate_shift(scene, np.roll(scene, (3, -2), axis=(1, 2)), usable, usable)
+    >>> round(found.row_px), round(found.column_px)
+    (-3, 2)
+    """
+    features = _features(reference, reference_valid), _features(moving, moving_valid)
+    limit = int(min(max_shift_px, 0.4 * min(reference.shape[1:])))
+    rows, columns, reliability = _correlate(features[0][None], features[1][None], limit)
+    return Shift(float(rows[0]), float(columns[0]), float(reliability[0]))
+
+
+def measure_residual(
+    reference: NDArray[np.float32],
+    moving: NDArray[np.float32],
+    reference_valid: NDArray[np.bool_],
+    moving_valid: NDArray[np.bool_],
+) -> Residual:
+    """Measure what is left of the shift in windows spread over two images that should already fit.
+
+    Parameters
+    ----------
+    reference, moving : ndarray of float32, shape (band, y, x)
+        The same bands on the same grid.
+    reference_valid, moving_valid : ndarray of bool, shape (y, x)
+        True where usable.
+
+    Returns
+    -------
+    Residual
+        Medians and spread over the windows; no tie point and NaN when no window could be measured.
+    """
+    height, width = reference.shape[1:]
+    size = int(min(_TILE_PX, max(_MIN_TILE_PX, min(height, width) // 3), height, width))
+    corners = [(r, c) for r in _starts(height, size) for c in _starts(width, size)]
+    share = [(reference_valid & moving_valid)[r : r + size, c : c + size].mean() for r, c in corners]
+    corners = [corner for corner, s in zip(corners, share, strict=True) if s >= _MIN_TILE_VALID]
+    if not corners:
+        return Residual(np.nan, np.nan, np.nan, 0)
+    features = _features(reference, reference_valid), _features(moving, moving_valid)
+    tiles = [np.stack([f[:, r : r + size, c : c + size] for r, c in corners]) for f in features]
+    rows, columns, reliability = _correlate(tiles[0], tiles[1], _TILE_SEARCH_PX)
+    inside = np.maximum(abs(rows), abs(columns)) < _TILE_SEARCH_PX
+    good = (reliability >= TIE_POINT_RELIABILITY) & inside
+    if not good.any():
+        return Residual(np.nan, np.nan, np.nan, 0)
+    spread = max(float(np.subtract(*np.percentile(v[good], [75, 25]))) for v in (rows, columns))
+    return Residual(float(np.median(rows[good])), float(np.median(columns[good])), spread, int(good.sum()))
+
+
+def judge(
+    shift: Shift, residual: Residual, pixel_size_m: tuple[float, float], *, limit_px: float = RESIDUAL_LIMIT_PX
+) -> Registration:
+    """Put shift and residual together into a verdict.
+
+    Parameters
+    ----------
+    shift : Shift
+        The total shift that was applied.
+    residual : Residual
+        Measured after the correction.
+    pixel_size_m : tuple of float
+        True (row, column) spacing of the grid in metres.
+    limit_px : float
+        Largest residual that passes.
+
+    Returns
+    -------
+    Registration
+        ``"not reliable"`` when the correlation peak is lost in noise or no tie point was found;
+        ``"residual too large"`` when the residual exceeds `limit_px`; otherwise ``"good"``.
+    """
+    if shift.reliability < RELIABILITY_LIMIT or residual.tie_points == 0:
+        verdict = "not reliable"
+    elif residual.length_px > limit_px:
+        verdict = "residual too large"
+    else:
+        verdict = "good"
+    metres = residual.row_px * pixel_size_m[0], residual.column_px * pixel_size_m[1]
+    return Registration(
+        shift_px=(shift.row_px, shift.column_px),
+        shift_m=(-shift.row_px * pixel_size_m[0], shift.column_px * pixel_size_m[1]),
+        residual_px=residual.length_px,
+        residual_m=float(np.hypot(*metres)),
+        spread_px=residual.spread_px,
+        tie_points=residual.tie_points,
+        reliability=shift.reliability,
+        limit_px=limit_px,
+        applied=verdict != "not reliable",
+        verdict=verdict,
+    )
+
+
+def shift_image(
+    image: NDArray[np.float32], row_px: float, column_px: float
+) -> NDArray[np.float32]:
+    """Move the content of an image by a sub-pixel shift with cubic interpolation.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (y, x)
+        NaN where there is no data; a result pixel that would need such a pixel, or one outside the image,
+        is NaN.
+    row_px, column_px : float
+        Added to the position of the content: rows down, columns right.
+
+    Returns
+    -------
+    ndarray of float32, shape (y, x)
+        The moved image on the same grid.
+    """
+    matrix = np.array([[1, 0, column_px], [0, 1, row_px]], np.float64)
+    missing = np.isnan(image)
+    size = image.shape[1], image.shape[0]
+    moved = cv2.warpAffine(np.where(missing, 0, image), matrix, size, flags=cv2.INTER_CUBIC)
+    inside = np.where(missing, np.float32(0), np.float32(1))
+    weight = cv2.warpAffine(inside, matrix, size, flags=cv2.INTER_LINEAR, borderValue=0)
+    return np.where(weight > 0.999, moved, np.float32(np.nan)).astype(np.float32)
+
+
+def _features(bands: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    return np.stack([edge_feature(band, valid) for band in bands])
+
+
+def _starts(length: int, size: int) -> NDArray[np.int_]:
+    """Starts of windows of `size` that cover `length` with about half a window of overlap."""
+    count = max(1, round((length - size) / (size / 2)) + 1)
+    return np.linspace(0, length - size, count).round().astype(int)
+
+
+def _correlate(
+    reference: NDArray[np.float32], moving: NDArray[np.float32], limit: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Correlate stacks of windows (n, band, y, x); return rows, columns and reliabilities, each (n,)."""
+    height, width = reference.shape[2:]
+    window = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1]).astype(np.float32)
+    shape = fft.next_fast_len(height + limit, real=True), fft.next_fast_len(width + limit, real=True)
+    spectra = [fft.rfft2(part * window, s=shape, workers=-1) for part in (reference, moving)]
+    cross = (spectra[0] * np.conj(spectra[1])).sum(axis=1)
+    surface = np.roll(fft.irfft2(cross, s=shape, workers=-1), (limit, limit), axis=(1, 2))
+    surface = surface[:, : 2 * limit + 1, : 2 * limit + 1]
+    flat = surface.reshape(len(surface), -1).argmax(axis=1)
+    rows, columns = flat // surface.shape[2] - limit, flat % surface.shape[2] - limit
+    reliability = _peak_heights(surface, rows + limit, columns + limit)
+    fine = [_refine(c, shape, r, k) for c, r, k in zip(cross, rows, columns, strict=True)]
+    return np.array([f[0] for f in fine]), np.array([f[1] for f in fine]), reliability
+
+
+def _peak_heights(
+    surface: NDArray[np.float32], rows: NDArray[np.int_], columns: NDArray[np.int_]
+) -> NDArray[np.float64]:
+    """Height of each peak over the rest of its surface, in standard deviations of the rest."""
+    y, x = np.ogrid[: surface.shape[1], : surface.shape[2]]
+    reach = min(_PEAK_EXCLUSION_PX, max(surface.shape[1] // 4, 1))
+    near = (abs(y - rows[:, None, None]) <= reach) & (abs(x - columns[:, None, None]) <= reach)
+    rest = np.ma.masked_array(surface.astype(np.float64), near)
+    peaks = surface[np.arange(len(surface)), rows, columns]
+    mean, deviation = rest.mean(axis=(1, 2)).filled(0), rest.std(axis=(1, 2)).filled(0)
+    return np.where(deviation > 0, (peaks - mean) / np.where(deviation > 0, deviation, 1), 0.0)
+
+
+def _refine(
+    cross: NDArray[np.complex64], shape: tuple[int, int], row: int, column: int
+) -> tuple[float, float]:
+    """Evaluate the correlation on a raster of 1/50 px round an integer peak and take its maximum."""
+    offsets = np.arange(-_UPSAMPLING, _UPSAMPLING + 1) / _UPSAMPLING
+    frequency_rows = np.fft.fftfreq(shape[0])
+    frequency_columns = np.fft.rfftfreq(shape[1])
+    # every column but the first (and the Nyquist one) of a real transform stands for two
+    weight = np.full(len(frequency_columns), 2.0)
+    weight[0] = 1.0
+    if shape[1] % 2 == 0:
+        weight[-1] = 1.0
+    left = np.exp(2j * np.pi * np.outer(row + offsets, frequency_rows))
+    right = np.exp(2j * np.pi * np.outer(frequency_columns, column + offsets)) * weight[:, None]
+    surface = (left @ cross @ right).real
+    best = np.unravel_index(int(surface.argmax()), surface.shape)
+    return float(row + offsets[best[0]]), float(column + offsets[best[1]])
