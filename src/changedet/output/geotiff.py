@@ -1,0 +1,253 @@
+"""Rasters as Cloud Optimized GeoTIFF: the score, the states, the kinds and the compared images."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from changedet.errors import OutputError
+from changedet.kinds import KIND_COLOURS, KIND_LABELS, Kind
+from changedet.provenance import clean_text, credit_lines
+from changedet.result import STATE_LABELS, ChangeResult, State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
+
+    from changedet.scene import Image
+
+#: Colours of the states in ``state.tif``, told apart also by readers with colour-vision deficiency.
+STATE_COLOURS: Mapping[State, str] = MappingProxyType(
+    {
+        State.NOT_FLAGGED: "#f2f2f2",
+        State.CHANGED: "#d55e00",
+        State.NOT_OBSERVED: "#7f7f7f",
+        State.NOT_COMPARABLE: "#0072b2",
+        State.OUTSIDE: "#000000",
+    }
+)
+
+#: Names of the two planes that follow the spectral bands in ``before.tif`` and ``after.tif``.
+CLASSES_BAND = "SCL"
+VALID_BAND = "valid"
+
+_TILE_PX = 512
+#: Above this many bytes the faster codec is worth being unknown to old readers.
+_DEFLATE_BELOW_BYTES = 64_000_000
+
+
+def write_cog(
+    path: Path,
+    array: NDArray[Any],
+    grid: GeoBox,
+    *,
+    descriptions: Sequence[str],
+    nodata: float | None = None,
+    tags: Mapping[str, str] = MappingProxyType({}),
+    colours: Mapping[int, str] = MappingProxyType({}),
+) -> None:
+    """Write an array as a Cloud Optimized GeoTIFF; the same array gives the same bytes.
+
+    Tiles are 512 pixels wide. Overviews take the nearest pixel, so that they show measured values and codes,
+    never mixtures of them.
+
+    Parameters
+    ----------
+    path : Path
+        File to write; one that is there already is replaced.
+    array : ndarray, shape (y, x) or (band, y, x)
+        Values of any type GeoTIFF knows.
+    grid : GeoBox
+        Where the pixels lie.
+    descriptions : sequence of str
+        One text for each band.
+    nodata : float, optional
+        The stored number that means "no data"; NaN for floating point.
+    tags : mapping of str to str
+        Tags of the file; control characters are taken out.
+    colours : mapping of int to str
+        Colour table, ``"#rrggbb"`` by code, for a raster of one band of 8 bits; empty for none. The code that
+        is `nodata` becomes transparent.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written (permission, full disk).
+    ValueError
+        When array, grid and descriptions do not fit together.
+
+    Examples
+    --------
+    >>> write_cog(Path("score.tif"), score, grid, descriptions=["change score"])  # doctest: +SKIP
+    """
+    planes = array if array.ndim == 3 else array[np.newaxis]
+    if planes.shape != (len(descriptions), *grid.shape):
+        message = (
+            f"array {array.shape}, grid {tuple(grid.shape)} and {len(descriptions)} descriptions disagree"
+        )
+        raise ValueError(message)
+    import rasterio
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+
+    try:
+        with rasterio.open(path, "w", **_creation_options(planes, grid, nodata)) as file:
+            file.write(planes)
+            file.descriptions = tuple(clean_text(text) for text in descriptions)
+            file.update_tags(**{key: clean_text(text) for key, text in tags.items()})
+            if colours:
+                file.write_colormap(1, _colour_table(colours, nodata))
+            if roles := _colour_interpretation(descriptions):
+                file.colorinterp = roles
+    except (RasterioError, CPLE_BaseError, OSError) as error:
+        raise OutputError(
+            f"raster cannot be written ({error})",
+            where=str(path),
+            todo="check the free space and the permission",
+        ) from error
+
+
+def write_rasters(result: ChangeResult, folder: Path, *, images: bool) -> list[Path]:
+    """Write the rasters of a result.
+
+    Parameters
+    ----------
+    result : ChangeResult
+        What is written.
+    folder : Path
+        An existing folder. It receives ``score.tif`` (float32, NaN = not judged), ``state.tif`` (uint8 codes
+        of `State`, nodata 255 outside the site) and ``kind.tif`` (uint8 codes of `Kind`; nodata 0, so that
+        only objects are drawn over a map).
+    images : bool
+        Also write ``before.tif`` and ``after.tif``: float32 reflectance of the compared bands, followed by
+        the scene classes (``SCL``) and by ``valid`` (1 = usable).
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    OutputError
+        When a file cannot be written.
+    """
+    tags = common_tags(result)
+    states = {int(s): STATE_LABELS[s] for s in State}
+    kinds = {int(k): KIND_LABELS[k] for k in Kind}
+    write_cog(
+        folder / "score.tif",
+        result.score.astype(np.float32, copy=False),
+        result.grid,
+        descriptions=["change score"],
+        nodata=np.nan,
+        tags=tags | {"UNITS": "none (a rank: higher = more surprising; NaN = not judged)"},
+    )
+    for name, codes, labels, colours, nodata in (
+        ("state.tif", result.state, states, STATE_COLOURS, State.OUTSIDE),
+        ("kind.tif", result.kind, kinds, KIND_COLOURS, Kind.NONE),
+    ):
+        write_cog(
+            folder / name,
+            codes,
+            result.grid,
+            descriptions=[legend(labels)],
+            nodata=int(nodata),
+            tags=tags | {"UNITS": "codes", "LEGEND": legend(labels)},
+            colours={int(code): colour for code, colour in colours.items()},
+        )
+    names = ["score.tif", "state.tif", "kind.tif"]
+    if images:
+        _write_image(folder / "before.tif", result.before, tags)
+        _write_image(folder / "after.tif", result.after, tags)
+        names += ["before.tif", "after.tif"]
+    return [folder / name for name in names]
+
+
+def common_tags(result: ChangeResult) -> dict[str, str]:
+    """Return the tags that every raster of a result carries: site, scenes, times, credit, software."""
+    before, after = result.before.scene, result.after.scene
+    software = f"changedet {version('changedet')}"
+    return {
+        "SITE": result.name,
+        "BEFORE_SCENE": before.id,
+        "BEFORE_TIME_UTC": before.time_text,
+        "AFTER_SCENE": after.id,
+        "AFTER_TIME_UTC": after.time_text,
+        "CREDIT": "; ".join(credit_lines(result)),
+        "TIFFTAG_COPYRIGHT": "; ".join(credit_lines(result)),
+        "TIFFTAG_SOFTWARE": software,
+    }
+
+
+def legend(labels: Mapping[int, str]) -> str:
+    """Return the legend of a raster of codes as one line.
+
+    Examples
+    --------
+    >>> legend({0: "no object", 1: "new construction"})
+    '0 = no object; 1 = new construction'
+    """
+    return "; ".join(f"{code} = {label}" for code, label in labels.items())
+
+
+def _write_image(path: Path, image: Image, tags: Mapping[str, str]) -> None:
+    planes = np.concatenate(
+        [image.data, image.classes[np.newaxis], image.valid[np.newaxis]], axis=0, dtype=np.float32
+    )
+    scene = image.scene
+    own = {
+        "SCENE": scene.id,
+        "TIME_UTC": scene.time_text,
+        "PLATFORM": scene.platform,
+        "LEVEL": scene.level,
+        "CLASSES_SOURCE": image.classes_source,
+        "UNITS": f"reflectance (unitless), then {CLASSES_BAND} (scene classes) and {VALID_BAND} (1 = usable)",
+    }
+    bands = [*image.bands, CLASSES_BAND, VALID_BAND]
+    write_cog(path, planes, image.grid, descriptions=bands, nodata=np.nan, tags={**tags, **own})
+
+
+def _creation_options(planes: NDArray[Any], grid: GeoBox, nodata: float | None) -> dict[str, Any]:
+    floating = np.issubdtype(planes.dtype, np.floating)
+    return {
+        "driver": "COG",
+        "count": planes.shape[0],
+        "height": planes.shape[1],
+        "width": planes.shape[2],
+        "dtype": planes.dtype,
+        "crs": grid.crs.to_wkt() if grid.crs else None,
+        "transform": grid.transform,
+        "nodata": nodata,
+        "compress": "DEFLATE" if planes.nbytes < _DEFLATE_BELOW_BYTES else "ZSTD",
+        "level": 6 if planes.nbytes < _DEFLATE_BELOW_BYTES else 1,
+        # differences of neighbours help reflectances and hurt codes
+        "predictor": "YES" if floating else "NO",
+        "blocksize": _TILE_PX,
+        "overview_resampling": "NEAREST",
+        "bigtiff": "IF_SAFER",
+    }
+
+
+def _colour_table(colours: Mapping[int, str], nodata: float | None) -> dict[int, tuple[int, int, int, int]]:
+    table = {}
+    for code, colour in colours.items():
+        red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+        table[code] = (red, green, blue, 0 if code == nodata else 255)
+    return table
+
+
+def _colour_interpretation(descriptions: Sequence[str]) -> list[Any]:
+    """Tell readers which bands make a natural-colour picture; empty when not all three are there."""
+    from rasterio.enums import ColorInterp
+
+    roles = {"B04": ColorInterp.red, "B03": ColorInterp.green, "B02": ColorInterp.blue}
+    if not set(roles) <= set(descriptions):
+        return []
+    return [roles.get(text, ColorInterp.undefined) for text in descriptions]

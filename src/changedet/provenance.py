@@ -1,0 +1,433 @@
+"""What a result was made from and with, written so that a second person can check it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from enum import Enum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from changedet.errors import MissingInputError, OutputError, VerificationError
+from changedet.result import STATE_LABELS, ChangeResult, State
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+#: What strict JSON holds.
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+#: Name and version of the layout of ``run.json``.
+SCHEMA = "changedet.run/1"
+
+#: Name of the file that holds the record.
+RECORD_NAME = "run.json"
+
+_LIBRARIES = (
+    "numpy", "scipy", "scikit-image", "opencv-python-headless", "rasterio", "pyogrio", "geopandas", "shapely",
+    "pyproj", "odc-geo",
+)  # fmt: skip
+_CHUNK_BYTES = 1 << 20
+_AGAIN = "make the run again"
+_OURS = "name a folder that changedet wrote"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How the files of a folder compare with what they should be.
+
+    Attributes
+    ----------
+    ok, changed, missing, unexpected : tuple of str
+        Relative POSIX paths: the same bytes, other bytes, not there, there though nothing speaks of it.
+    """
+
+    ok: tuple[str, ...]
+    changed: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """True when every file is there with the right bytes, and no other."""
+        return not (self.changed or self.missing or self.unexpected)
+
+
+def run_record(
+    result: ChangeResult, folder: Path, *, started: datetime, command: list[str] | None = None
+) -> dict[str, Any]:
+    """Describe a result and the files beside it.
+
+    The record reads no clock: `started` is the only time in it that does not come from the imagery. A run
+    made again with the same `started` and `command` therefore has the same record.
+
+    Parameters
+    ----------
+    result : ChangeResult
+        What is described.
+    folder : Path
+        Every file in it except ``run.json`` is listed with its SHA-256 digest and size.
+    started : datetime
+        When the run began; time-zone aware.
+    command : list of str, optional
+        The command line, when there was one.
+
+    Returns
+    -------
+    dict
+        JSON-serialisable without NaN or infinity, in the layout `SCHEMA`.
+
+    Raises
+    ------
+    OutputError
+        When a file in the folder cannot be read.
+    """
+    record: dict[str, object] = {
+        "schema": SCHEMA,
+        "software": {"name": "changedet", "version": version("changedet"), "libraries": library_versions()},
+        "created_utc": started.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "command": command,
+        "name": result.name,
+        "inputs": result.inputs,
+        "parameters": result.parameters,
+        "scenes": {"before": result.before.scene.to_dict(), "after": result.after.scene.to_dict()},
+        "classes_source": {"before": result.before.classes_source, "after": result.after.classes_source},
+        "bands": result.before.bands,
+        "pair": result.pair.to_dict(),
+        "registration": result.registration.to_dict(),
+        "normalization": None if result.normalization is None else result.normalization.to_dict(),
+        "thresholds": result.thresholds,
+        "detection_floor": result.detection_floor,
+        "grid": _grid_record(result.grid),
+        "counts": _counts(result),
+        "warnings": result.warnings,
+        "limits": limits(result),
+        "credit": credit_lines(result),
+        "files": file_records(folder),
+    }
+    return {key: to_json_types(value) for key, value in record.items()}
+
+
+def write_record(folder: Path, record: Mapping[str, Any]) -> Path:
+    """Write a record as ``run.json`` into a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        An existing folder.
+    record : mapping
+        NaN and infinity become null.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written.
+    """
+    path = folder / RECORD_NAME
+    text = json.dumps(to_json_types(record), indent=1, ensure_ascii=False, allow_nan=False)
+    try:
+        path.write_bytes((text + "\n").encode("utf-8", errors="replace"))
+    except OSError as error:
+        raise OutputError(
+            f"cannot be written ({error})", where=str(path), todo="check the free space"
+        ) from error
+    return path
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Read ``run.json`` of a run folder.
+
+    Raises
+    ------
+    MissingInputError
+        When the folder or the file is not there.
+    VerificationError
+        When the file is damaged or has another layout than `SCHEMA`.
+    """
+    path = folder / RECORD_NAME
+    if not path.is_file():
+        raise MissingInputError("no such file", where=str(path), todo=_OURS)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise VerificationError(f"damaged ({str(error)[:120]})", where=str(path), todo=_AGAIN) from error
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if schema != SCHEMA:
+        raise VerificationError(
+            f"layout {str(schema)[:60]!r} is not {SCHEMA!r}",
+            where=str(path),
+            todo="use the version that wrote it",
+        )
+    checked: dict[str, Any] = record
+    return checked
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 digest of a file in hexadecimal, reading it piece by piece."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def file_records(folder: Path) -> dict[str, dict[str, str | int]]:
+    """Return digest and size of every file in a folder except ``run.json``, by relative POSIX path.
+
+    Raises
+    ------
+    OutputError
+        When a file cannot be read.
+    """
+    try:
+        return {
+            name: {"sha256": sha256_file(folder / name), "bytes": (folder / name).stat().st_size}
+            for name in _files(folder)
+        }
+    except OSError as error:
+        raise OutputError(
+            f"cannot be read back ({error})", where=str(folder), todo="check the disk"
+        ) from error
+
+
+def verify(folder: Path) -> Verification:
+    """Check that a run folder holds the bytes its record promises.
+
+    Parameters
+    ----------
+    folder : Path
+        A run folder.
+
+    Returns
+    -------
+    Verification
+        Which files are as promised, and which are not.
+
+    Raises
+    ------
+    MissingInputError
+        When there is no ``run.json``.
+    VerificationError
+        When ``run.json`` is damaged, has another layout, or names a file outside the folder.
+    """
+    promised = _promised_files(folder)
+    present = set(_files(folder))
+    states: dict[str, list[str]] = {"ok": [], "changed": [], "missing": []}
+    for name, digest in promised.items():
+        if name not in present:
+            states["missing"].append(name)
+        else:
+            states["ok" if _digest(folder / name) == digest else "changed"].append(name)
+    groups = {key: tuple(sorted(names)) for key, names in states.items()}
+    return Verification(**groups, unexpected=tuple(sorted(present - promised.keys())))
+
+
+def compare_folders(first: Path, second: Path) -> Verification:
+    """Compare the products of two runs byte for byte; ``run.json`` is left out.
+
+    Parameters
+    ----------
+    first : Path
+        The run folder that is believed.
+    second : Path
+        The folder made again.
+
+    Returns
+    -------
+    Verification
+        As seen from `first`: ``missing`` is not in `second`, ``unexpected`` is only there.
+
+    Raises
+    ------
+    MissingInputError
+        When one of them is not a folder.
+    VerificationError
+        When a file cannot be read.
+    """
+    for folder in (first, second):
+        if not folder.is_dir():
+            raise MissingInputError(
+                "no such folder", where=str(folder), todo="name a folder that changedet wrote"
+            )
+    left, right = set(_files(first)), set(_files(second))
+    same = {name for name in left & right if _digest(first / name) == _digest(second / name)}
+    return Verification(
+        ok=tuple(sorted(same)),
+        changed=tuple(sorted((left & right) - same)),
+        missing=tuple(sorted(left - right)),
+        unexpected=tuple(sorted(right - left)),
+    )
+
+
+def limits(result: ChangeResult) -> list[str]:
+    """Return what a reader has to know about what the comparison could not see, as sentences."""
+    metres = max(result.before.scene.resolution_m, result.after.scene.resolution_m)
+    floor = result.detection_floor
+    sentences = [
+        f"Pixels are {metres:g} m wide: vehicles, people, fences, repairs and work inside buildings are "
+        "smaller than a pixel and cannot be seen.",
+        "Not flagged does not mean that nothing happened there.",
+        "Every object is a candidate for a reader to check against sharper imagery or another source; its "
+        "kind says what the reflectances are consistent with.",
+        "The score is a rank; scores of different runs cannot be compared.",
+    ]
+    if "min_area_m2" in floor:
+        sentences.append(
+            f"Changes smaller than {floor['min_area_m2']:,.0f} m² are below the detection floor."
+        )
+    if math.isfinite(contrast := floor.get("contrast_reflectance", math.nan)):
+        sentences.append(
+            f"Changes of reflectance smaller than about {contrast:.3f} are below the detection floor."
+        )
+    unseen = result.state_shares[STATE_LABELS[State.NOT_OBSERVED]]
+    if unseen > 0:
+        sentences.append(f"{unseen:.1%} of the site was not observed on both dates.")
+    if result.before.scene.simulated or result.after.scene.simulated:
+        sentences.append("The imagery is simulated and shows no real ground.")
+    return sentences
+
+
+def credit_lines(result: ChangeResult) -> list[str]:
+    """Return the licence notices of the scenes, each once, before first."""
+    return list(dict.fromkeys([result.before.scene.credit, result.after.scene.credit]))
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of Python, GDAL, PROJ and the libraries that decide the numbers."""
+    import pyogrio
+    import pyproj
+    import rasterio
+
+    found = {
+        "python": platform.python_version(),
+        "gdal (rasters)": str(rasterio.__gdal_version__),
+        "gdal (vectors)": str(pyogrio.__gdal_version_string__),
+        "proj": str(pyproj.proj_version_str),
+    }
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed under this name"
+    return found
+
+
+def clean_text(text: str) -> str:
+    r"""Take control characters out of a text, which XML and terminals cannot hold; line ends become spaces.
+
+    Examples
+    --------
+    >>> clean_text("Site\x00 7\nnorth")
+    'Site 7 north'
+    """
+    return "".join(c for c in " ".join(text.split()) if c.isprintable())
+
+
+def to_json_types(value: object) -> Json:
+    """Turn a value into what strict JSON can hold.
+
+    Mappings, sequences, NumPy scalars and arrays, paths, enumerations and dates are understood; NaN and
+    infinity become None; anything else becomes its text.
+
+    Examples
+    --------
+    >>> to_json_types({"a": (1, float("nan")), "b": np.float32(0.5)})
+    {'a': [1, None], 'b': 0.5}
+    """
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): to_json_types(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json_types(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return [*sorted(str(to_json_types(item)) for item in value)]
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def _grid_record(grid: GeoBox) -> dict[str, Any]:
+    return {
+        "crs": str(grid.crs),
+        "transform": list(grid.transform)[:6],
+        "shape": list(grid.shape),
+        "pixel_size": [abs(grid.resolution.x), abs(grid.resolution.y)],
+    }
+
+
+def _counts(result: ChangeResult) -> dict[str, Any]:
+    pixels = {STATE_LABELS[s]: int((result.state == s).sum()) for s in State}
+    return {
+        "objects": len(result.objects),
+        "objects_by_kind": dict(sorted(Counter(str(kind) for kind in result.objects["kind"]).items())),
+        "pixels_by_state": pixels,
+        "share_by_state": result.state_shares,
+        "valid_share": result.pair.clear_share,
+    }
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """Give the relative POSIX paths of the files except the record, sorted; links are not followed."""
+    found = []
+    for parent, folders, names in os.walk(folder):
+        base = Path(parent)
+        links = [name for name in folders if (base / name).is_symlink()]
+        found += [(base / name).relative_to(folder).as_posix() for name in [*names, *links]]
+    yield from sorted(name for name in found if name != RECORD_NAME)
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256_file(path)
+    except OSError as error:
+        raise VerificationError(
+            f"cannot be read ({error})", where=str(path), todo="check the disk"
+        ) from error
+
+
+def _promised_files(folder: Path) -> dict[str, str]:
+    """Return the digests by path that the record lists, refusing any path that leaves the folder."""
+    where = str(folder / RECORD_NAME)
+    files = read_record(folder).get("files")
+    if not isinstance(files, dict):
+        raise VerificationError("lists no files", where=where, todo=_AGAIN)
+    promised = {}
+    for name, entry in files.items():
+        digest = entry.get("sha256") if isinstance(entry, dict) else None
+        if not isinstance(digest, str):
+            raise VerificationError(f"no digest for {name[:80]!r}", where=where, todo=_AGAIN)
+        if not _stays_inside(folder, name):
+            todo = "do not trust this folder"
+            raise VerificationError(
+                f"names a file outside the folder ({name[:80]!r})", where=where, todo=todo
+            )
+        promised[name] = digest.lower()
+    return promised
+
+
+def _stays_inside(folder: Path, name: str) -> bool:
+    path = PurePosixPath(name)
+    windows = PureWindowsPath(name)
+    if not name or "\0" in name or "\\" in name or path.is_absolute() or windows.drive or ".." in path.parts:
+        return False
+    return (folder / name).resolve().is_relative_to(folder.resolve())
