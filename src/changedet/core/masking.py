@@ -28,3 +28,209 @@ class SceneClass(IntEnum):
     CLOUD_HIGH = 9
     THIN_CIRRUS = 10
     SNOW = 11
+
+
+#: Classes whose pixels cannot be compared at all.
+UNUSABLE_CLASSES: tuple[SceneClass, ...] = (
+    SceneClass.NO_DATA,
+    SceneClass.SATURATED,
+    SceneClass.DARK_AREA,
+    SceneClass.CLOUD_SHADOW,
+    SceneClass.CLOUD_MEDIUM,
+    SceneClass.CLOUD_HIGH,
+    SceneClass.THIN_CIRRUS,
+)
+#: Classes whose surroundings are not trusted either: their edges are softer than their maps.
+SOFT_EDGED_CLASSES: tuple[SceneClass, ...] = (
+    SceneClass.CLOUD_SHADOW,
+    SceneClass.CLOUD_MEDIUM,
+    SceneClass.CLOUD_HIGH,
+    SceneClass.THIN_CIRRUS,
+)
+
+
+@dataclass(frozen=True)
+class SpectralTests:
+    """Thresholds of `spectral_classes`, on top-of-atmosphere or surface reflectance 0..1.
+
+    They are set so that streets full of bright roofs are not taken for clouds; thin cloud edges and clouds
+    under about 100 m are therefore missed.
+
+    Attributes
+    ----------
+    cloud_blue : float
+        A cloud's core is at least this bright in the blue.
+    cloud_haze : float
+        Least haze-optimised difference, blue - 0.5 red, of a cloud's core (Zhang, Guindon and Cihlar 2002,
+        doi:10.1016/S0034-4257(02)00034-2, in the form of Zhu and Woodcock 2012).
+    edge_blue, edge_haze : float
+        The same for a cloud's edge, which counts only near a core.
+    core_m : float
+        A core survives an opening by a disc of this diameter in metres; a roof does not.
+    edge_m : float
+        How far the edge may reach from the core, in metres.
+    cirrus : float
+        Reflectance at 1375 nm above which there is cirrus. High mountains can exceed it too.
+    snow_ndsi, snow_green, snow_nir : float
+        Snow is above all three (Hall, Riggs and Salomonson 1995, doi:10.1016/0034-4257(95)00137-P).
+    shadow_nir, shadow_swir : float
+        A cloud's shadow is darker than both.
+    shadow_reach_m : float
+        How far from its cloud a shadow is looked for, in metres.
+    """
+
+    cloud_blue: float = 0.18
+    cloud_haze: float = 0.08
+    edge_blue: float = 0.14
+    edge_haze: float = 0.065
+    core_m: float = 110.0
+    edge_m: float = 120.0
+    cirrus: float = 0.012
+    snow_ndsi: float = 0.4
+    snow_green: float = 0.15
+    snow_nir: float = 0.11
+    shadow_nir: float = 0.15
+    shadow_swir: float = 0.12
+    shadow_reach_m: float = 1500.0
+
+
+def usable_from_classes(classes: NDArray[np.uint8], *, dilation_px: int) -> NDArray[np.bool_]:
+    """Return which pixels can be compared, from a scene classification.
+
+    Parameters
+    ----------
+    classes : ndarray of uint8, shape (y, x)
+        `SceneClass` codes. Snow stays usable here: whether it matters depends on the other date.
+    dilation_px : int
+        Clouds, cirrus and cloud shadows are widened by this many pixels.
+
+    Returns
+    -------
+    ndarray of bool, shape (y, x)
+        True where usable.
+
+    Examples
+    --------
+    >>> usable_from_classes(np.array([[4, 9, 4, 4]], np.uint8), dilation_px=1)
+    array([[False, False, False,  True]])
+    """
+    unusable = np.isin(classes, UNUSABLE_CLASSES)
+    soft = np.isin(classes, SOFT_EDGED_CLASSES)
+    if dilation_px > 0 and soft.any():
+        unusable |= _dilate(soft, dilation_px)
+    return ~unusable
+
+
+def spectral_classes(
+    data: NDArray[np.float32],
+    bands: tuple[str, ...],
+    *,
+    sun_elevation_deg: float | None = None,
+    sun_azimuth_deg: float | None = None,
+    pixel_size_m: float = 10.0,
+    tests: SpectralTests = SpectralTests(),
+) -> NDArray[np.uint8]:
+    """Classify clouds, cirrus, cloud shadows and snow where a product brings no classification.
+
+    The cloud test follows the potential cloud pixels of Fmask (Zhu and Woodcock 2012,
+    doi:10.1016/j.rse.2011.10.028): white, hazy, bright, not snow, not vegetation, near infrared not far
+    below the short-wave infrared. Only groups wide enough not to be a roof count. Shadows are dark pixels
+    on the far side of a cloud from the sun.
+
+    Parameters
+    ----------
+    data : ndarray of float32, shape (band, y, x)
+        Reflectance 0..1; NaN = no data.
+    bands : tuple of str
+        Canonical names. Without B02, B03, B04, B08 and B11 nothing can be tested; B10 adds cirrus.
+    sun_elevation_deg, sun_azimuth_deg : float or None
+        Sun position; without an azimuth shadows are looked for all round a cloud.
+    pixel_size_m : float
+        Spacing of the grid in metres.
+    tests : SpectralTests
+        Thresholds.
+
+    Returns
+    -------
+    ndarray of uint8, shape (y, x)
+        `NO_DATA`, `CLOUD_HIGH`, `THIN_CIRRUS`, `CLOUD_SHADOW`, `SNOW` or `UNCLASSIFIED`.
+    """
+    classes = np.full(data.shape[1:], SceneClass.UNCLASSIFIED, np.uint8)
+    if {"B02", "B03", "B04", "B08", "B11"} <= set(bands):
+        plane = {name: np.nan_to_num(data[i]) for i, name in enumerate(bands)}
+        snow = _is_snow(plane, tests)
+        cloud = _is_cloud(plane, tests, pixel_size_m)
+        classes[snow] = SceneClass.SNOW
+        classes[cloud & ~snow] = SceneClass.CLOUD_HIGH
+        if "B10" in plane:
+            classes[(plane["B10"] > tests.cirrus) & ~cloud] = SceneClass.THIN_CIRRUS
+        if cloud.any():
+            reach = _shadow_reach(cloud, sun_elevation_deg, sun_azimuth_deg, pixel_size_m, tests)
+            dark = (plane["B08"] < tests.shadow_nir) & (plane["B11"] < tests.shadow_swir)
+            water = plane["B03"] > plane["B08"]
+            classes[reach & dark & ~water & ~cloud] = SceneClass.CLOUD_SHADOW
+    classes[np.isnan(data).all(axis=0)] = SceneClass.NO_DATA
+    return classes
+
+
+def _is_snow(plane: dict[str, NDArray[np.float32]], tests: SpectralTests) -> NDArray[np.bool_]:
+    green, nir, swir = plane["B03"], plane["B08"], plane["B11"]
+    snow_index = (green - swir) / np.maximum(green + swir, np.float32(1e-3))
+    return (snow_index > tests.snow_ndsi) & (green > tests.snow_green) & (nir > tests.snow_nir)
+
+
+def _is_cloud(
+    plane: dict[str, NDArray[np.float32]], tests: SpectralTests, pixel_size_m: float
+) -> NDArray[np.bool_]:
+    blue, green, red, nir, swir = (plane[b] for b in ("B02", "B03", "B04", "B08", "B11"))
+    mean = np.maximum((blue + green + red) / 3, np.float32(1e-3))
+    whiteness = (abs(blue - mean) + abs(green - mean) + abs(red - mean)) / mean
+    haze = blue - np.float32(0.5) * red
+    snow_index = (green - swir) / np.maximum(green + swir, np.float32(1e-3))
+    vegetation_index = (nir - red) / np.maximum(nir + red, np.float32(1e-3))
+    like_cloud = (whiteness < 0.7) & (snow_index < 0.8) & (vegetation_index < 0.8) & (nir > 0.75 * swir)
+    core = like_cloud & (blue > tests.cloud_blue) & (haze > tests.cloud_haze)
+    core = _open(core, tests.core_m / pixel_size_m)
+    edge = like_cloud & (blue > tests.edge_blue) & (haze > tests.edge_haze)
+    return core | (edge & _dilate(core, round(tests.edge_m / pixel_size_m)))
+
+
+def _shadow_reach(
+    cloud: NDArray[np.bool_],
+    sun_elevation_deg: float | None,
+    sun_azimuth_deg: float | None,
+    pixel_size_m: float,
+    tests: SpectralTests,
+) -> NDArray[np.bool_]:
+    """Where the shadow of a cloud of unknown height may fall: a streak away from the sun."""
+    step = 4  # worked out on every fourth pixel: shadows are far larger
+    coarse = cv2.resize(cloud.astype(np.uint8), None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA)
+    length = round(tests.shadow_reach_m / (pixel_size_m * step))
+    if sun_elevation_deg is not None:
+        # cloud tops seldom exceed 8 km; a high sun keeps their shadows close
+        length = min(length, round(8000 / np.tan(np.radians(max(sun_elevation_deg, 5))) / (pixel_size_m * step)))
+    if sun_azimuth_deg is None:
+        spread = _dilate(coarse > 0, max(length, 1)).astype(np.uint8)
+    else:
+        angle = np.radians(sun_azimuth_deg + 180.0)  # shadows point away from the sun
+        kernel = np.zeros((2 * length + 1, 2 * length + 1), np.uint8)
+        tip = round(length - length * float(np.cos(angle))), round(length + length * float(np.sin(angle)))
+        cv2.line(kernel, (length, length), (tip[1], tip[0]), 1, thickness=1)
+        # dilation takes the neighbour at an offset, so the streak's kernel is turned round
+        spread = cv2.dilate(coarse, np.ascontiguousarray(kernel[::-1, ::-1]), borderValue=0)
+    full = cv2.resize(spread, (cloud.shape[1], cloud.shape[0]), interpolation=cv2.INTER_NEAREST) > 0
+    return np.asarray(_dilate(full, step))
+
+
+def _disc(diameter_px: float) -> NDArray[np.uint8]:
+    size = max(int(round(diameter_px)) | 1, 1)
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)), np.uint8)
+
+
+def _dilate(region: NDArray[np.bool_], radius_px: int) -> NDArray[np.bool_]:
+    return np.asarray(cv2.dilate(region.astype(np.uint8), _disc(2 * radius_px + 1), borderValue=0) > 0)
+
+
+def _open(region: NDArray[np.bool_], diameter_px: float) -> NDArray[np.bool_]:
+    opened = cv2.morphologyEx(region.astype(np.uint8), cv2.MORPH_OPEN, _disc(diameter_px))
+    return np.asarray(opened > 0)
