@@ -1,0 +1,398 @@
+"""From bands to pictures: one stretch for both dates, natural colour, score, outlines, encoding."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import cv2
+import numpy as np
+
+from changedet.bands import NATURAL_COLOUR
+from changedet.errors import UsageError
+from changedet.kinds import KIND_COLOURS
+from changedet.output.facts import kind_of
+from changedet.result import State
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+    from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
+
+    from changedet.result import ChangeResult
+    from changedet.scene import Image
+
+#: Percentiles of the pooled pair that become black and white.
+STRETCH_PERCENTILES = (2.0, 98.0)
+#: Name of the colour map of the score: perceptually uniform, readable with colour-vision deficiency.
+SCORE_COLOUR_MAP = "cividis"
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+_MOST_SAMPLES = 400_000
+_HATCH_LIGHT, _HATCH_DARK = 206, 158
+_OUTSIDE_GREY = 238
+_QUALITIES = (90, 82, 74, 64, 52, 40, 28)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Reflectances drawn as black and as white, the same for both dates.
+
+    Attributes
+    ----------
+    bands : tuple of str
+        One name (drawn grey) or three (red, green, blue).
+    low, high : tuple of float
+        For each band, in reflectance; ``high > low``.
+    """
+
+    bands: tuple[str, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    @property
+    def text(self) -> str:
+        """The statement that belongs under every picture drawn with these limits."""
+        ranges = ", ".join(
+            f"{b} {lo:.3f} to {hi:.3f}" for b, lo, hi in zip(self.bands, self.low, self.high, strict=True)
+        )
+        low, high = STRETCH_PERCENTILES
+        pooled = f"{low:g} to {high:g} percentile of the pooled pair"
+        return f"Same stretch on both dates: {pooled} (reflectance {ranges})"
+
+
+def stretch_limits(before: Image, after: Image, valid: NDArray[np.bool_]) -> Limits:
+    """Find one stretch for two dates.
+
+    Parameters
+    ----------
+    before, after : Image
+        With the same bands on the same grid.
+    valid : ndarray of bool, shape (y, x)
+        True where both dates are usable. When there is no such pixel every finite one counts.
+
+    Returns
+    -------
+    Limits
+        2 and 98 percentile of the pooled pair, per band. Natural colour where the bands are there, else the
+        first three bands, else the first.
+
+    Notes
+    -----
+    Large images are sampled on a regular lattice; the same input gives the same limits.
+    """
+    low, high = [], []
+    bands = _display_bands(before.bands)
+    usable = valid if valid.any() else np.ones_like(valid)
+    step = max(1, int(usable.sum()) // _MOST_SAMPLES)
+    for name in bands:
+        sample = np.concatenate([image.band(name)[usable][::step] for image in (before, after)])
+        sample = sample[np.isfinite(sample)]
+        bottom, top = np.percentile(sample, STRETCH_PERCENTILES) if sample.size else (0.0, 1.0)
+        low.append(float(bottom))
+        high.append(float(max(top, bottom + 1e-3)))
+    return Limits(bands, tuple(low), tuple(high))
+
+
+def natural_colour(image: Image, limits: Limits) -> NDArray[np.uint8]:
+    """Draw an image with a given stretch.
+
+    Parameters
+    ----------
+    image : Image
+        Clouds are drawn as they are; pixels without data as a neutral hatch.
+    limits : Limits
+        From `stretch_limits`, made for this image and the one it is shown beside.
+
+    Returns
+    -------
+    ndarray of uint8, shape (y, x, 3)
+        Red, green, blue.
+    """
+    planes = []
+    empty = np.zeros(image.valid.shape, bool)
+    for name, low, high in zip(limits.bands, limits.low, limits.high, strict=True):
+        plane = image.band(name)
+        empty |= ~np.isfinite(plane)
+        scaled = (np.nan_to_num(plane, nan=low, posinf=high, neginf=low) - low) * (255.0 / (high - low))
+        planes.append((np.clip(scaled, 0, 255) + 0.5).astype(np.uint8))
+    colour = np.stack(planes * (3 // len(planes)), axis=-1)
+    colour[empty] = hatch(image.valid.shape)[empty]
+    return colour
+
+
+def score_colour(result: ChangeResult, factor: int = 1) -> NDArray[np.uint8]:
+    """Draw the score, with what was not judged as hatching.
+
+    Parameters
+    ----------
+    result : ChangeResult
+        Score and states.
+    factor : int
+        Each pixel becomes a square of this many picture pixels, so that the hatching is finer than a pixel.
+
+    Returns
+    -------
+    ndarray of uint8, shape (factor * y, factor * x, 3)
+        Diagonal hatching: not observed. Crossed hatching: not comparable. Plain light grey: outside the site.
+    """
+    low, high = score_range(result)
+    level = np.clip((np.nan_to_num(result.score, nan=low) - low) * (255.0 / (high - low)), 0, 255)
+    colour = enlarge(score_colours()[level.astype(np.uint8)], factor)
+    state = enlarge(result.state, factor)
+    unjudged = enlarge(~np.isfinite(result.score), factor) | (state == State.NOT_OBSERVED)
+    shape = state.shape
+    colour[unjudged] = hatch(shape)[unjudged]
+    refused = state == State.NOT_COMPARABLE
+    colour[refused] = hatch(shape, crossed=True)[refused]
+    colour[state == State.OUTSIDE] = _OUTSIDE_GREY
+    return colour
+
+
+def score_range(result: ChangeResult) -> tuple[float, float]:
+    """Return the scores at the two ends of the colour map: background median, and the top of the scores."""
+    finite = result.score[np.isfinite(result.score)]
+    if finite.size == 0:
+        return 0.0, 1.0
+    low = float(result.thresholds.get("median", np.median(finite)))
+    high = max(float(np.percentile(finite, 99.5)), float(result.thresholds.get("seed", low)))
+    return low, max(high, low + 1e-6)
+
+
+def score_colours() -> NDArray[np.uint8]:
+    """Return the colours of the score, low to high, as uint8 of shape (256, 3)."""
+    from matplotlib import colormaps
+
+    return (colormaps[SCORE_COLOUR_MAP](np.arange(256))[:, :3] * 255 + 0.5).astype(np.uint8)
+
+
+def hatch(shape: tuple[int, int], *, crossed: bool = False, period_px: int = 8) -> NDArray[np.uint8]:
+    """Return a neutral hatching: grey diagonal stripes, or crossed ones.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (y, x).
+    crossed : bool
+        Stripes in both directions.
+    period_px : int
+        Distance of the stripes in pixels.
+
+    Returns
+    -------
+    ndarray of uint8, shape (y, x, 3)
+        Two greys.
+    """
+    rows, columns = np.arange(shape[0])[:, None], np.arange(shape[1])[None, :]
+    dark = (rows + columns) % period_px < period_px // 4
+    if crossed:
+        dark = dark | ((rows - columns) % period_px < period_px // 4)
+    grey = np.where(dark, np.uint8(_HATCH_DARK), np.uint8(_HATCH_LIGHT))
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def window(shape: tuple[int, int], row: float, column: float, size: int) -> tuple[slice, slice]:
+    """Return the square window of an array that shows a position, moved inwards at the edges.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (y, x) of the array.
+    row, column : float
+        Position that should be in the middle.
+    size : int
+        Side of the window in pixels; the array's own extent where that is smaller.
+
+    Returns
+    -------
+    rows, columns : slice
+        Never empty, always inside the array.
+
+    Examples
+    --------
+    >>> window((100, 50), 2, 48, 20)
+    (slice(0, 20, None), slice(30, 50, None))
+    """
+    slices = []
+    for position, length in ((row, shape[0]), (column, shape[1])):
+        extent = max(1, min(size, length))
+        start = min(max(int(position) - extent // 2, 0), length - extent)
+        slices.append(slice(start, start + extent))
+    return slices[0], slices[1]
+
+
+def chip(array: NDArray[np.uint8], row: float, column: float, size: int) -> NDArray[np.uint8]:
+    """Cut the square around a position out of a picture, moved inwards at the edges.
+
+    Parameters
+    ----------
+    array : ndarray, shape (y, x) or (y, x, 3)
+        The picture.
+    row, column : float
+        Position that should be in the middle.
+    size : int
+        Side in pixels.
+
+    Returns
+    -------
+    ndarray
+        A copy, at most `size` on each side.
+    """
+    rows, columns = window((array.shape[0], array.shape[1]), row, column, size)
+    return array[rows, columns].copy()
+
+
+def enlarge(array: NDArray[_Scalar], factor: int) -> NDArray[_Scalar]:
+    """Repeat every pixel `factor` times in both directions, without interpolation."""
+    return array.repeat(factor, axis=0).repeat(factor, axis=1) if factor > 1 else array.copy()
+
+
+def shrink(picture: NDArray[np.uint8], largest_px: int) -> NDArray[np.uint8]:
+    """Scale a picture down by area averaging so that its longer side is at most `largest_px`."""
+    height, width = picture.shape[:2]
+    scale = largest_px / max(height, width)
+    if scale >= 1:
+        return picture
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def outlines(objects: gpd.GeoDataFrame, grid: GeoBox) -> list[list[NDArray[np.float64]]]:
+    """Return the rings of each object in pixels of a grid.
+
+    Parameters
+    ----------
+    objects : GeoDataFrame
+        Polygons or multi-polygons in the coordinate reference system of `grid`.
+    grid : GeoBox
+        (0, 0) is the outer corner of its first pixel.
+
+    Returns
+    -------
+    list of list of ndarray of float64, shape (n, 2)
+        For each object its closed rings, outer and inner, as (column, row).
+    """
+    import shapely
+
+    found: list[list[NDArray[np.float64]]] = []
+    a, b, c, d, e, f = tuple(~grid.transform)[:6]
+    matrix, origin = np.array([[a, d], [b, e]]), np.array([c, f])
+    for geometry in objects.geometry:
+        rings = shapely.get_rings(shapely.get_parts(geometry)) if geometry is not None else ()
+        coordinates = [shapely.get_coordinates(ring) for ring in rings]
+        found.append([xy @ matrix + origin for xy in coordinates])
+    return found
+
+
+def overlay(
+    picture: NDArray[np.uint8], objects: gpd.GeoDataFrame, grid: GeoBox, *, numbered: int = 20
+) -> NDArray[np.uint8]:
+    """Draw the outlines of objects on a picture of the whole grid.
+
+    Parameters
+    ----------
+    picture : ndarray of uint8, shape (y, x, 3)
+        A picture of `grid`, at any scale.
+    objects : GeoDataFrame
+        Ranked objects with columns ``id`` and ``kind``, in the coordinate reference system of the grid.
+    grid : GeoBox
+        What the picture shows.
+    numbered : int
+        How many of the leading objects get their number beside the outline.
+
+    Returns
+    -------
+    ndarray of uint8, shape (y, x, 3)
+        A copy with outlines in the colours of the kinds over a dark rim.
+    """
+    drawn = np.ascontiguousarray(picture)
+    drawn = drawn.copy() if drawn is picture else drawn
+    scale = np.array([picture.shape[1] / grid.shape[1], picture.shape[0] / grid.shape[0]])
+    shapes = [[np.round(r * scale).astype(np.int32) for r in rings] for rings in outlines(objects, grid)]
+    width = max(1, round(max(picture.shape[:2]) / 500))
+    for rings in shapes:
+        cv2.polylines(drawn, rings, True, (0, 0, 0), width + 2, cv2.LINE_AA)
+    for rings, kind in zip(shapes, objects["kind"], strict=True):
+        cv2.polylines(drawn, rings, True, rgb(KIND_COLOURS[kind_of(kind)]), width, cv2.LINE_AA)
+    for rings, number in list(zip(shapes, objects["id"], strict=True))[:numbered]:
+        if rings:
+            corner = (int(rings[0][:, 0].max()) + 3, int(rings[0][:, 1].min()) + 4)
+            for colour, pen in (((0, 0, 0), width + 3), ((255, 255, 255), width)):
+                cv2.putText(
+                    drawn,
+                    str(number),
+                    corner,
+                    cv2.FONT_HERSHEY_SIMPLEX,
+                    0.45 * width,
+                    colour,
+                    pen,
+                    cv2.LINE_AA,
+                )
+    return drawn
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """Return red, green, blue (0 to 255) of a colour written ``"#rrggbb"``."""
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def to_jpeg_data_url(picture: NDArray[np.uint8], *, most_bytes: int | None = None) -> str:
+    """Encode a picture for display as a ``data:`` address, JPEG without colour subsampling.
+
+    Parameters
+    ----------
+    picture : ndarray of uint8, shape (y, x, 3)
+        Red, green, blue.
+    most_bytes : int, optional
+        Quality 90 is lowered until the file is not larger, or is at its lowest.
+
+    Returns
+    -------
+    str
+        ``"data:image/jpeg;base64,..."``; the same bytes for the same picture.
+    """
+    data = b""
+    for quality in _QUALITIES:
+        options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+        data = _encode(".jpg", picture, options)
+        if most_bytes is None or len(data) <= most_bytes:
+            break
+    return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
+
+
+def to_png_data_url(picture: NDArray[np.uint8]) -> str:
+    """Encode a picture without loss as a ``data:`` address.
+
+    Parameters
+    ----------
+    picture : ndarray of uint8, shape (y, x, 3)
+        Red, green, blue.
+
+    Returns
+    -------
+    str
+        ``"data:image/png;base64,..."``; the same bytes for the same picture.
+    """
+    data = _encode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 6])
+    return "data:image/png;base64," + base64.b64encode(data).decode("ascii")
+
+
+def _encode(extension: str, picture: NDArray[np.uint8], options: list[int]) -> bytes:
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
+        raise UsageError(
+            f"a picture of shape {picture.shape} and type {picture.dtype} cannot be encoded",
+            todo="give uint8 of shape (y, x, 3)",
+        )
+    done, data = cv2.imencode(extension, np.ascontiguousarray(picture[:, :, ::-1]), options)
+    if not done:
+        raise UsageError(f"a picture of shape {picture.shape} cannot be encoded", todo="make it smaller")
+    return bytes(data.tobytes())
+
+
+def _display_bands(bands: tuple[str, ...]) -> tuple[str, ...]:
+    if all(name in bands for name in NATURAL_COLOUR):
+        return NATURAL_COLOUR
+    return bands[:3] if len(bands) >= 3 else bands[:1]

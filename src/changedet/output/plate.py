@@ -1,0 +1,369 @@
+"""Captioned pictures that can be published: the overview of a comparison, and the leading objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from changedet.coordinates import GeoPoint
+from changedet.errors import OutputError
+from changedet.kinds import KIND_COLOURS
+from changedet.output import facts
+from changedet.output.ground import centre, length_text
+from changedet.output.picture import (
+    Limits,
+    enlarge,
+    natural_colour,
+    outlines,
+    score_colour,
+    score_colours,
+    score_range,
+    stretch_limits,
+    window,
+)
+from changedet.output.sheet import (
+    Box,
+    Lettering,
+    Sheet,
+    View,
+    draw_map,
+    draw_numbers,
+    draw_outlines,
+    plate_style,
+    text_height,
+    wrap,
+)
+from changedet.result import State
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from changedet.result import ChangeResult
+    from changedet.scene import Image
+
+#: How many leading objects get a plate of their own.
+MOST_OBJECT_PLATES = 6
+#: How many outlines the overview draws, and how many of them carry their number.
+MOST_OUTLINES, MOST_NUMBERS = 2000, 25
+
+_WIDTH_OVERVIEW, _WIDTH_OBJECT = 12.0, 10.0
+_MARGIN, _LABELS, _GAP = 0.25, 0.22, 0.2
+_TALLEST_PANEL = 4.6
+_SMALLEST_WINDOW_PX = 36
+_WINDOW_TO_OBJECT = 3.0
+_TITLE = Lettering(13, bold=True, most_lines=1)
+_SUBTITLE = Lettering(8.5, most_lines=2)
+_PANEL_TITLE = Lettering(8, bold=True, most_lines=1)
+_ALARM = Lettering(11, bold=True, colour="#b00020", most_lines=1)
+_SIMULATED = Lettering(7, bold=True, colour="#b00020", most_lines=1)
+_IDENTIFIER = Lettering(6, mono=True, most_lines=2)
+_CAPTION = Lettering(6.8, most_lines=3)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pictures:
+    """What all plates of a result share, made once."""
+
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
+    limits: Limits
+    view: View
+    shapes: list[list[NDArray[np.float64]]]
+
+
+def write_plates(result: ChangeResult, folder: Path) -> list[Path]:
+    """Write ``overview.png`` and ``object-<id>.png`` for the leading objects.
+
+    Parameters
+    ----------
+    result : ChangeResult
+        Any result, also one without objects or one that a gate refused.
+    folder : Path
+        Made when it is not there.
+
+    Returns
+    -------
+    list of Path
+        The files written, the overview first. The same result gives the same bytes.
+
+    Raises
+    ------
+    OutputError
+        When a file cannot be written.
+    """
+    with plate_style():
+        pictures = _pictures(result)
+        sheets = {"overview.png": _overview(result, pictures)}
+        for number in range(min(len(result.objects), MOST_OBJECT_PLATES)):
+            identity = int(result.objects["id"].iloc[number])
+            sheets[f"object-{identity}.png"] = _object_plate(result, pictures, number)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, sheet in sheets.items():
+                sheet.save(folder / name, facts.finding(result))
+        except OSError as error:
+            raise OutputError(
+                f"the plates cannot be written ({error.strerror or 'write error'})",
+                where=str(folder),
+                todo="check permission and free space, or choose another folder",
+            ) from error
+    return [folder / name for name in sheets]
+
+
+def plot(result: ChangeResult) -> Figure:
+    """Draw the overview plate as a matplotlib figure, for a notebook.
+
+    Parameters
+    ----------
+    result : ChangeResult
+        Any result.
+
+    Returns
+    -------
+    Figure
+        Before, after and candidates with their caption, 12 inches wide; not known to pyplot.
+    """
+    with plate_style():
+        return _overview(result, _pictures(result)).figure
+
+
+def _pictures(result: ChangeResult) -> _Pictures:
+    limits = stretch_limits(result.before, result.after, result.before.valid & result.after.valid)
+    return _Pictures(
+        natural_colour(result.before, limits),
+        natural_colour(result.after, limits),
+        limits,
+        View.whole(result.grid),
+        outlines(result.objects.head(MOST_OUTLINES), result.grid),
+    )
+
+
+def _overview(result: ChangeResult, pictures: _Pictures) -> Sheet:
+    room = _WIDTH_OVERVIEW - 2 * _MARGIN - _LABELS - 2 * _GAP
+    panel = pictures.view.fit(Box(_MARGIN + _LABELS, 1.22, room / 3, _TALLEST_PANEL))
+    closing = _closing_lines(result, pictures.limits)
+    caption_top = panel.bottom + 0.3
+    foot_top = caption_top + max(0.72, 0.42 + 0.14 * _legend_rows(result))
+    foot = _foot_height(closing, _WIDTH_OVERVIEW)
+    sheet = Sheet.new(_WIDTH_OVERVIEW, foot_top + foot + _MARGIN)
+    _header(sheet, result, facts.clean(result.name, 80), facts.finding(result))
+    lefts = [panel.left + i * (room / 3 + _GAP) for i in range(3)]
+    for left, image, picture, word in (
+        (lefts[0], result.before, pictures.before, "Before"),
+        (lefts[1], result.after, pictures.after, "After"),
+    ):
+        box = Box(left, panel.top, panel.width, panel.height)
+        draw_map(sheet, box, picture, pictures.view, latitudes=image is result.before)
+        _scene_caption(sheet, box, room / 3, image, word)
+    box = Box(lefts[2], panel.top, panel.width, panel.height)
+    axes = draw_map(sheet, box, _score_picture(result), pictures.view, latitudes=False)
+    draw_outlines(axes, pictures.shapes, list(result.objects["kind"].head(MOST_OUTLINES)))
+    draw_numbers(axes, pictures.shapes[:MOST_NUMBERS], [int(i) for i in result.objects["id"][:MOST_NUMBERS]])
+    count = f"{len(result.objects):,} flagged" if len(result.objects) else "none flagged"
+    sheet.write(f"Candidates: {count}", Box(box.left, box.top - 0.2, room / 3, 0.2), _PANEL_TITLE)
+    _legend(sheet, Box(box.left, caption_top, room / 3, foot_top - caption_top), result)
+    _foot(sheet, foot_top, closing)
+    return sheet
+
+
+def _object_plate(result: ChangeResult, pictures: _Pictures, number: int) -> Sheet:
+    row = result.objects.iloc[number]
+    rings = pictures.shapes[number]
+    view = _zoom(pictures.view, rings)
+    side = 3.5
+    panel = view.fit(Box(_MARGIN + _LABELS, 1.22, side, side))
+    closing = _closing_lines(result, pictures.limits)
+    foot_top = panel.top + max(panel.height + 0.95, 4.3)
+    foot = _foot_height(closing, _WIDTH_OBJECT)
+    sheet = Sheet.new(_WIDTH_OBJECT, foot_top + foot + _MARGIN)
+    title = (
+        f"Candidate {int(row['id'])} of {len(result.objects):,}: {facts.consistent_with(str(row['kind']))}"
+    )
+    period = f"between {result.before.scene.date_text} and {result.after.scene.date_text}"
+    _header(sheet, result, title, f"{facts.clean(result.name, 80)}, flagged {period}")
+    lefts = (panel.left, panel.left + side + _GAP)
+    for left, image, picture, word in (
+        (lefts[0], result.before, pictures.before, "Before"),
+        (lefts[1], result.after, pictures.after, "After"),
+    ):
+        box = Box(left, panel.top, panel.width, panel.height)
+        axes = draw_map(sheet, box, picture[view.rows, view.columns], view, latitudes=word == "Before")
+        draw_outlines(axes, [rings], [str(row["kind"])])
+        _scene_caption(sheet, box, side, image, word)
+    left = lefts[1] + side + 0.25
+    _context(sheet, Box(left, panel.top, _WIDTH_OBJECT - _MARGIN - left, 1.7), pictures, view)
+    _object_facts(sheet, Box(left, panel.top + 2.0, _WIDTH_OBJECT - _MARGIN - left, 0), result, number)
+    _foot(sheet, foot_top, closing)
+    return sheet
+
+
+def _zoom(view: View, rings: list[NDArray[np.float64]]) -> View:
+    """Return the square of ground around an object that shows it with its surroundings."""
+    if not rings:
+        return view
+    points = np.concatenate(rings)
+    low, high = points.min(axis=0), points.max(axis=0)
+    size = int(max(_SMALLEST_WINDOW_PX, _WINDOW_TO_OBJECT * (high - low).max()))
+    column, row = (low + high) / 2
+    return view.part(*window((view.grid.shape[0], view.grid.shape[1]), row, column, size))
+
+
+def _score_picture(result: ChangeResult) -> NDArray[np.uint8]:
+    """Draw the score at about 1000 pixels, so that hatching stays fine on small grids."""
+    return score_colour(result, max(1, round(1000 / max(result.state.shape))))
+
+
+def _header(sheet: Sheet, result: ChangeResult, title: str, subtitle: str) -> None:
+    width = sheet.width - 2 * _MARGIN
+    if facts.is_simulated(result):
+        alarm = Box(sheet.width - _MARGIN - 3.2, _MARGIN, 3.2, 0.3)
+        sheet.write(facts.SIMULATED_NOTE, alarm, _ALARM)
+        width -= 3.4
+    top = sheet.write(title, Box(_MARGIN, _MARGIN, width, 0.3), _TITLE)
+    sheet.write(subtitle, Box(_MARGIN, top + 0.02, sheet.width - 2 * _MARGIN, 0.4), _SUBTITLE)
+
+
+def _scene_caption(sheet: Sheet, box: Box, width: float, image: Image, word: str) -> None:
+    scene = image.scene
+    sheet.write(f"{word}: {facts.when(scene)}", Box(box.left, box.top - 0.2, width, 0.2), _PANEL_TITLE)
+    top = sheet.write(facts.clean(scene.id, 200), Box(box.left, box.bottom + 0.3, width, 0), _IDENTIFIER)
+    top = sheet.write(facts.scene_line(scene), Box(box.left, top, width, 0), _CAPTION)
+    if scene.simulated:
+        sheet.write(
+            facts.SIMULATED_NOTE, Box(box.left, top, width, 0), Lettering(7, bold=True, colour="#b00020")
+        )
+
+
+def _closing_lines(result: ChangeResult, limits: Limits) -> list[str]:
+    """Return the lines at the foot of every plate."""
+    width_m, height_m = View.whole(result.grid).size_m
+    point = centre(result.grid)
+    lines = [
+        f"Centre of the site {point.dd} | {point.dms} | MGRS {point.mgrs} | WGS 84; grid {result.grid.crs}, "
+        f"{facts.number(width_m / 1000, 2)} x {facts.number(height_m / 1000, 2, 'km')}.",
+        f"Registration: {facts.registration_text(result)}. {limits.text}.",
+        f"{facts.floor_text(result)}. {facts.NOT_FLAGGED_NOTE}".removeprefix(". "),
+    ]
+    if result.warnings:
+        lines.append("Note: " + " ".join(facts.clean(w, 200) for w in result.warnings[:3]))
+    return [
+        *lines,
+        f"{'. '.join(facts.credit_lines(result))}. Processed with changedet {version('changedet')}.",
+    ]
+
+
+def _foot_height(lines: list[str], width: float) -> float:
+    counts = [len(wrap(line, width - 2 * _MARGIN, _CAPTION)) for line in lines]
+    return sum(text_height(count, _CAPTION) for count in counts)
+
+
+def _foot(sheet: Sheet, top: float, lines: list[str]) -> None:
+    for line in lines:
+        top = sheet.write(line, Box(_MARGIN, top, sheet.width - 2 * _MARGIN, 0), _CAPTION)
+
+
+def _kinds_present(result: ChangeResult) -> list[str]:
+    present = {str(kind) for kind in result.objects["kind"]}
+    return sorted(present, key=lambda label: (facts.kind_of(label), label))
+
+
+def _legend_rows(result: ChangeResult) -> int:
+    return (len(_kinds_present(result)) + 4) // 2
+
+
+def _legend(sheet: Sheet, box: Box, result: ChangeResult) -> None:
+    """Draw the bar of the score, and the legend of kinds and states under it."""
+    low, high = score_range(result)
+    axes = sheet.axes(Box(box.left, box.top, box.width, 0.08))
+    axes.imshow(score_colours()[None], extent=(low, high, 0, 1), aspect="auto", interpolation="nearest")
+    seed = result.thresholds.get("seed")
+    ticks = [(low, f"score {low:.2g}: background"), (high, f"{high:.2g} or more")]
+    if seed is not None and low + 0.3 * (high - low) < seed < low + 0.7 * (high - low):
+        ticks.insert(1, (float(seed), f"{seed:.2g}: flagged from here"))
+    axes.set_xticks([t for t, _ in ticks], [label for _, label in ticks])
+    labels = axes.get_xticklabels()
+    labels[0].set_horizontalalignment("left")
+    labels[-1].set_horizontalalignment("right")
+    axes.set_yticks([])
+    axes.tick_params(pad=1, size=2)
+    handles = _legend_handles(result)
+    holder = sheet.axes(Box(box.left, box.top + 0.26, box.width, max(0.1, box.height - 0.3)))
+    holder.set_axis_off()
+    if handles:
+        holder.legend(
+            handles=handles, loc="upper left", ncols=2, fontsize=6.8, frameon=False, borderaxespad=0,
+            borderpad=0, handlelength=1.8, columnspacing=1.2, labelspacing=0.4,
+        )  # fmt: skip
+
+
+def _legend_handles(result: ChangeResult) -> list[Artist]:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+    from matplotlib.patheffects import Normal, Stroke
+
+    rim = [Stroke(linewidth=3.0, foreground="black"), Normal()]
+    handles: list[Artist] = []
+    for kind in _kinds_present(result):
+        colour = KIND_COLOURS[facts.kind_of(kind)]
+        handles.append(Line2D([], [], color=colour, lw=1.6, label=facts.clean(kind, 40), path_effects=rim))
+    for state, name, pattern in (
+        (State.NOT_OBSERVED, "not observed", "/////"),
+        (State.NOT_COMPARABLE, "not comparable", "xxxxx"),
+        (State.OUTSIDE, "outside the site", ""),
+    ):
+        if (result.state == state).any():
+            handles.append(
+                Patch(facecolor="#cecece", edgecolor="#8e8e8e", hatch=pattern, linewidth=0.4, label=name)
+            )
+    return handles
+
+
+def _context(sheet: Sheet, box: Box, pictures: _Pictures, view: View) -> Axes:
+    """Draw the whole site small, with a frame around what the zoom shows."""
+    from matplotlib.patches import Rectangle
+
+    whole = pictures.view
+    fitted = whole.fit(box)
+    step = max(1, min(pictures.after.shape[:2]) // 400)
+    sheet.write("Where in the site", Box(box.left, box.top - 0.2, box.width, 0.2), _PANEL_TITLE)
+    axes = sheet.axes(fitted)
+    rows, columns = whole.grid.shape
+    picture = enlarge(pictures.after[::step, ::step], 1)
+    axes.imshow(picture, extent=(0, columns, rows, 0), aspect="auto", interpolation="nearest")
+    corner = (view.columns.start, view.rows.start)
+    size = (view.columns.stop - view.columns.start, view.rows.stop - view.rows.start)
+    for colour, width in (("black", 2.6), ("white", 1.3)):
+        axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=colour, linewidth=width))
+    axes.set_xticks([])
+    axes.set_yticks([])
+    across = length_text(round(whole.size_m[0]))
+    sheet.write(f"{across} across", Box(box.left, fitted.bottom + 0.04, box.width, 0), Lettering(6.2))
+    return axes
+
+
+def _object_facts(sheet: Sheet, box: Box, result: ChangeResult, number: int) -> None:
+    row = result.objects.iloc[number]
+    point = GeoPoint(float(row["lat"]), float(row["lon"]))
+    lines = [
+        (f"Area {facts.area_text(float(row['area_m2']))}", Lettering(7.5, bold=True)),
+        (f"Confidence: {facts.clean(row['confidence'], 20)}", Lettering(7.5, bold=True)),
+        ("Two dates alone never give high confidence.", _CAPTION),
+        (f"Centre {point.dd}", _CAPTION),
+        (point.dms, _CAPTION),
+        (f"MGRS {point.mgrs}", _CAPTION),
+        (f"Score {facts.number(float(row['score_mads']), 1)} robust deviations above background", _CAPTION),
+        (facts.clean(row["evidence"], 300), Lettering(6.8, most_lines=7)),
+        (facts.clean(row["warnings"], 200), Lettering(6.8, colour="#8a4b00", most_lines=4)),
+    ]
+    top = box.top
+    for text, lettering in lines:
+        if text:
+            top = sheet.write(text, Box(box.left, top, box.width, 0), lettering)
