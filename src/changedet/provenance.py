@@ -8,7 +8,7 @@ import math
 import os
 import platform
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import Enum
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from changedet.errors import MissingInputError, OutputError, VerificationError
+from changedet.output import facts
 from changedet.result import STATE_LABELS, ChangeResult, State
 
 if TYPE_CHECKING:
@@ -112,8 +113,8 @@ def run_record(
         "counts": _counts(result),
         "warnings": result.warnings,
         "limits": limits(result),
-        "credit": credit_lines(result),
-        "files": file_records(folder),
+        "credit": facts.credit_lines(result),
+        "files": file_records(folder, file_names(folder)),
     }
     return {key: to_json_types(value) for key, value in record.items()}
 
@@ -186,8 +187,21 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def file_records(folder: Path) -> dict[str, dict[str, str | int]]:
-    """Return digest and size of every file in a folder except ``run.json``, by relative POSIX path.
+def file_names(folder: Path) -> list[str]:
+    """Return the relative POSIX paths of the files in a folder except ``run.json``, sorted.
+
+    Links to folders count as files and are not followed.
+    """
+    found = []
+    for parent, folders, names in os.walk(folder):
+        base = Path(parent)
+        links = [name for name in folders if (base / name).is_symlink()]
+        found += [(base / name).relative_to(folder).as_posix() for name in [*names, *links]]
+    return sorted(name for name in found if name != RECORD_NAME)
+
+
+def file_records(folder: Path, names: Iterable[str]) -> dict[str, dict[str, str | int]]:
+    """Return digest and size of files in a folder, by relative POSIX path.
 
     Raises
     ------
@@ -197,12 +211,11 @@ def file_records(folder: Path) -> dict[str, dict[str, str | int]]:
     try:
         return {
             name: {"sha256": sha256_file(folder / name), "bytes": (folder / name).stat().st_size}
-            for name in _files(folder)
+            for name in names
         }
     except OSError as error:
-        raise OutputError(
-            f"cannot be read back ({error})", where=str(folder), todo="check the disk"
-        ) from error
+        todo = "check the disk"
+        raise OutputError(f"cannot be read back ({error})", where=str(folder), todo=todo) from error
 
 
 def verify(folder: Path) -> Verification:
@@ -226,7 +239,7 @@ def verify(folder: Path) -> Verification:
         When ``run.json`` is damaged, has another layout, or names a file outside the folder.
     """
     promised = _promised_files(folder)
-    present = set(_files(folder))
+    present = set(file_names(folder))
     states: dict[str, list[str]] = {"ok": [], "changed": [], "missing": []}
     for name, digest in promised.items():
         if name not in present:
@@ -264,7 +277,7 @@ def compare_folders(first: Path, second: Path) -> Verification:
             raise MissingInputError(
                 "no such folder", where=str(folder), todo="name a folder that changedet wrote"
             )
-    left, right = set(_files(first)), set(_files(second))
+    left, right = set(file_names(first)), set(file_names(second))
     same = {name for name in left & right if _digest(first / name) == _digest(second / name)}
     return Verification(
         ok=tuple(sorted(same)),
@@ -277,34 +290,22 @@ def compare_folders(first: Path, second: Path) -> Verification:
 def limits(result: ChangeResult) -> list[str]:
     """Return what a reader has to know about what the comparison could not see, as sentences."""
     metres = max(result.before.scene.resolution_m, result.after.scene.resolution_m)
-    floor = result.detection_floor
     sentences = [
         f"Pixels are {metres:g} m wide: vehicles, people, fences, repairs and work inside buildings are "
         "smaller than a pixel and cannot be seen.",
-        "Not flagged does not mean that nothing happened there.",
+        facts.NOT_FLAGGED_NOTE,
         "Every object is a candidate for a reader to check against sharper imagery or another source; its "
         "kind says what the reflectances are consistent with.",
         "The score is a rank; scores of different runs cannot be compared.",
     ]
-    if "min_area_m2" in floor:
-        sentences.append(
-            f"Changes smaller than {floor['min_area_m2']:,.0f} m² are below the detection floor."
-        )
-    if math.isfinite(contrast := floor.get("contrast_reflectance", math.nan)):
-        sentences.append(
-            f"Changes of reflectance smaller than about {contrast:.3f} are below the detection floor."
-        )
+    if floor := facts.floor_text(result):
+        sentences.append(f"{floor}.")
     unseen = result.state_shares[STATE_LABELS[State.NOT_OBSERVED]]
     if unseen > 0:
-        sentences.append(f"{unseen:.1%} of the site was not observed on both dates.")
-    if result.before.scene.simulated or result.after.scene.simulated:
-        sentences.append("The imagery is simulated and shows no real ground.")
+        sentences.append(f"{facts.share_text(unseen)} of the site was not observed on at least one date.")
+    if facts.is_simulated(result):
+        sentences.append(f"{facts.SIMULATED_NOTE}.")
     return sentences
-
-
-def credit_lines(result: ChangeResult) -> list[str]:
-    """Return the licence notices of the scenes, each once, before first."""
-    return list(dict.fromkeys([result.before.scene.credit, result.after.scene.credit]))
 
 
 def library_versions() -> dict[str, str]:
@@ -325,17 +326,6 @@ def library_versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed under this name"
     return found
-
-
-def clean_text(text: str) -> str:
-    r"""Take control characters out of a text, which XML and terminals cannot hold; line ends become spaces.
-
-    Examples
-    --------
-    >>> clean_text("Site\x00 7\nnorth")
-    'Site 7 north'
-    """
-    return "".join(c for c in " ".join(text.split()) if c.isprintable())
 
 
 def to_json_types(value: object) -> Json:
@@ -384,16 +374,6 @@ def _counts(result: ChangeResult) -> dict[str, Any]:
         "share_by_state": result.state_shares,
         "valid_share": result.pair.clear_share,
     }
-
-
-def _files(folder: Path) -> Iterator[str]:
-    """Give the relative POSIX paths of the files except the record, sorted; links are not followed."""
-    found = []
-    for parent, folders, names in os.walk(folder):
-        base = Path(parent)
-        links = [name for name in folders if (base / name).is_symlink()]
-        found += [(base / name).relative_to(folder).as_posix() for name in [*names, *links]]
-    yield from sorted(name for name in found if name != RECORD_NAME)
 
 
 def _digest(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -13,6 +12,8 @@ import numpy as np
 from changedet.core.masking import SceneClass
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import xarray as xr
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
@@ -171,12 +172,42 @@ class Scene:
                     "scale": asset.radiometry.scale,
                     "offset": asset.radiometry.offset,
                     "nodata": asset.radiometry.nodata,
+                    "saturated": asset.radiometry.saturated,
                     "source": asset.radiometry.source,
                     "assumed": asset.radiometry.assumed,
                 }
                 for name, asset in self.assets.items()
             },
         }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Scene:
+        """Make a scene again from what `to_dict` gave; the time is exact to the second.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            When the description is incomplete or damaged.
+        """
+        time = data["time_utc"]
+        return cls(
+            time=None if time is None else datetime.fromisoformat(time).astimezone(UTC),
+            assets=MappingProxyType({name: _asset(entry) for name, entry in data["bands"].items()}),
+            notes=tuple(data["notes"]),
+            **{name: data[name] for name in _PLAIN_FIELDS},
+        )
+
+
+_PLAIN_FIELDS = (
+    "id", "provider", "level", "platform", "time_source", "processing_baseline", "relative_orbit", "tile",
+    "sun_elevation_deg", "sun_azimuth_deg", "resolution_m", "simulated",
+)  # fmt: skip
+
+
+def _asset(entry: Mapping[str, Any]) -> Asset:
+    names = ("scale", "offset", "nodata", "saturated", "source", "assumed")
+    radiometry = Radiometry(**{name: entry[name] for name in names})
+    return Asset(entry["href"], entry["index"], entry["variable"], radiometry)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,8 @@ import numpy as np
 from changedet.core.sampling import sample_pixels
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 #: Share of the sampled pixels kept as invariant at each round.
@@ -51,6 +53,22 @@ class Normalization:
             "error_reflectance": list(self.error),
             "invariant_share": self.invariant_share,
         }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Normalization:
+        """Make a normalisation again from what `to_dict` gave; None (how JSON writes NaN) becomes NaN.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            When the description is incomplete or damaged.
+        """
+        gain, offset, error = (
+            tuple(np.asarray(data[name], np.float64).tolist())
+            for name in ("gain", "offset", "error_reflectance")
+        )
+        share = float(np.asarray(data["invariant_share"], np.float64))
+        return cls(tuple(data["bands"]), gain, offset, error, share)
 
 
 def fit_normalization(
@@ -98,7 +116,9 @@ def fit_normalization(
     residual = y[:, held] - (gain[:, None] * x[:, held] + offset[:, None])
     error = np.sqrt((residual**2).mean(axis=1))
     share = float(invariant.mean())
-    return Normalization(bands, tuple(map(float, gain)), tuple(map(float, offset)), tuple(map(float, error)), share)
+    return Normalization(
+        bands, tuple(map(float, gain)), tuple(map(float, offset)), tuple(map(float, error)), share
+    )
 
 
 def apply_normalization(after: NDArray[np.float32], normalization: Normalization) -> NDArray[np.float32]:
@@ -121,7 +141,9 @@ def apply_normalization(after: NDArray[np.float32], normalization: Normalization
     return np.maximum(after * gain + offset, np.float32(0))
 
 
-def _match_medians(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _match_medians(
+    x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     centre_x, centre_y = np.median(x, axis=1), np.median(y, axis=1)
     scale_x, scale_y = (_robust_scale(v, c) for v, c in ((x, centre_x), (y, centre_y)))
     gain = np.clip(scale_y / scale_x, *_GAIN_RANGE)

@@ -10,6 +10,8 @@ import numpy as np
 from scipy import fft
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 #: Residual after correction above which a pair is not compared: the usual gate, half a pixel. At 0.2 px false
@@ -92,6 +94,27 @@ class Registration:
             "verdict": self.verdict,
             "convention": "shift_px is (row, column) to add to the position of the after image's content",
         }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Registration:
+        """Make a registration again from what `to_dict` gave; None (how JSON writes NaN) becomes NaN.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            When the description is incomplete or damaged.
+        """
+        names = ("residual_px", "residual_m", "spread_px", "reliability", "limit_px")
+        row_px, column_px = np.asarray(data["shift_px"], np.float64).tolist()
+        north_m, east_m = np.asarray(data["shift_m"], np.float64).tolist()
+        return cls(
+            shift_px=(row_px, column_px),
+            shift_m=(north_m, east_m),
+            tie_points=int(data["tie_points"]),
+            applied=bool(data["applied"]),
+            verdict=str(data["verdict"]),
+            **{name: float(np.asarray(data[name], np.float64)) for name in names},
+        )
 
 
 @dataclass(frozen=True)
@@ -257,7 +280,11 @@ def measure_residual(
 
 
 def judge(
-    shift: Shift, residual: Residual, pixel_size_m: tuple[float, float], *, limit_px: float = RESIDUAL_LIMIT_PX
+    shift: Shift,
+    residual: Residual,
+    pixel_size_m: tuple[float, float],
+    *,
+    limit_px: float = RESIDUAL_LIMIT_PX,
 ) -> Registration:
     """Put shift and residual together into a verdict.
 
@@ -299,9 +326,7 @@ def judge(
     )
 
 
-def shift_image(
-    image: NDArray[np.float32], row_px: float, column_px: float
-) -> NDArray[np.float32]:
+def shift_image(image: NDArray[np.float32], row_px: float, column_px: float) -> NDArray[np.float32]:
     """Move the content of an image by a sub-pixel shift with cubic interpolation.
 
     Parameters

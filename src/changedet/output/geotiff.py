@@ -10,7 +10,7 @@ import numpy as np
 
 from changedet.errors import OutputError
 from changedet.kinds import KIND_COLOURS, KIND_LABELS, Kind
-from changedet.provenance import clean_text, credit_lines
+from changedet.output import facts
 from changedet.result import STATE_LABELS, ChangeResult, State
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ CLASSES_BAND = "SCL"
 VALID_BAND = "valid"
 
 _TILE_PX = 512
+_LONGEST_TEXT = 4000
 #: Above this many bytes the faster codec is worth being unknown to old readers.
 _DEFLATE_BELOW_BYTES = 64_000_000
 
@@ -99,8 +100,8 @@ def write_cog(
     try:
         with rasterio.open(path, "w", **_creation_options(planes, grid, nodata)) as file:
             file.write(planes)
-            file.descriptions = tuple(clean_text(text) for text in descriptions)
-            file.update_tags(**{key: clean_text(text) for key, text in tags.items()})
+            file.descriptions = tuple(facts.clean(text, _LONGEST_TEXT) for text in descriptions)
+            file.update_tags(**{key: facts.clean(text, _LONGEST_TEXT) for key, text in tags.items()})
             if colours:
                 file.write_colormap(1, _colour_table(colours, nodata))
             if roles := _colour_interpretation(descriptions):
@@ -180,8 +181,8 @@ def common_tags(result: ChangeResult) -> dict[str, str]:
         "BEFORE_TIME_UTC": before.time_text,
         "AFTER_SCENE": after.id,
         "AFTER_TIME_UTC": after.time_text,
-        "CREDIT": "; ".join(credit_lines(result)),
-        "TIFFTAG_COPYRIGHT": "; ".join(credit_lines(result)),
+        "CREDIT": "; ".join(facts.credit_lines(result)),
+        "TIFFTAG_COPYRIGHT": "; ".join(facts.credit_lines(result)),
         "TIFFTAG_SOFTWARE": software,
     }
 

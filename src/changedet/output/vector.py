@@ -12,7 +12,7 @@ import numpy as np
 
 from changedet.errors import InputFileError, MissingInputError, OutputError
 from changedet.objects import COLUMNS
-from changedet.provenance import credit_lines
+from changedet.output.facts import credit_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

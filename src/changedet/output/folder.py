@@ -1,0 +1,364 @@
+"""The run folder: everything a run leaves behind, written whole or not at all, and opened again."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import secrets
+import shutil
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from changedet.core.normalization import Normalization
+from changedet.core.registration import Registration
+from changedet.errors import (
+    ChangedetError,
+    InputFileError,
+    MissingInputError,
+    OutputError,
+    OutputExistsError,
+    UsageError,
+    VerificationError,
+)
+from changedet.output.geotiff import CLASSES_BAND, VALID_BAND, write_rasters
+from changedet.output.kmz import write_kmz
+from changedet.output.vector import read_gpkg, write_vectors
+from changedet.pairing import Pair
+from changedet.progress import Progress, Silent
+from changedet.provenance import RECORD_NAME, file_names, file_records, read_record, run_record, write_record
+from changedet.result import ChangeResult
+from changedet.scene import Image, Scene
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
+
+#: Name of the report in a run folder.
+REPORT_NAME = "report.html"
+
+#: The compared images are kept unless the grid has this many pixels or more.
+KEEP_IMAGES_BELOW_PX = 25_000_000
+
+#: Below this many free bytes a failure to write is put down to the full disk.
+_FULL_BELOW_BYTES = 1_000_000
+#: Names and endings of files that viewers leave beside a file they opened.
+_LEFT_BY_VIEWERS = (
+    ".aux.xml",
+    ".ovr",
+    ".gpkg-wal",
+    ".gpkg-shm",
+    ".qmd",
+    ".DS_Store",
+    "Thumbs.db",
+    "desktop.ini",
+)
+_AGAIN = "make the run again"
+
+
+def save(
+    result: ChangeResult,
+    folder: str | Path,
+    *,
+    overwrite: bool = False,
+    keep_images: bool | None = None,
+    command: list[str] | None = None,
+    started: datetime | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Write a result as a run folder.
+
+    Everything is written beside the target under a temporary name and renamed when it is whole. When anything
+    fails, or the user stops the run, nothing is left behind and what was there before is untouched.
+
+    Parameters
+    ----------
+    result : ChangeResult
+        What is written.
+    folder : str or Path
+        The folder to make; missing parents are made too.
+    overwrite : bool
+        Replace a run folder that is there already. A folder that no run wrote is never replaced.
+    keep_images : bool, optional
+        Also write ``before.tif`` and ``after.tif``; when not given, for grids of less than 25 million pixels.
+    command : list of str, optional
+        The command line, for the record.
+    started : datetime, optional
+        When the run began, time-zone aware; now when not given. The files do not depend on the time of day
+        otherwise: the same result with the same `started` and `command` gives the same bytes.
+    progress : Progress, optional
+        Is told the steps.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    OutputExistsError
+        When the folder is there and may not be replaced.
+    OutputError
+        When it cannot be written (permission, full disk).
+
+    Examples
+    --------
+    >>> save(result, "runs/harbour")  # doctest: +SKIP
+    PosixPath('runs/harbour')
+    """
+    check_target(folder, overwrite=overwrite)
+    target = Path(folder).resolve()
+    if keep_images is None:
+        keep_images = math.prod(result.grid.shape) < KEEP_IMAGES_BELOW_PX
+    started = started or datetime.now(UTC)
+    with _own_errors(target), _temporary_sibling(target) as temporary:
+        _write_products(result, temporary, keep_images, progress or Silent())
+        record = run_record(result, temporary, started=started, command=command)
+        _write_report(result, temporary / REPORT_NAME, record)
+        files = record["files"] | file_records(temporary, [REPORT_NAME])
+        write_record(temporary, {**record, "files": dict(sorted(files.items()))})
+        _publish(temporary, target, overwrite=overwrite)
+    return Path(folder)
+
+
+def check_target(folder: str | Path, *, overwrite: bool = False) -> None:
+    """Refuse a target that `save` would refuse, before any work is done.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The run folder that is to be made.
+    overwrite : bool
+        Whether a run folder that is there may be replaced.
+
+    Raises
+    ------
+    OutputExistsError
+        When the target is a file, or a folder that is not empty and may not be replaced: without `overwrite`
+        any, with it one that no run wrote or that holds files that no run wrote.
+    UsageError
+        When the target is the working directory.
+    """
+    where, target = str(folder), Path(folder).resolve()
+    if target == Path.cwd() or not target.name:
+        raise UsageError("a run needs a folder of its own", where=where, todo="name a new folder")
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise OutputExistsError("a file of this name exists", where=where, todo="choose another folder")
+    if not any(target.iterdir()):
+        return
+    if not overwrite:
+        todo = "choose another folder or allow overwriting (--overwrite)"
+        raise OutputExistsError("the folder exists and is not empty", where=where, todo=todo)
+    if foreign := _foreign_file(target):
+        raise OutputExistsError(
+            f"the folder holds what no run wrote ({foreign})", where=where, todo="choose another folder"
+        )
+
+
+def open_run(folder: str | Path) -> ChangeResult:
+    """Open a run folder as the result it was written from.
+
+    The files are not checked against their digests here, see `changedet.provenance.verify`. The images as
+    loaded are not kept in a run folder, so `ChangeResult.pair` holds the compared images. Without
+    ``before.tif`` and ``after.tif`` the images are all NaN.
+
+    Parameters
+    ----------
+    folder : str or Path
+        A folder that `save` made.
+
+    Returns
+    -------
+    ChangeResult
+        With `folder` set.
+
+    Raises
+    ------
+    MissingInputError
+        When the folder or one of its files is not there.
+    VerificationError
+        When ``run.json`` is damaged or does not fit the rasters.
+    InputFileError
+        When another file is damaged.
+    """
+    folder = Path(folder)
+    record = read_record(folder)
+    score, grid, _ = _read_raster(folder / "score.tif")
+    state, kind = (_read_raster(folder / name)[0] for name in ("state.tif", "kind.tif"))
+    if not score.shape == state.shape == kind.shape == (1, *grid.shape):
+        raise VerificationError("the rasters differ in size", where=str(folder), todo=_AGAIN)
+    objects = read_gpkg(folder / "changes.gpkg")
+    try:
+        before, after = (_read_image(folder, date, record, grid) for date in ("before", "after"))
+        return ChangeResult(
+            grid=grid,
+            score=score[0],
+            state=state[0].astype(np.uint8),
+            kind=kind[0].astype(np.uint8),
+            objects=objects,
+            before=before,
+            after=after,
+            pair=_read_pair(record["pair"], before, after),
+            folder=folder,
+            **_read_findings(record),
+        )
+    except ChangedetError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"incomplete, or does not fit the other files ({str(error)[:120]})"
+        raise VerificationError(what, where=str(folder / RECORD_NAME), todo=_AGAIN) from error
+
+
+def _write_products(result: ChangeResult, folder: Path, keep_images: bool, progress: Progress) -> None:
+    from changedet.output.plate import write_plates
+
+    progress.step("write rasters")
+    write_rasters(result, folder, images=keep_images)
+    progress.step("write objects")
+    write_vectors(result, folder)
+    write_kmz(folder / "changes.kmz", result)
+    progress.step("draw plates")
+    plates = folder / "plates"
+    plates.mkdir()
+    write_plates(result, plates)
+    progress.step("write report")
+
+
+def _write_report(result: ChangeResult, path: Path, record: Mapping[str, Any]) -> None:
+    from changedet.output.report import write_report
+
+    write_report(result, path, record=record)
+
+
+@contextmanager
+def _temporary_sibling(target: Path) -> Iterator[Path]:
+    """Give an empty folder on the same file system, and remove it unless it was renamed."""
+    temporary = _sibling(target, "part")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sibling(target: Path, word: str) -> Path:
+    return target.with_name(f".{target.name}.{word}-{secrets.token_hex(4)}")
+
+
+def _publish(temporary: Path, target: Path, *, overwrite: bool) -> None:
+    """Rename the whole folder into place; what was there goes only when the new one is in its place."""
+    check_target(target, overwrite=overwrite)  # again: someone else may have been quicker
+    if not target.exists():
+        temporary.rename(target)
+        return
+    old = _sibling(target, "old")
+    target.rename(old)
+    try:
+        temporary.rename(target)
+    finally:
+        if not target.exists():
+            old.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _foreign_file(folder: Path) -> str:
+    """Return the first file that the record of a run folder does not list, "" when there is none."""
+    try:
+        record = read_record(folder)
+    except InputFileError:
+        return f"no readable {RECORD_NAME}"
+    files = record.get("files")
+    known = set(files) if isinstance(files, dict) else set()
+    strangers = (n for n in file_names(folder) if n not in known and not n.endswith(_LEFT_BY_VIEWERS))
+    return next(strangers, "")
+
+
+@contextmanager
+def _own_errors(target: Path) -> Iterator[None]:
+    """Turn the failures of the file system and of the writers into one line about the target."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, ChangedetError) and not isinstance(error, OutputError):
+            raise
+        what = error.what if isinstance(error, OutputError) else (error.strerror or str(error))
+        todo = "check the permission and the free space, or choose another folder"
+        if _is_full(error, target):
+            what, todo = "the disk is full", "free some space or choose a folder on another disk"
+        raise OutputError(f"nothing was written: {what}", where=str(target), todo=todo) from error
+
+
+def _is_full(error: BaseException | None, target: Path) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return True
+        error = error.__cause__
+    parent = next((p for p in target.parents if p.is_dir()), None)
+    return (
+        parent is not None
+        and os.access(parent, os.W_OK)
+        and shutil.disk_usage(parent).free < _FULL_BELOW_BYTES
+    )
+
+
+def _read_raster(path: Path) -> tuple[NDArray[Any], GeoBox, tuple[str, ...]]:
+    """Return the planes of a raster of the run, its grid and its band descriptions."""
+    import rasterio
+    from odc.geo.geobox import GeoBox
+    from rasterio.errors import RasterioError
+
+    if not path.is_file():
+        raise MissingInputError("no such file", where=str(path), todo=_AGAIN)
+    try:
+        with rasterio.open(path) as file:
+            names = tuple(text or "" for text in file.descriptions)
+            return file.read(), GeoBox.from_rio(file), names
+    except RasterioError as error:
+        raise InputFileError(f"damaged ({str(error)[:120]})", where=str(path), todo=_AGAIN) from error
+
+
+def _read_image(folder: Path, date: str, record: Mapping[str, Any], grid: GeoBox) -> Image:
+    scene, source = Scene.from_dict(record["scenes"][date]), str(record["classes_source"][date])
+    path, bands = folder / f"{date}.tif", tuple(record["bands"])
+    if not path.exists():
+        data = np.full((len(bands), *grid.shape), np.nan, np.float32)
+        nothing = np.zeros(tuple(grid.shape), np.uint8)
+        return Image(data, bands, nothing.astype(bool), nothing, grid, scene, source)
+    planes, own_grid, names = _read_raster(path)
+    if own_grid != grid or names != (*bands, CLASSES_BAND, VALID_BAND):
+        raise VerificationError("does not fit the other files", where=str(path), todo=_AGAIN)
+    classes, valid = planes[-2].astype(np.uint8), planes[-1] == 1
+    return Image(planes[:-2], bands, valid, classes, grid, scene, source)
+
+
+def _read_pair(described: Mapping[str, Any], before: Image, after: Image) -> Pair:
+    shares = ("clear_share_before", "clear_share_after", "clear_share")
+    values = dict(described) | {name: _number(described[name]) for name in shares}
+    return Pair(before, after, **(values | {"warnings": tuple(values["warnings"])}))
+
+
+def _read_findings(record: Mapping[str, Any]) -> dict[str, Any]:
+    normalization = record["normalization"]
+    return {
+        "name": str(record["name"]),
+        "registration": Registration.from_dict(record["registration"]),
+        "normalization": None if normalization is None else Normalization.from_dict(normalization),
+        "parameters": dict(record["parameters"]),
+        "inputs": dict(record["inputs"]),
+        "thresholds": {name: _number(value) for name, value in record["thresholds"].items()},
+        "detection_floor": {name: _number(value) for name, value in record["detection_floor"].items()},
+        "warnings": tuple(record["warnings"]),
+    }
+
+
+def _number(value: float | None) -> float:
+    """Return a number of the record, where null stands for NaN."""
+    return math.nan if value is None else float(value)

@@ -1,0 +1,305 @@
+"""The objects and both images as one KMZ file for Google Earth and other virtual globes.
+
+The elements and their order follow the OGC KML 2.2 standard (OGC 07-147r2).
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+
+from changedet.errors import OutputError
+from changedet.kinds import KIND_COLOURS, KIND_LABELS, Kind
+from changedet.output import facts
+from changedet.output.ground import lonlat
+from changedet.output.vector import object_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
+    from shapely.geometry.base import BaseGeometry
+
+    from changedet.result import ChangeResult
+    from changedet.scene import Image, Scene
+
+#: Name space of every element.
+KML_NAMESPACE = "http://www.opengis.net/kml/2.2"
+
+_LONLAT = "EPSG:4326"
+#: Longest side of a picture: what virtual globes draw without shrinking it themselves.
+_LARGEST_PX = 2048
+#: The earliest time a zip file can hold; the same for every file, so that the bytes repeat.
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+_OUTLINE_ALPHA, _FILL_ALPHA = "ff", "33"
+_LONGEST_TEXT = 2000
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """A picture in longitude and latitude.
+
+    Attributes
+    ----------
+    png : bytes
+        The picture, transparent where there is no data; rows run from north to south.
+    west, south, east, north : float
+        Edges in degrees; `east` is above 180 when the picture crosses the antimeridian.
+    """
+
+    png: bytes
+    west: float
+    south: float
+    east: float
+    north: float
+
+
+def write_kmz(path: Path, result: ChangeResult) -> None:
+    """Write the objects of a result, with the images before and after, as KMZ.
+
+    The file holds one folder of outlines for each kind that occurs, and two pictures in natural colours with
+    one stretch. The time slider of the viewer shows the before picture until the date of the after picture.
+    A result without pixels (opened from a folder that kept no images) gives a file without pictures. The same
+    result gives the same bytes.
+
+    Parameters
+    ----------
+    path : Path
+        File to write; one that is there already is replaced.
+    result : ChangeResult
+        Texts in it may come from strangers: they are escaped, and lose their control characters.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written.
+
+    Examples
+    --------
+    >>> write_kmz(Path("changes.kmz"), result)  # doctest: +SKIP
+    """
+    overlays = make_overlays(result)
+    text = ET.tostring(_document(result, overlays), encoding="utf-8", xml_declaration=True)
+    try:
+        with zipfile.ZipFile(path, "w") as archive:
+            _add(archive, "doc.kml", text, zipfile.ZIP_DEFLATED)
+            for name, overlay in overlays.items():
+                _add(archive, f"images/{name}.png", overlay.png, zipfile.ZIP_STORED)
+    except OSError as error:
+        todo = "check the free space and the permission"
+        raise OutputError(f"cannot be written ({error})", where=str(path), todo=todo) from error
+
+
+def make_overlays(result: ChangeResult) -> dict[str, Overlay]:
+    """Draw both images in natural colours with one stretch, in longitude and latitude.
+
+    Parameters
+    ----------
+    result : ChangeResult
+        The compared images are drawn; the pixels are those of the grid, nearest neighbour, unless the picture
+        has to be made smaller.
+
+    Returns
+    -------
+    dict of str to Overlay
+        ``"before"`` and ``"after"``; empty when the result holds no pixels or its grid lies nowhere.
+    """
+    from changedet.output.picture import natural_colour, stretch_limits
+
+    images = {"before": result.before, "after": result.after}
+    if not result.grid.crs or not all(np.isfinite(image.data).any() for image in images.values()):
+        return {}
+    limits = stretch_limits(result.before, result.after, result.before.valid & result.after.valid)
+    return {name: _overlay(natural_colour(image, limits), image) for name, image in images.items()}
+
+
+def _overlay(picture: NDArray[np.uint8], image: Image) -> Overlay:
+    """Bring a picture of a grid to longitude, latitude, with transparency where there is no data."""
+    import cv2
+    from rasterio.transform import from_bounds
+    from rasterio.warp import Resampling, reproject
+
+    alpha = np.where(np.isfinite(image.data).any(axis=0), np.uint8(255), np.uint8(0))
+    planes = np.concatenate([np.moveaxis(picture, -1, 0), alpha[np.newaxis]])
+    edges = _lonlat_edges(image.grid)
+    shrink = min(1.0, _LARGEST_PX / max(image.grid.shape))
+    height, width = (max(1, round(side * shrink)) for side in image.grid.shape)
+    warped = np.zeros((4, height, width), np.uint8)
+    reproject(
+        planes,
+        warped,
+        src_transform=image.grid.transform,
+        src_crs=str(image.grid.crs),
+        dst_transform=from_bounds(*edges, width, height),
+        dst_crs=_LONLAT,
+        resampling=Resampling.average if shrink < 1 else Resampling.nearest,
+    )
+    _, data = cv2.imencode(".png", np.ascontiguousarray(np.moveaxis(warped, 0, -1)[..., [2, 1, 0, 3]]))
+    return Overlay(data.tobytes(), *edges)
+
+
+def _lonlat_edges(grid: GeoBox) -> tuple[float, float, float, float]:
+    """Return west, south, east, north of a grid; east is above 180 across the antimeridian."""
+    rows, columns = grid.shape
+    along = np.linspace(0.0, 1.0, 65)
+    zero, one = np.zeros_like(along), np.ones_like(along)
+    x = np.concatenate([along, along, zero, one]) * columns
+    y = np.concatenate([zero, one, along, along]) * rows
+    longitude, latitude = lonlat(grid, x, y)
+    # degrees relative to one corner are continuous where the longitudes themselves jump by 360
+    relative = (longitude - longitude[0] + 180.0) % 360.0 - 180.0
+    west, east = longitude[0] + relative.min(), longitude[0] + relative.max()
+    turn = 360.0 if west < -180.0 else 0.0
+    return float(west + turn), float(latitude.min()), float(east + turn), float(latitude.max())
+
+
+def _document(result: ChangeResult, overlays: dict[str, Overlay]) -> ET.Element:
+    root = ET.Element("kml", xmlns=KML_NAMESPACE)
+    document = ET.SubElement(root, "Document")
+    _child(document, "name", _safe(result.name))
+    _child(document, "open", "1")
+    _child(document, "description", _summary(result))
+    table = object_table(result)
+    if table.crs is not None:
+        table = table.to_crs(_LONLAT)
+    kinds = [facts.kind_of(label) for label in table["kind"]]
+    occurring = [kind for kind in Kind if kind in kinds]
+    for kind in occurring:
+        _add_style(document, kind)
+    for order, (name, overlay) in enumerate(overlays.items()):
+        _add_overlay(document, result, name, overlay, order)
+    for kind in occurring:
+        folder = _child(document, "Folder")
+        _child(folder, "name", KIND_LABELS[kind])
+        for row in table[[k == kind for k in kinds]].to_dict("records"):
+            _add_placemark(folder, result, row, kind)
+    return root
+
+
+def _add_style(parent: ET.Element, kind: Kind) -> None:
+    red, green, blue = (KIND_COLOURS[kind][i : i + 2] for i in (1, 3, 5))
+    style = _child(parent, "Style", id=f"kind-{int(kind)}")
+    line = _child(style, "LineStyle")
+    _child(line, "color", _OUTLINE_ALPHA + blue + green + red)
+    _child(line, "width", "2.5")
+    _child(_child(style, "PolyStyle"), "color", _FILL_ALPHA + blue + green + red)
+    _child(_child(style, "BalloonStyle"), "text", "<h3>$[name]</h3>$[description]")
+
+
+def _add_overlay(parent: ET.Element, result: ChangeResult, name: str, overlay: Overlay, order: int) -> None:
+    scene = (result.before if name == "before" else result.after).scene
+    element = _child(parent, "GroundOverlay")
+    _child(element, "name", f"{name.capitalize()}: {facts.when(scene)}, {_safe(scene.id)}")
+    _child(element, "description", escape(_safe(scene.credit)))
+    _add_time_span(element, result, name)
+    _child(element, "drawOrder", str(order))
+    _child(_child(element, "Icon"), "href", f"images/{name}.png")
+    box = _child(element, "LatLonBox")
+    for side in ("north", "south", "east", "west"):
+        _child(box, side, f"{getattr(overlay, side):.9f}")
+
+
+def _add_time_span(parent: ET.Element, result: ChangeResult, name: str) -> None:
+    """Show the before image until the after image begins; nothing where the times do not say so."""
+    before, after = result.before.scene, result.after.scene
+    begins = before if name == "before" else after
+    if begins.time is None:
+        return
+    span = _child(parent, "TimeSpan")
+    _child(span, "begin", begins.time_text)
+    if name == "before" and after.time is not None and after.time > begins.time:
+        _child(span, "end", after.time_text)
+
+
+def _add_placemark(parent: ET.Element, result: ChangeResult, row: dict[str, Any], kind: Kind) -> None:
+    placemark = _child(parent, "Placemark")
+    _child(placemark, "name", f"{row['id']}. {_safe(row['kind'])}")
+    _child(placemark, "Snippet", facts.area_text(float(row["area_m2"])), maxLines="1")
+    _child(placemark, "description", _balloon(result, row))
+    _child(placemark, "styleUrl", f"#kind-{int(kind)}")
+    extended = _child(placemark, "ExtendedData")
+    for name, value in row.items():
+        if name not in {"geometry", "id"}:
+            _child(_child(extended, "Data", name=name), "value", _safe(value))
+    _add_geometry(placemark, row["geometry"])
+
+
+def _add_geometry(parent: ET.Element, geometry: BaseGeometry) -> None:
+    polygons = getattr(geometry, "geoms", [geometry])
+    holder = _child(parent, "MultiGeometry") if len(polygons) > 1 else parent
+    for part in polygons:
+        polygon = _child(holder, "Polygon")
+        _child(polygon, "tessellate", "1")
+        for tag, rings in (("outerBoundaryIs", [part.exterior]), ("innerBoundaryIs", part.interiors)):
+            for ring in rings:
+                text = " ".join(f"{x:.7f},{y:.7f},0" for x, y, *_ in ring.coords)
+                _child(_child(_child(polygon, tag), "LinearRing"), "coordinates", text)
+
+
+def _balloon(result: ChangeResult, row: dict[str, Any]) -> str:
+    before, after = result.before.scene, result.after.scene
+    number, count = int(row["id"]), len(result.objects)
+    rank = f"strongest of {count}" if number == 1 else f"rank {number} of {count}"
+    lines = [
+        ("Candidate", f"{row['kind']}: the reflectances are {facts.consistent_with(str(row['kind']))}"),
+        ("Area", facts.area_text(float(row["area_m2"]))),
+        ("First seen", row["first_seen"]),
+        ("Last seen before", row["last_seen_before"]),
+        ("Score", f"{rank}, {facts.number(row['score_mads'], 1)} deviations above the background"),
+        ("Confidence", row["confidence"]),
+        ("Position", f"{row['dms']}; {row['lat']:.5f}, {row['lon']:.5f}; MGRS {row['mgrs']}"),
+        ("Evidence", row["evidence"]),
+        ("Warnings", row["warnings"]),
+        ("Before", _scene_text(before)),
+        ("After", _scene_text(after)),
+        ("Credit", "; ".join(facts.credit_lines(result))),
+    ]
+    return f"<table>{_html_rows(lines)}</table>"
+
+
+def _summary(result: ChangeResult) -> str:
+    lines = [
+        ("Before", _scene_text(result.before.scene)),
+        ("After", _scene_text(result.after.scene)),
+        ("Registration", facts.registration_text(result)),
+        ("Limits", facts.floor_text(result)),
+        ("Note", facts.NOT_FLAGGED_NOTE),
+        ("Warnings", "; ".join(result.warnings)),
+        ("Credit", "; ".join(facts.credit_lines(result))),
+    ]
+    return f"<p>{escape(_safe(facts.finding(result)))}</p><table>{_html_rows(lines)}</table>"
+
+
+def _scene_text(scene: Scene) -> str:
+    return f"{facts.when(scene)}, {scene.id}"
+
+
+def _html_rows(lines: Iterable[tuple[str, object]]) -> str:
+    cells = ((escape(label), escape(_safe(value))) for label, value in lines if value)
+    return "".join(f"<tr><td><b>{label}</b></td><td>{value}</td></tr>" for label, value in cells)
+
+
+def _safe(text: object) -> str:
+    """Clean a text, and break what a viewer would replace by the value of a field."""
+    return facts.clean(text, _LONGEST_TEXT).replace("$[", "$ [")
+
+
+def _child(parent: ET.Element, tag: str, text: str = "", **attributes: str) -> ET.Element:
+    element = ET.SubElement(parent, tag, attributes)
+    element.text = text or None
+    return element
+
+
+def _add(archive: zipfile.ZipFile, name: str, data: bytes, method: int) -> None:
+    entry = zipfile.ZipInfo(name, _ZIP_TIME)
+    entry.compress_type = method
+    entry.create_system = 3
+    entry.external_attr = 0o644 << 16
+    archive.writestr(entry, data)
