@@ -1,0 +1,256 @@
+"""Bands that wait to be read, and how a scene made of them is put onto a grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from changedet.bands import COMPARED_BANDS, REQUIRED_BANDS, SCL, SENTINEL2_BANDS
+from changedet.core.masking import SceneClass, spectral_classes, usable_from_classes
+from changedet.errors import InputFileError, MissingBandError, NoOverlapError
+from changedet.providers.local_radiometry import to_reflectance
+from changedet.resample import pixel_size_m, resample, source_window
+from changedet.scene import Asset, Image, Scene
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
+
+#: Clouds, cirrus and shadows are widened by this before pixels count as usable, in metres.
+CLOUD_BUFFER_M = 60.0
+#: A buffer of 6.01 pixels is 6: a pixel of a 10 m grid is rarely 10 m on the ground to the last millimetre.
+_WHOLE_PIXEL_SLACK = 0.05
+
+_SENTINEL2_NAMES = tuple(band.name for band in SENTINEL2_BANDS)
+#: Reading a window of a band: rows and columns in, stored numbers out.
+Reader = Callable[[tuple[slice, slice]], "NDArray[Any]"]
+
+
+class Source(Protocol):
+    """A scene whose pixels can be loaded onto any grid, as often as needed.
+
+    Attributes
+    ----------
+    scene : Scene
+        What is known of it without reading pixels.
+    grid : GeoBox
+        Native grid of its finest bands.
+    """
+
+    @property
+    def scene(self) -> Scene:
+        """What is known of the scene."""
+
+    @property
+    def grid(self) -> GeoBox:
+        """Native grid of the finest bands."""
+
+    def load(self, grid: GeoBox | None = None) -> Image:
+        """Read the pixels onto `grid` (default: the native one); each band is resampled once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One band, not read yet.
+
+    Attributes
+    ----------
+    name : str
+        Canonical band name, ``"SCL"``, or a name of the producer's own.
+    grid : GeoBox
+        Where its pixels lie.
+    asset : Asset
+        Where its numbers are and how they become reflectance.
+    read : callable
+        Takes (rows, columns) as slices and returns the stored numbers of that window, shape (y, x).
+    """
+
+    name: str
+    grid: GeoBox
+    asset: Asset
+    read: Reader
+
+
+@dataclass(frozen=True, eq=False)
+class LayerSource:
+    """A scene made of layers, each on a grid of its own; a `Source`.
+
+    Attributes
+    ----------
+    scene : Scene
+        Metadata.
+    grid : GeoBox
+        Native grid of the finest bands.
+    layers : tuple of Layer
+        Reflectance bands in the order of the image, then the scene classification if there is one.
+    """
+
+    scene: Scene
+    grid: GeoBox
+    layers: tuple[Layer, ...]
+
+    def load(self, grid: GeoBox | None = None) -> Image:
+        """Read every band onto one grid.
+
+        Parameters
+        ----------
+        grid : GeoBox, optional
+            Any grid, also one displaced by a fraction of a pixel; the native grid when not given. Only the
+            part of the files that the grid needs is read.
+
+        Returns
+        -------
+        Image
+            float32 reflectance, NaN = no data.
+
+        Raises
+        ------
+        NoOverlapError
+            When the scene and the grid have no common ground.
+        InputFileError
+            When a file turns out to be damaged.
+        """
+        wanted = self.grid if grid is None else grid
+        bands = [layer for layer in self.layers if layer.name != SCL]
+        data = np.full((len(bands), *wanted.shape), np.nan, np.float32)
+        seen = [_load_band(layer, wanted, out) for layer, out in zip(bands, data, strict=True)]
+        if not any(seen):
+            raise NoOverlapError(
+                "the scene does not cover any of the ground asked for",
+                where=self.scene.id,
+                todo="choose a scene of this place, or a site inside the scene",
+            )
+        classification = next((layer for layer in self.layers if layer.name == SCL), None)
+        names = tuple(layer.name for layer in bands)
+        classes, classes_source = _classes(classification, wanted, data, names, self.scene)
+        buffer_px = math.ceil(CLOUD_BUFFER_M / min(pixel_size_m(wanted)) - _WHOLE_PIXEL_SLACK)
+        valid = usable_from_classes(classes, dilation_px=buffer_px) & observed_pixels(data, names)
+        return Image(data, names, valid, classes, wanted, self.scene, classes_source)
+
+
+def choose_bands(names: Sequence[str], *, where: str) -> tuple[str, ...]:
+    """Choose and order the bands that an image needs.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Every band found.
+    where : str
+        What is being read, for errors.
+
+    Returns
+    -------
+    tuple of str
+        Sentinel-2 bands by wavelength and then SCL; when no band has a Sentinel-2 name, all but SCL.
+
+    Raises
+    ------
+    MissingBandError
+        When there is no band, or a Sentinel-2 scene lacks one of `REQUIRED_BANDS`.
+    """
+    known = tuple(name for name in _SENTINEL2_NAMES if name in names)
+    if not known:
+        bands = tuple(name for name in names if name != SCL)
+        if not bands:
+            raise MissingBandError("there is no band in it", where=where, todo="give imagery with bands")
+        return bands
+    missing = [name for name in REQUIRED_BANDS if name not in names]
+    if missing:
+        raise MissingBandError(
+            f"missing band{'s' * (len(missing) > 1)} {', '.join(missing)} (found {', '.join(known)})",
+            where=where,
+            todo=f"add the missing ones: a comparison needs {', '.join(REQUIRED_BANDS)}",
+        )
+    return (*known, SCL) if SCL in names else known
+
+
+def native_grid(layers: Sequence[Layer]) -> GeoBox:
+    """Return the grid of the finest reflectance band; among equals the first of `REQUIRED_BANDS`."""
+    bands = [layer for layer in layers if layer.name != SCL]
+    ranked = [layer for name in REQUIRED_BANDS for layer in bands if layer.name == name] + bands
+    return min((layer.grid for layer in ranked), key=lambda grid: round(math.prod(pixel_size_m(grid)), 2))
+
+
+def resolution_m(grid: GeoBox) -> float:
+    """Return the ground sampling distance in metres, to three digits.
+
+    Examples
+    --------
+    >>> from odc.geo.geobox import GeoBox
+    >>> resolution_m(GeoBox.from_bbox((300000, 0, 300100, 100), "EPSG:32633", resolution=10))
+    10.0
+    """
+    return float(f"{math.sqrt(math.prod(pixel_size_m(grid))):.3g}")
+
+
+def observed_pixels(data: NDArray[np.float32], names: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Return where every compared band has data, shape (y, x); every band when none has a known name."""
+    compared = [i for i, name in enumerate(names) if name in COMPARED_BANDS] or range(len(names))
+    observed = np.ones(data.shape[1:], np.bool_)
+    for index in compared:
+        observed &= np.isfinite(data[index])
+    return observed
+
+
+def check_north_up(grid: GeoBox, *, where: str) -> None:
+    """Refuse a grid that is rotated, sheared or upside down.
+
+    Raises
+    ------
+    InputFileError
+        With what to do about it.
+    """
+    step = grid.transform
+    slant = max(abs(step.b * grid.shape[0]), abs(step.d * grid.shape[1]))
+    if slant > 1e-3 * min(abs(step.a), abs(step.e)):
+        raise InputFileError(
+            "the image is rotated or sheared against its reference system",
+            where=where,
+            todo="warp it north up first (gdalwarp does so)",
+        )
+    if step.a <= 0 or step.e >= 0:
+        raise InputFileError(
+            "the image is stored upside down or mirrored",
+            where=where,
+            todo="warp it north up first (gdalwarp does so)",
+        )
+
+
+def _load_band(layer: Layer, wanted: GeoBox, out: NDArray[np.float32]) -> bool:
+    window = source_window(layer.grid, wanted)
+    if window is None:
+        return False
+    radiometry = layer.asset.radiometry
+    clip = layer.name in _SENTINEL2_NAMES or radiometry.offset < 0
+    values = to_reflectance(layer.read(window), radiometry, clip=clip)
+    out[:] = resample(values, layer.grid[window], wanted, method="cubic")
+    if clip:
+        # the cubic kernel swings below zero beside bright roofs
+        np.maximum(out, 0.0, out=out)
+    return True
+
+
+def _classes(
+    layer: Layer | None, wanted: GeoBox, data: NDArray[np.float32], names: tuple[str, ...], scene: Scene
+) -> tuple[NDArray[np.uint8], str]:
+    if layer is not None:
+        window = source_window(layer.grid, wanted)
+        if window is None:
+            return np.zeros(tuple(wanted.shape), np.uint8), SCL
+        codes = np.nan_to_num(layer.read(window), nan=SceneClass.NO_DATA).astype(np.uint8)
+        return resample(codes, layer.grid[window], wanted, method="nearest").astype(np.uint8), SCL
+    if set(REQUIRED_BANDS) <= set(names):
+        classes = spectral_classes(
+            data,
+            names,
+            sun_elevation_deg=scene.sun_elevation_deg,
+            sun_azimuth_deg=scene.sun_azimuth_deg,
+            pixel_size_m=math.sqrt(math.prod(pixel_size_m(wanted))),
+        )
+        return classes, "spectral tests"
+    observed = np.isfinite(data).all(axis=0)
+    return np.where(observed, SceneClass.UNCLASSIFIED, SceneClass.NO_DATA).astype(np.uint8), "none"

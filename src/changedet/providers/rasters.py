@@ -1,0 +1,242 @@
+"""Opening raster files with GDAL: headers, tags, windows, and errors that a reader can act on."""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from changedet.bands import canonical_name
+from changedet.errors import CrsMismatchError, InputFileError
+from changedet.providers.layers import check_north_up
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
+    from rasterio.io import DatasetReader
+
+#: Longest side of the reduced picture from which conventions are guessed, in pixels.
+_SAMPLE_PX = 512
+_NUMBERED = re.compile(r"\bband[ _]?(\d{1,3})\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, eq=False)
+class RasterHeader:
+    """What a raster says without its pixels.
+
+    Attributes
+    ----------
+    path : Path
+        As the user gave it.
+    grid : GeoBox
+        North up.
+    names : tuple of str
+        One name for each usable band: canonical where the description is known.
+    indexes : tuple of int
+        Band numbers of those names, from 1; transparency bands are left out.
+    dtypes : tuple of str
+        Types of the stored numbers.
+    scales, offsets, nodata : tuple
+        As stated in the file.
+    tags : mapping of str to str
+        Tags of the file.
+    """
+
+    path: Path
+    grid: GeoBox
+    names: tuple[str, ...]
+    indexes: tuple[int, ...]
+    dtypes: tuple[str, ...]
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    nodata: tuple[float | None, ...]
+    tags: Mapping[str, str]
+
+
+def read_header(path: Path) -> RasterHeader:
+    """Read the header of a raster file.
+
+    Parameters
+    ----------
+    path : Path
+        GeoTIFF, JPEG 2000, ENVI, VRT or whatever else GDAL reads.
+
+    Raises
+    ------
+    InputFileError
+        When it is not a raster, is damaged, or is rotated against its reference system.
+    CrsMismatchError
+        When it has no reference system.
+    """
+    from rasterio.enums import ColorInterp
+
+    with _opened(path) as dataset:
+        grid = _grid(dataset, path)
+        roles = zip(dataset.indexes, dataset.colorinterp, strict=True)
+        indexes = tuple(i for i, role in roles if role != ColorInterp.alpha)
+        at = [i - 1 for i in indexes]
+        return RasterHeader(
+            path=path,
+            grid=grid,
+            names=band_names([dataset.descriptions[i] for i in at], where=str(path)),
+            indexes=indexes,
+            dtypes=tuple(dataset.dtypes[i] for i in at),
+            scales=tuple(float(dataset.scales[i]) for i in at),
+            offsets=tuple(float(dataset.offsets[i]) for i in at),
+            nodata=tuple(dataset.nodatavals[i] for i in at),
+            tags=MappingProxyType(dict(dataset.tags())),
+        )
+
+
+def read_window(path: Path, index: int, window: tuple[slice, slice]) -> NDArray[Any]:
+    """Read stored numbers of one band.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    index : int
+        Band number from 1.
+    window : tuple of slice
+        Rows and columns.
+
+    Returns
+    -------
+    ndarray, shape (y, x)
+        In the type of the file; float32 with NaN where the file has a mask of its own that says so.
+
+    Raises
+    ------
+    InputFileError
+        When the pixels cannot be read.
+    """
+    from rasterio.windows import Window
+
+    with _opened(path) as dataset:
+        where = Window.from_slices(*window)
+        numbers: NDArray[Any] = dataset.read(index, window=where)
+        if not _has_mask(dataset, index):
+            return numbers
+        hidden = dataset.read_masks(index, window=where) == 0
+        return np.where(hidden, np.float32(np.nan), numbers.astype(np.float32))
+
+
+def read_sample(path: Path, index: int) -> NDArray[Any]:
+    """Read one band reduced to at most 512 x 512 pixels, as stored."""
+    with _opened(path) as dataset:
+        shape = tuple(min(size, _SAMPLE_PX) for size in dataset.shape)
+        sample: NDArray[Any] = dataset.read(index, out_shape=shape)
+        return sample
+
+
+def band_names(descriptions: list[str | None], *, where: str) -> tuple[str, ...]:
+    """Name the bands of a raster from their descriptions.
+
+    Parameters
+    ----------
+    descriptions : list of str or None
+        One for each band.
+    where : str
+        The file, for the error.
+
+    Returns
+    -------
+    tuple of str
+        Canonical names where the description is known. Otherwise ``band_3`` for a text around "Band 3" (such
+        texts often name a file, which would make two dates differ), the description itself when it is unique,
+        or ``band_1``, ``band_2``, ... by position.
+
+    Raises
+    ------
+    InputFileError
+        When two bands are described as the same Sentinel-2 band.
+
+    Examples
+    --------
+    >>> band_names(["B4", "red edge", None, "Resize (Band 7:a.txt)"], where="a.tif")
+    ('B04', 'red edge', 'band_3', 'band_7')
+    """
+    texts = [(text or "").strip() for text in descriptions]
+    known = [canonical_name(text) if text else None for text in texts]
+    twice = sorted({name for name in known if name and known.count(name) > 1})
+    if twice:
+        raise InputFileError(
+            f"two bands are described as {twice[0]}", where=where, todo="keep one of them in the raster"
+        )
+    pairs = enumerate(zip(known, texts, strict=True), start=1)
+    names = [name or _own_name(text, number) for number, (name, text) in pairs]
+    if len(set(names)) < len(names):
+        names = [name or f"band_{number}" for number, name in enumerate(known, start=1)]
+    return tuple(names)
+
+
+def _own_name(text: str, number: int) -> str:
+    if found := _NUMBERED.search(text):
+        return f"band_{int(found[1])}"
+    return text or f"band_{number}"
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[DatasetReader]:
+    """Open a raster; whatever GDAL says goes into our error and not to the terminal."""
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+    log = logging.getLogger("rasterio")
+    silent = logging.NullHandler()
+    log.addHandler(silent)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(path) as dataset:
+                yield dataset
+    except RasterioError as error:
+        raise _unreadable(path, error) from error
+    finally:
+        log.removeHandler(silent)
+
+
+def _unreadable(path: Path, error: Exception) -> InputFileError:
+    reason = " ".join(str(error.__cause__ or error).split())
+    if "not recognized as being in a supported file format" in reason:
+        return InputFileError(
+            "this is not imagery that can be read",
+            where=str(path),
+            todo="give GeoTIFF, JPEG 2000, ENVI (data file with its .hdr beside it), VRT, netCDF or Zarr",
+        )
+    return InputFileError(
+        f"the file is damaged or incomplete ({reason[:160]})",
+        where=str(path),
+        todo="download or copy it again",
+    )
+
+
+def _grid(dataset: DatasetReader, path: Path) -> GeoBox:
+    from odc.geo.geobox import GeoBox
+
+    if dataset.crs is None or dataset.transform.is_identity:
+        raise CrsMismatchError(
+            "the image has no coordinate reference system, so nobody knows where it lies",
+            where=str(path),
+            todo="use the georeferenced original, or assign one (gdal_edit -a_srs ... -a_ullr ...)",
+        )
+    epsg = dataset.crs.to_epsg()
+    grid = GeoBox(dataset.shape, dataset.transform, f"EPSG:{epsg}" if epsg else dataset.crs.to_wkt())
+    check_north_up(grid, where=str(path))
+    return grid
+
+
+def _has_mask(dataset: DatasetReader, index: int) -> bool:
+    from rasterio.enums import MaskFlags
+
+    flags = dataset.mask_flag_enums[index - 1]
+    return MaskFlags.all_valid not in flags and MaskFlags.nodata not in flags
