@@ -63,7 +63,8 @@ class SceneSettings:
     bands : tuple of str
         Bands to make, of `COMPARED_BANDS`; blue, green, red and near infrared must be among them.
     before, after : date
-        The dates of the pair. The after date must be later than every lasting event (2022-10-05).
+        The dates of the pair. The events lie between 2021-07-25 and 2022-10-05; the truth
+        holds those that one date shows and the other does not.
     after_shift_px : tuple of float
         (row, column) displacement of the after scene; sign as in `SimulatedScene.shift_px`.
     psf_px : float
@@ -233,6 +234,7 @@ class _Seen:
     shadow: NDArray[np.float64]
 
     def sample(self, fine: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return a fine layer as the sensor sees it, before clouds."""
         return np.asarray(self.rows @ fine @ self.columns.T, np.float64)
 
 
