@@ -233,6 +233,15 @@ def registration_text(result: ChangeResult) -> str:
     )
 
 
+def shown_text(result: ChangeResult) -> str:
+    """Say what was done to the images before they were drawn, in one sentence without a full stop."""
+    done = ["registered to the before image"] if result.registration.applied else []
+    done += ["matched to it in reflectance"] if result.normalization is not None else []
+    if not done:
+        return "Both images are drawn as they were loaded, without smoothing"
+    return f"The after image is drawn as it was compared ({' and '.join(done)}), without smoothing"
+
+
 def floor_text(result: ChangeResult) -> str:
     """Say what is too small or too faint to have been flagged, or "" when the floor was not measured."""
     area = result.detection_floor.get("min_area_m2")
@@ -270,8 +279,8 @@ def quality(result: ChangeResult) -> tuple[Fact, ...]:
         Fact("Season gap", _days(pair.season_gap_days), f"{_days(pair.days_apart)} apart"),
         Fact(
             "Sun gap",
-            f"{_signed(pair.sun_elevation_gap_deg)} elevation",
-            f"{_signed(pair.sun_azimuth_gap_deg)} azimuth; {orbit[pair.same_orbit]}",
+            _signed(pair.sun_elevation_gap_deg),
+            f"in elevation; azimuth {_signed(pair.sun_azimuth_gap_deg)}; {orbit[pair.same_orbit]}",
         ),
         Fact(
             "Shift " + ("corrected" if registration.applied else "not corrected"),

@@ -249,7 +249,7 @@ def _closing_lines(result: ChangeResult, limits: Limits) -> list[str]:
     lines = [
         f"Centre of the site {point.dd} | {point.dms} | MGRS {point.mgrs} | WGS 84; grid {result.grid.crs}, "
         f"{facts.number(width_m / 1000, 2)} x {facts.number(height_m / 1000, 2, 'km')}.",
-        f"Registration: {facts.registration_text(result)}. {limits.text}.",
+        f"Registration: {facts.registration_text(result)}. {facts.shown_text(result)}. {limits.text}.",
         f"{facts.floor_text(result)}. {facts.NOT_FLAGGED_NOTE}".removeprefix(". "),
     ]
     if result.warnings:

@@ -1,0 +1,245 @@
+"""How images, pairs and results present themselves in a notebook and in a terminal; nothing is downloaded."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from changedet.output import facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from changedet.pairing import Pair
+    from changedet.result import ChangeResult
+    from changedet.scene import Image
+
+#: How many objects the short forms list.
+MOST_LISTED = 5
+
+_THUMBNAIL_PX = 320
+_BYTES_THUMBNAIL = 30_000
+_MOST_OUTLINED = 200
+_MOST_WARNINGS = 8
+
+_FRAME = "max-width:62rem;font-family:system-ui,sans-serif;font-size:14px;line-height:1.45"
+_QUIET = "opacity:.75;font-size:12px"
+_ALARM = "border:1px solid;border-left-width:6px;padding:4px 10px;font-weight:700;color:#c2185b"
+_CELL = "text-align:left;vertical-align:top;padding:2px 10px 2px 0"
+
+
+def result_html(result: ChangeResult) -> str:
+    """Return a result as HTML for a notebook.
+
+    Parameters
+    ----------
+    result : ChangeResult
+        Any result.
+
+    Returns
+    -------
+    str
+        Finding, three pictures, quality, the leading objects and warnings; under 150 kB, loads nothing.
+    """
+    from changedet.output.picture import natural_colour, overlay, score_colour, shrink, stretch_limits
+
+    limits = stretch_limits(result.before, result.after, result.before.valid & result.after.valid)
+    factor = max(1, 2 * _THUMBNAIL_PX // max(result.state.shape))
+    drawn = shrink(score_colour(result, factor), 2 * _THUMBNAIL_PX)
+    pictures = (
+        _picture(natural_colour(result.before, limits), "Before", result.before),
+        _picture(natural_colour(result.after, limits), "After", result.after),
+        _figure(
+            overlay(drawn, result.objects.head(_MOST_OUTLINED), result.grid, numbered=MOST_LISTED),
+            f"Candidates: {len(result.objects):,} flagged",
+            "change score with outlines; hatched ground was not judged",
+        ),
+    )
+    alarm = f'<p style="{_ALARM}">{escape(facts.SIMULATED_NOTE)}</p>' if facts.is_simulated(result) else ""
+    return (
+        f'<div style="{_FRAME}">{alarm}<p><strong>{escape(facts.finding(result))}</strong></p>'
+        f"{_row(pictures)}{_strip(result)}{_objects(result)}{_notes(_warnings(result))}"
+        f'<p style="{_QUIET}">{escape(limits.text)}. {escape(facts.NOT_FLAGGED_NOTE)} '
+        f"{escape('. '.join(facts.credit_lines(result)))}.</p></div>"
+    )
+
+
+def result_text(result: ChangeResult) -> str:
+    """Return the same facts as `result_html` as plain text for terminals and logs.
+
+    Parameters
+    ----------
+    result : ChangeResult
+        Any result.
+
+    Returns
+    -------
+    str
+        Several lines, without a line end.
+    """
+    lines = [facts.finding(result)]
+    if facts.is_simulated(result):
+        lines.insert(0, facts.SIMULATED_NOTE)
+    for word, image in (("before", result.before), ("after", result.after)):
+        lines.append(f"  {word + ':':<8}{facts.when(image.scene)}  {facts.clean(image.scene.id)}")
+    lines += [f"  {fact.label}: {fact.value} ({fact.note})" for fact in facts.quality(result)]
+    shares = ", ".join(f"{label} {facts.share_text(s)}" for label, s in result.state_shares.items() if s > 0)
+    lines.append(f"  pixels: {shares}")
+    lines += [f"  {' | '.join(cells)}" for cells in _object_rows(result)]
+    if len(result.objects) > MOST_LISTED:
+        lines.append(f"  and {len(result.objects) - MOST_LISTED:,} more")
+    lines += [f"  warning: {text}" for text in _warnings(result)]
+    return "\n".join([*lines, f"  {facts.NOT_FLAGGED_NOTE}"])
+
+
+def image_html(image: Image) -> str:
+    """Return a loaded image as HTML: picture, time, scene, bands, usable share.
+
+    Parameters
+    ----------
+    image : Image
+        Drawn with its own 2 to 98 percentile stretch.
+
+    Returns
+    -------
+    str
+        Loads nothing.
+    """
+    from changedet.output.picture import natural_colour, stretch_limits
+
+    colour = natural_colour(image, stretch_limits(image, image, image.valid))
+    rows, columns = image.valid.shape
+    lines = (
+        f"{columns:,} x {rows:,} pixels, {facts.clean(image.grid.crs)}, bands {', '.join(image.bands)}",
+        f"usable {facts.share_text(float(image.valid.mean()))} (classes from {image.classes_source})",
+        facts.scene_line(image.scene),
+        facts.clean(image.scene.credit),
+    )
+    alarm = f'<p style="{_ALARM}">{facts.SIMULATED_NOTE}</p>' if image.scene.simulated else ""
+    body = "".join(f"<div>{escape(line)}</div>" for line in lines)
+    return f'<div style="{_FRAME}">{alarm}{_row([_picture(colour, "Image", image)])}{body}</div>'
+
+
+def pair_html(pair: Pair) -> str:
+    """Return a pair as HTML: both dates with one stretch, and what lies between them besides change.
+
+    Parameters
+    ----------
+    pair : Pair
+        As loaded, before registration.
+
+    Returns
+    -------
+    str
+        Loads nothing.
+    """
+    from changedet.output.picture import natural_colour, stretch_limits
+
+    limits = stretch_limits(pair.before, pair.after, pair.before.valid & pair.after.valid)
+    pictures = [
+        _picture(natural_colour(image, limits), word, image)
+        for word, image in (("Before", pair.before), ("After", pair.after))
+    ]
+    apart = "time apart not known" if pair.days_apart is None else f"{pair.days_apart:,} days apart"
+    season = (
+        "season gap not known" if pair.season_gap_days is None else f"season gap {pair.season_gap_days} days"
+    )
+    facts_line = (
+        f"{apart}, {season}, clear on both dates {facts.share_text(pair.clear_share)}; "
+        f"{facts.clean(pair.reason, 300)}"
+    )
+    notes = [facts.clean(w, 300) for w in pair.warnings[:_MOST_WARNINGS]]
+    return (
+        f'<div style="{_FRAME}">{_row(pictures)}<div>{escape(facts_line)}</div>{_notes(notes)}'
+        f'<p style="{_QUIET}">{escape(limits.text)}. As loaded, not registered.</p></div>'
+    )
+
+
+def _picture(colour: NDArray[np.uint8], word: str, image: Image) -> str:
+    note = f"{facts.clean(image.scene.id)}{', simulated' if image.scene.simulated else ''}"
+    return _figure(colour, f"{word}: {facts.when(image.scene)}", note)
+
+
+def _figure(colour: NDArray[np.uint8], title: str, note: str) -> str:
+    from changedet.output.picture import shrink, to_jpeg_data_url
+
+    url = to_jpeg_data_url(shrink(colour, _THUMBNAIL_PX), most_bytes=_BYTES_THUMBNAIL)
+    return (
+        f'<figure style="margin:0;flex:1 1 14rem;min-width:0;max-width:{_THUMBNAIL_PX}px">'
+        f"<div><strong>{escape(title)}</strong></div>"
+        f'<img src="{url}" alt="{escape(title)}, {escape(note)}" style="width:100%;image-rendering:pixelated">'
+        f'<figcaption style="{_QUIET};overflow-wrap:anywhere">{escape(note)}</figcaption></figure>'
+    )
+
+
+def _row(figures: Iterable[str]) -> str:
+    return f'<div style="display:flex;flex-wrap:wrap;gap:12px">{"".join(figures)}</div>'
+
+
+def _strip(result: ChangeResult) -> str:
+    cells = "".join(
+        f'<div style="flex:1 1 9rem"><div style="{_QUIET}">{escape(f.label)}</div>'
+        f'<div><strong>{escape(f.value)}</strong></div><div style="{_QUIET}">{escape(f.note)}</div></div>'
+        for f in facts.quality(result)
+    )
+    shares = ", ".join(f"{label} {facts.share_text(s)}" for label, s in result.state_shares.items() if s > 0)
+    return (
+        f'<div style="display:flex;flex-wrap:wrap;gap:12px;margin:10px 0">{cells}</div>'
+        f"<div>Pixels: {escape(shares)}</div>"
+    )
+
+
+def _object_rows(result: ChangeResult) -> list[tuple[str, ...]]:
+    return [
+        (
+            str(int(row["id"])),
+            facts.consistent_with(str(row["kind"])),
+            facts.area_text(float(row["area_m2"])),
+            f"{float(row['lat']):.5f}, {float(row['lon']):.5f}",
+            f"MGRS {facts.clean(row['mgrs'], 20)}",
+            f"confidence {facts.clean(row['confidence'], 20)}",
+            f"score {facts.number(float(row['score']))}",
+        )
+        for row in result.objects.head(MOST_LISTED).to_dict("records")
+    ]
+
+
+def _objects(result: ChangeResult) -> str:
+    rows = _object_rows(result)
+    if not rows:
+        return ""
+    heads = ("No.", "Consistent with", "Area", "Latitude, longitude", "MGRS", "Confidence", "Score")
+    head = "".join(f'<th scope="col" style="{_CELL}">{h}</th>' for h in heads)
+    body = "".join(
+        "<tr>" + "".join(f'<td style="{_CELL}">{escape(_bare(cell))}</td>' for cell in row) + "</tr>"
+        for row in rows
+    )
+    left = len(result.objects) - len(rows)
+    more = f"<div>and {left:,} more in <code>result.objects</code></div>" if left else ""
+    return (
+        f'<div style="overflow-x:auto"><table style="border-collapse:collapse;margin:8px 0">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{more}"
+        f'<div style="{_QUIET}">{escape(facts.CONFIDENCE_NOTE)}</div>'
+    )
+
+
+def _bare(cell: str) -> str:
+    """Drop the word that the head of the column says already."""
+    for word in ("consistent with ", "MGRS ", "confidence ", "score "):
+        cell = cell.removeprefix(word)
+    return cell
+
+
+def _warnings(result: ChangeResult) -> list[str]:
+    texts = dict.fromkeys((*result.warnings, *result.pair.warnings))
+    return [facts.clean(text, 300) for text in texts][:_MOST_WARNINGS]
+
+
+def _notes(texts: Sequence[str]) -> str:
+    if not texts:
+        return ""
+    items = "".join(f"<li>{escape(text)}</li>" for text in texts)
+    return f'<div style="{_ALARM};font-weight:400"><strong>Before you use this</strong><ul>{items}</ul></div>'

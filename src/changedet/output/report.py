@@ -1,0 +1,351 @@
+"""The report: one HTML file that carries its pictures, loads nothing, and can be mailed and printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from changedet.coordinates import GeoPoint
+from changedet.errors import OutputError
+from changedet.kinds import KIND_CAVEATS, KIND_COLOURS, KIND_LABELS, SURFACE_RULES
+from changedet.output import facts
+from changedet.output.ground import centre, length_text, north_deg, pixel_size_m, round_length_m
+from changedet.output.picture import (
+    chip,
+    natural_colour,
+    outlines,
+    score_colour,
+    score_colours,
+    score_range,
+    shrink,
+    stretch_limits,
+    to_jpeg_data_url,
+    window,
+)
+from changedet.result import STATE_LABELS, State
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from changedet.result import ChangeResult
+
+#: Longest side of a picture in the report, in pixels; a larger one is scaled down by area averaging.
+LARGEST_PICTURE_PX = 1100
+#: How many objects the table lists; all of them are in the vector files.
+MOST_LISTED = 50
+
+_MOST_OUTLINED, _MOST_NUMBERED = 300, 25
+_MOST_PATH_LETTERS = 150_000
+_BYTES_PICTURE, _BYTES_CHIP = 300_000, 3_500
+_CHIP_PX, _SMALLEST_CHIP_PX, _CHIP_TO_OBJECT = 96, 28, 2.5
+
+Rings = list["NDArray[np.float64]"]
+
+
+@dataclass(frozen=True)
+class _Outline:
+    """An object as the viewer draws it: path in grid pixels, place of its number in per cent."""
+
+    number: int
+    path: str
+    colour: str
+    left: float
+    top: float
+
+
+def write_report(result: ChangeResult, path: Path, *, record: Mapping[str, Any]) -> None:
+    """Write the report of a comparison.
+
+    Parameters
+    ----------
+    result : ChangeResult
+        Any result, also one without objects or one that a gate refused.
+    path : Path
+        The HTML file; its folder has to exist. It is replaced when it is there.
+    record : mapping
+        What goes into ``run.json``. Limits, software versions and file digests are read from it; none has to
+        be there. Times of the run are not shown, so that the same run gives the same bytes.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written; nothing half-written is left.
+    """
+    text = report_html(result, record)
+    temporary = path.with_name(path.name + ".part")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(
+            f"the report cannot be written ({error.strerror or 'write error'})",
+            where=str(path),
+            todo="check that the folder is there and that you may write to it",
+        ) from error
+
+
+def report_html(result: ChangeResult, record: Mapping[str, Any]) -> str:
+    """Return the report as text; see `write_report`.
+
+    Parameters
+    ----------
+    result : ChangeResult
+        Any result.
+    record : mapping
+        What goes into ``run.json``.
+
+    Returns
+    -------
+    str
+        A complete HTML document under a policy that forbids every load; under 2 MB.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("changedet.output", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    sections = (_summary(result), _viewer(result), _tables(result), _provenance(record))
+    context = {key: value for section in sections for key, value in section.items()}
+    return environment.get_template("report.html.j2").render(context)
+
+
+def _summary(result: ChangeResult) -> dict[str, object]:
+    point = centre(result.grid)
+    before, after = result.before.scene, result.after.scene
+    return {
+        "name": facts.clean(result.name, 120),
+        "period": f"{before.date_text} to {after.date_text}",
+        "finding": facts.finding(result),
+        "simulated": facts.SIMULATED_NOTE if facts.is_simulated(result) else "",
+        "place": (("Decimal degrees", point.dd), ("Degrees", point.dms), ("MGRS", point.mgrs)),
+        "quality": facts.quality(result),
+        "passed": result.registration.passed,
+        "warnings": [facts.clean(w, 400) for w in (*result.warnings, *result.pair.warnings)],
+        "confidence_note": facts.CONFIDENCE_NOTE,
+        "not_flagged_note": facts.NOT_FLAGGED_NOTE,
+        "reason": facts.clean(result.pair.reason, 300),
+        "credits": facts.credit_lines(result),
+    }
+
+
+def _viewer(result: ChangeResult) -> dict[str, object]:
+    """Return the pictures and what is drawn over them."""
+    limits = stretch_limits(result.before, result.after, result.before.valid & result.after.valid)
+    before, after = (natural_colour(image, limits) for image in (result.before, result.after))
+    factor = max(1, LARGEST_PICTURE_PX // max(result.state.shape))
+    pictures = {"before": before, "after": after, "candidates": score_colour(result, factor)}
+    rows, columns = result.grid.shape
+    width_m, height_m = pixel_size_m(result.grid)
+    bar_m = round_length_m(0.3 * columns * width_m)
+    low, high = score_range(result)
+    rings = outlines(result.objects.head(_MOST_OUTLINED), result.grid)
+    drawn = _outlines(result, rings)
+    return {
+        "pictures": {
+            name: to_jpeg_data_url(shrink(p, LARGEST_PICTURE_PX), most_bytes=_BYTES_PICTURE)
+            for name, p in pictures.items()
+        },
+        "captions": [
+            {
+                "word": word,
+                "time": facts.when(s),
+                "date": s.date_text,
+                "clock": facts.when(s)[10:],
+                "id": facts.clean(s.id, 240),
+                "line": facts.scene_line(s),
+            }
+            for word, s in (("Before", result.before.scene), ("After", result.after.scene))
+        ],
+        "stretch": limits.text,
+        "shown": facts.shown_text(result),
+        "registration": facts.registration_text(result),
+        "grid": {"columns": columns, "rows": rows, "aspect": columns * width_m / (rows * height_m)},
+        "scale_bar": {"percent": 100 * bar_m / (columns * width_m), "label": length_text(bar_m)},
+        "north": north_deg(result.grid),
+        "outlines": drawn,
+        "outlines_left_out": len(result.objects) - len(drawn),
+        "gradient": ", ".join("rgb({},{},{})".format(*c) for c in score_colours()[::32]),
+        "score_ends": (facts.number(low), facts.number(high)),
+        "seed": facts.number(result.thresholds["seed"]) if "seed" in result.thresholds else "",
+        "objects": _objects(result, before, after, rings),
+        "objects_in_all": len(result.objects),
+        "objects_left_out": max(0, len(result.objects) - MOST_LISTED),
+    }
+
+
+def _outlines(result: ChangeResult, rings_of_all: list[Rings]) -> list[_Outline]:
+    """Return as many of the leading outlines as the report has room for."""
+    rows, columns = result.grid.shape
+    found: list[_Outline] = []
+    letters = 0
+    objects = result.objects.head(_MOST_OUTLINED)
+    for rings, identity, kind in zip(rings_of_all, objects["id"], objects["kind"], strict=True):
+        path = _path(rings)
+        letters += len(path)
+        if letters > _MOST_PATH_LETTERS:
+            break
+        points = np.concatenate(rings) if rings else np.zeros((1, 2))
+        left, top = 100 * points[:, 0].max() / columns, 100 * points[:, 1].min() / rows
+        numbered = len(found) < _MOST_NUMBERED
+        colour = KIND_COLOURS[facts.kind_of(str(kind))]
+        found.append(_Outline(int(identity) if numbered else 0, path, colour, min(left, 95.0), max(top, 1.0)))
+    return found
+
+
+def _path(rings: Rings, longest: int = 20_000) -> str:
+    """Write rings as an SVG path in grid pixels; very ragged ones are simplified to under a pixel."""
+    import shapely
+
+    text = "".join("M" + " ".join(f"{x:.4g},{y:.4g}" for x, y in ring[:-1]) + "Z" for ring in rings)
+    if len(text) <= longest:
+        return text
+    simple = [shapely.get_coordinates(shapely.LineString(ring).simplify(0.9)) for ring in rings]
+    return "".join("M" + " ".join(f"{x:.4g},{y:.4g}" for x, y in ring[:-1]) + "Z" for ring in simple)
+
+
+def _objects(
+    result: ChangeResult, before: NDArray[np.uint8], after: NDArray[np.uint8], rings_of_all: list[Rings]
+) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for row, rings in zip(result.objects.head(MOST_LISTED).to_dict("records"), rings_of_all, strict=False):
+        point = GeoPoint(float(row["lat"]), float(row["lon"]))
+        kind = facts.kind_of(str(row["kind"]))
+        rows.append(
+            {
+                "id": int(row["id"]),
+                "kind": facts.consistent_with(str(row["kind"])),
+                "colour": KIND_COLOURS[kind],
+                "caveat": KIND_CAVEATS.get(kind, ""),
+                "evidence": facts.clean(row["evidence"], 400),
+                "warnings": facts.clean(row["warnings"], 300),
+                "confidence": facts.clean(row["confidence"], 20),
+                "score": f"{facts.number(float(row['score']))} "
+                f"({facts.number(float(row['score_mads']), 1)} robust deviations above background)",
+                "area": facts.area_text(float(row["area_m2"])),
+                "area_m2": facts.number(float(row["area_m2"]), 0, "m²"),
+                "place": (point.dd, point.dms, f"MGRS {point.mgrs}"),
+                "seen": [facts.clean(row[k], 40)[:10] for k in ("last_seen_before", "first_seen")],
+                "chips": _chips(result, (before, after), rings),
+            }
+        )
+    return rows
+
+
+def _chips(
+    result: ChangeResult, pictures: tuple[NDArray[np.uint8], NDArray[np.uint8]], rings: Rings
+) -> dict[str, object]:
+    """Return before and after around an object, with its outline in pixels of the cut-out."""
+    shape = (result.grid.shape[0], result.grid.shape[1])
+    points = np.concatenate(rings) if rings else np.array([[shape[1] / 2, shape[0] / 2]])
+    low, high = points.min(axis=0), points.max(axis=0)
+    size = int(max(_SMALLEST_CHIP_PX, _CHIP_TO_OBJECT * (high - low).max()))
+    column, row = (low + high) / 2
+    rows, columns = window(shape, row, column, size)
+    width_m, height_m = pixel_size_m(result.grid)
+    width, height = columns.stop - columns.start, rows.stop - rows.start
+    cut = [
+        to_jpeg_data_url(shrink(chip(p, row, column, size), _CHIP_PX), most_bytes=_BYTES_CHIP)
+        for p in pictures
+    ]
+    return {
+        "images": list(zip(("before", "after"), cut, strict=True)),
+        "box": f"{columns.start} {rows.start} {width} {height}",
+        "aspect": width * width_m / (height * height_m),
+        "path": _path(rings, 2_000),
+        "across": length_text(float(f"{width * width_m:.2g}")),
+    }
+
+
+def _tables(result: ChangeResult) -> dict[str, object]:
+    before, after = facts.scene_rows(result.before.scene), facts.scene_rows(result.after.scene)
+    known = [label for label, _ in before if label != "Note"]
+    scenes = [(label, dict(before)[label], dict(after)[label]) for label in known]
+    notes = [" ".join(text for label, text in rows if label == "Note") for rows in (before, after)]
+    shares = (result.pair.clear_share_before, result.pair.clear_share_after)
+    scenes.append(("Clear over the site", facts.share_text(shares[0]), facts.share_text(shares[1])))
+    scenes.append(("Clouds known from", result.before.classes_source, result.after.classes_source))
+    scenes += [("Notes", notes[0] or "none", notes[1] or "none")]
+    kinds = sorted({facts.kind_of(str(k)) for k in result.objects["kind"]})
+    return {
+        "scenes": scenes,
+        "states": _states(result),
+        "parameters": list(facts.flatten(result.parameters)),
+        "thresholds": list(facts.flatten(result.thresholds)),
+        "normalisation": _normalisation(result),
+        "surfaces": [(r.surface.value, r.text, r.source) for r in SURFACE_RULES],
+        "kinds": [(KIND_LABELS[k], KIND_COLOURS[k]) for k in kinds],
+        "floor": facts.floor_text(result),
+        "states_present": {
+            "unseen": bool((result.state == State.NOT_OBSERVED).any()),
+            "refused": bool((result.state == State.NOT_COMPARABLE).any()),
+        },
+    }
+
+
+def _states(result: ChangeResult) -> list[dict[str, object]]:
+    width_m, height_m = pixel_size_m(result.grid)
+    rows: list[dict[str, object]] = []
+    for state, label in STATE_LABELS.items():
+        if state != State.OUTSIDE:
+            share = result.state_shares[label]
+            count = int((result.state == state).sum())
+            rows.append(
+                {
+                    "label": label,
+                    "share": facts.share_text(share),
+                    "width": 100 * share,
+                    "pixels": f"{count:,}",
+                    "area": facts.area_text(count * width_m * height_m),
+                    "mark": state.name.lower().replace("_", "-"),
+                }
+            )
+    return rows
+
+
+def _normalisation(result: ChangeResult) -> list[tuple[str, str, str, str]]:
+    done = result.normalization
+    if done is None:
+        return []
+    return [
+        (facts.clean(band, 20), facts.number(gain, 3), facts.number(offset, 4), facts.number(error, 4))
+        for band, gain, offset, error in zip(done.bands, done.gain, done.offset, done.error, strict=True)
+    ]
+
+
+def _provenance(record: Mapping[str, Any]) -> dict[str, object]:
+    """Return what the record knows of limits, software and files; keys that are missing are left out."""
+    software = record.get("software")
+    libraries = software.get("libraries") if isinstance(software, Mapping) else record.get("versions")
+    limits = record.get("limits") or ()
+    files = record.get("files")
+    return {
+        "limits": [facts.clean(t, 600) for t in ([limits] if isinstance(limits, str) else limits)],
+        "version": version("changedet"),
+        "schema": facts.clean(record.get("schema", ""), 60),
+        "libraries": list(facts.flatten(libraries)) if isinstance(libraries, Mapping) else [],
+        "inputs": list(facts.flatten(record.get("inputs") or {})),
+        "files": _files(files) if isinstance(files, Mapping) else [],
+    }
+
+
+def _files(files: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    return [
+        (
+            facts.clean(name, 120),
+            facts.number(entry.get("bytes"), 0),
+            facts.clean(entry.get("sha256", "not known"), 64),
+        )
+        for name, entry in sorted(files.items())
+        if isinstance(entry, Mapping)
+    ]
