@@ -65,21 +65,25 @@ class Verification:
 
 
 def run_record(
-    result: ChangeResult, folder: Path, *, started: datetime, command: list[str] | None = None
+    result: ChangeResult,
+    folder: Path | None = None,
+    *,
+    started: datetime | None = None,
+    command: list[str] | None = None,
 ) -> dict[str, Any]:
     """Describe a result and the files beside it.
 
-    The record reads no clock: `started` is the only time in it that does not come from the imagery. A run
-    made again with the same `started` and `command` therefore has the same record.
+    `started` is the only time in the record that does not come from the imagery. A run made again with the
+    same `started` and `command` therefore has the same record.
 
     Parameters
     ----------
     result : ChangeResult
         What is described.
-    folder : Path
+    folder : Path, optional
         Every file in it except ``run.json`` is listed with its SHA-256 digest and size.
-    started : datetime
-        When the run began; time-zone aware.
+    started : datetime, optional
+        When the run began, time-zone aware; now when not given.
     command : list of str, optional
         The command line, when there was one.
 
@@ -96,7 +100,7 @@ def run_record(
     record: dict[str, object] = {
         "schema": SCHEMA,
         "software": {"name": "changedet", "version": version("changedet"), "libraries": library_versions()},
-        "created_utc": started.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "created_utc": (started or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "command": command,
         "name": result.name,
         "inputs": result.inputs,
@@ -114,7 +118,7 @@ def run_record(
         "warnings": result.warnings,
         "limits": limits(result),
         "credit": facts.credit_lines(result),
-        "files": file_records(folder, file_names(folder)),
+        "files": {} if folder is None else file_records(folder, file_names(folder)),
     }
     return {key: to_json_types(value) for key, value in record.items()}
 

@@ -218,8 +218,6 @@ def open_run(folder: str | Path) -> ChangeResult:
 
 
 def _write_products(result: ChangeResult, folder: Path, keep_images: bool, progress: Progress) -> None:
-    from changedet.output.plate import write_plates
-
     progress.step("write rasters")
     write_rasters(result, folder, images=keep_images)
     progress.step("write objects")
@@ -228,8 +226,14 @@ def _write_products(result: ChangeResult, folder: Path, keep_images: bool, progr
     progress.step("draw plates")
     plates = folder / "plates"
     plates.mkdir()
-    write_plates(result, plates)
+    _write_plates(result, plates)
     progress.step("write report")
+
+
+def _write_plates(result: ChangeResult, folder: Path) -> None:
+    from changedet.output.plate import write_plates
+
+    write_plates(result, folder)
 
 
 def _write_report(result: ChangeResult, path: Path, record: Mapping[str, Any]) -> None:
