@@ -48,6 +48,12 @@ def clear_pair():
     return simulate_pair(settings)
 
 
+@pytest.fixture(scope="module")
+def pair_folder(clear_pair, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pair")
+    return folder, make_pair(folder, clear_pair.settings)
+
+
 def registered(scene, name):
     step = band(name).resolution_m / 10
     row, column = scene.shift_px
@@ -192,11 +198,9 @@ def test_winter_sun_lengthens_shadows_and_snow_comes():
     assert (summer.direct[roofs] > 0).all()
 
 
-def test_same_settings_give_the_same_numbers(clear_pair):
-    again = simulate_pair(clear_pair.settings)
+def test_another_seed_gives_other_numbers(clear_pair):
     other = simulate_pair(replace(clear_pair.settings, seed=21))
     for name, numbers in clear_pair.after.numbers.items():
-        np.testing.assert_array_equal(numbers, again.after.numbers[name])
         assert (numbers != other.after.numbers[name]).mean() > 0.9
 
 
@@ -236,9 +240,8 @@ def test_displacement_is_found_with_the_stated_sign(clear_pair):
     np.testing.assert_allclose(found, clear_pair.shift_px, atol=0.1)
 
 
-@pytest.mark.parametrize("shift", [(0.0, 0.0), (1.4, -0.3)])
-def test_another_displacement_moves_the_content(shift):
-    bands = ("B02", "B03", "B04", "B08")
+def test_another_displacement_moves_the_content():
+    shift, bands = (1.4, -0.3), ("B02", "B03", "B04", "B08")
     pair = simulate_pair(SceneSettings(size_px=128, bands=bands, clouds=False, after_shift_px=shift))
     found, _, _ = phase_cross_correlation(
         pair.before.reflectance("B04"), pair.after.reflectance("B04"), upsample_factor=50, normalization=None
@@ -406,17 +409,16 @@ def test_written_scene_is_what_a_reader_expects(clear_pair, tmp_path):
         assert source.bounds == rasterio.coords.BoundingBox(*clear_pair.settings.grid.extent.boundingbox)
 
 
-def test_second_writing_gives_the_same_bytes(clear_pair, tmp_path):
-    for name in ("one", "two"):
-        make_pair(tmp_path / name, clear_pair.settings)
-    files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*") if p.is_file())
+def test_second_writing_gives_the_same_bytes(clear_pair, pair_folder, tmp_path):
+    make_pair(tmp_path, clear_pair.settings)
+    files = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*") if p.is_file())
     assert len(files) == 14
     for path in files:
-        assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes(), path
+        assert (tmp_path / path).read_bytes() == (pair_folder[0] / path).read_bytes(), path
 
 
-def test_pair_folder_tells_the_truth(clear_pair, tmp_path):
-    before, after, truth = make_pair(tmp_path, clear_pair.settings)
+def test_pair_folder_tells_the_truth(clear_pair, pair_folder):
+    folder, (before, after, truth) = pair_folder
     assert (before.name, after.name, truth.name) == ("before", "after", "truth.geojson")
     events = gpd.read_file(truth)
     assert events.crs.to_epsg() == 4326
@@ -424,11 +426,11 @@ def test_pair_folder_tells_the_truth(clear_pair, tmp_path):
     assert moved.distance(clear_pair.truth.events.geometry, align=False).max() < 0.1
     assert moved.area.to_numpy() == pytest.approx(clear_pair.truth.events.area.to_numpy(), rel=0.01)
     assert events.is_valid.all()
-    facts = json.loads((tmp_path / "truth.json").read_text(encoding="utf-8"))
+    facts = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
     assert facts["shift_px"] == [-0.62, 0.38]
     assert "Simulated" in facts["notice"]
     assert facts["settings"]["size_px"] == 128
-    np.testing.assert_array_equal(read(tmp_path / "truth.tif"), clear_pair.truth.labels)
+    np.testing.assert_array_equal(read(folder / "truth.tif"), clear_pair.truth.labels)
 
 
 def test_folder_that_is_a_file_is_refused(clear_pair, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
     from changedet.samples_atmosphere import Sun
+    from changedet.samples_scenery import Cover
 
 _CROPS = ("winter wheat", "maize", "soybean", "vegetables", "fallow")
 _CROP_SHARES = (0.34, 0.26, 0.18, 0.08, 0.14)
@@ -128,25 +130,38 @@ class View:
         wanted = np.array([name in names for name in self.ground.covers])
         return wanted[self.ground.units]
 
+    def _per_cell(self, values: list[float]) -> NDArray[np.float64]:
+        return np.asarray(values, np.float64)[self.ground.units]
+
+    @cached_property
+    def _kinds(self) -> list[Cover]:
+        return [COVERS[cover] for cover in self.ground.covers]
+
+    @cached_property
+    def _green_share(self) -> NDArray[np.float64]:
+        uneven = self._per_cell([0.16 if k.rows else 0.04 for k in self._kinds])
+        return np.asarray(np.clip(self.green[self.ground.units] * (1 + uneven * self.ground.growth), 0, 1))
+
+    @cached_property
+    def _soil_tone(self) -> NDArray[np.float64]:
+        uneven = self._per_cell([0.09 if k.bare in _OPEN_GROUND else 0.015 for k in self._kinds])
+        tone = self.ground.brightness[self.ground.units] * (1 + uneven * self.ground.moisture)
+        return np.asarray(tone, np.float64)
+
+    @cached_property
+    def _grain(self) -> NDArray[np.float64]:
+        fine = self._per_cell([k.texture for k in self._kinds]) * self.ground.texture
+        rows = self._per_cell([k.rows for k in self._kinds]) * self.ground.rows
+        return np.asarray((1 + fine + rows) * self.change, np.float64)
+
     def reflectance(self, name: str) -> NDArray[np.float64]:
         """Return the reflectance (0..1) of the ground in one band, shape (y, x)."""
-        ground, index = self.ground, COMPARED_BANDS.index(name)
-        kinds = [COVERS[cover] for cover in ground.covers]
-        green = np.array([SPECTRA[k.green][index] for k in kinds])
-        bare = np.array([SPECTRA[k.bare][index] for k in kinds]) * ground.brightness
-        fields = np.array([0.16 if k.rows else 0.04 for k in kinds])
-        fine = np.array([k.texture for k in kinds])
-        rows = np.array([k.rows for k in kinds])
-        open_ground = np.array([0.09 if k.bare in _OPEN_GROUND else 0.015 for k in kinds])
-        units = ground.units
-        share = np.clip(self.green[units] * (1 + fields[units] * ground.growth), 0, 1)
-        soil = bare[units] * (1 + open_ground[units] * ground.moisture)
-        surface = share * green[units] + (1 - share) * soil
-        surface *= 1 + fine[units] * ground.texture + rows[units] * ground.rows
+        index = COMPARED_BANDS.index(name)
+        green = self._per_cell([SPECTRA[k.green][index] for k in self._kinds])
+        soil = self._per_cell([SPECTRA[k.bare][index] for k in self._kinds]) * self._soil_tone
+        surface = (soil + self._green_share * (green - soil)) * self._grain
         sky = diffuse_share(name)
-        return np.asarray(
-            np.maximum(surface * self.change * (sky + (1 - sky) * self.direct), 0.001), np.float64
-        )
+        return np.asarray(np.maximum(surface * (sky + (1 - sky) * self.direct), 0.001), np.float64)
 
 
 def make_ground(seed: int) -> Ground:
