@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import IntEnum
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
 from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 
 class Kind(IntEnum):
@@ -47,3 +51,161 @@ KIND_COLOURS: Mapping[Kind, str] = MappingProxyType(
         Kind.UNCLASSIFIED: "#ffffff",
     }
 )
+
+
+class Surface(StrEnum):
+    """What an object's ground looks like on one date."""
+
+    WATER = "water"
+    DARK = "very dark ground or shadow"
+    VEGETATION = "vegetation"
+    SPARSE = "sparse or dry vegetation"
+    SOIL = "bare soil"
+    BUILT = "built or paved"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class SurfaceRule:
+    """One row of the table that reads a surface from index values; the first row that holds wins.
+
+    Attributes
+    ----------
+    surface : Surface
+        What the row concludes.
+    holds : callable
+        From index values (by name, see `changedet.core.indices`) to True or False.
+    text : str
+        The condition in words.
+    source : str
+        Where it comes from.
+    """
+
+    surface: Surface
+    holds: Callable[[Mapping[str, float]], bool]
+    text: str
+    source: str
+
+
+#: Thresholds are starting points for surface reflectance, chosen on physical grounds and fitted to no site.
+SURFACE_RULES: tuple[SurfaceRule, ...] = (
+    SurfaceRule(
+        Surface.WATER,
+        lambda v: v["NIR"] < 0.15 and v["NDWI"] > 0.0 and v.get("MNDWI", 1.0) > 0.1,
+        "NIR < 0.15, NDWI > 0, MNDWI > 0.1",
+        "McFeeters 1996, doi:10.1080/01431169608948714; Xu 2006, doi:10.1080/01431160600589179",
+    ),
+    SurfaceRule(
+        Surface.DARK,
+        lambda v: v["brightness"] < 0.045 and v["NIR"] < 0.10,
+        "brightness < 0.045, NIR < 0.10",
+        "shadow is dark in every band; compare Zhu and Woodcock 2012, doi:10.1016/j.rse.2011.10.028",
+    ),
+    SurfaceRule(
+        Surface.VEGETATION,
+        lambda v: v["NDVI"] >= 0.40,
+        "NDVI at least 0.40",
+        "Rouse et al. 1974",
+    ),
+    SurfaceRule(
+        Surface.SPARSE,
+        lambda v: v["NDVI"] >= 0.25,
+        "NDVI 0.25 to 0.40: stubble, dry grass, scrub",
+        "Rouse et al. 1974",
+    ),
+    SurfaceRule(
+        Surface.SOIL,
+        lambda v: v["redness"] >= 0.22 and v.get("BSI", 1.0) > 0.0,
+        "redness at least 0.22, BSI > 0",
+        "Rikimaru, Roy and Miyatake 2002; iron oxides redden soils, not concrete",
+    ),
+    SurfaceRule(
+        Surface.BUILT,
+        lambda v: v["NDVI"] < 0.25,
+        "NDVI < 0.25 and none of the above",
+        "Zha, Gao and Ni 2003, doi:10.1080/01431160304987",
+    ),
+)
+
+_GREEN = (Surface.VEGETATION, Surface.SPARSE)
+
+#: Kind of change by (before, after). What is not listed is unclassified. Exchanging the dates exchanges
+#: construction and demolition; earthworks become vegetation (growing over).
+KIND_TABLE: Mapping[tuple[Surface, Surface], Kind] = MappingProxyType(
+    {
+        **{(a, b): Kind.VEGETATION for a in _GREEN for b in _GREEN},
+        **{(green, Surface.SOIL): Kind.EARTHWORKS for green in _GREEN},
+        **{(green, Surface.BUILT): Kind.CONSTRUCTION for green in _GREEN},
+        **{(Surface.SOIL, green): Kind.VEGETATION for green in _GREEN},
+        (Surface.SOIL, Surface.SOIL): Kind.SURFACE,
+        (Surface.SOIL, Surface.BUILT): Kind.CONSTRUCTION,
+        **{(Surface.BUILT, green): Kind.DEMOLITION for green in _GREEN},
+        (Surface.BUILT, Surface.SOIL): Kind.DEMOLITION,
+        (Surface.BUILT, Surface.BUILT): Kind.SURFACE,
+        **{(Surface.WATER, s): Kind.WATER for s in Surface if s not in (Surface.WATER, Surface.UNKNOWN)},
+        **{(s, Surface.WATER): Kind.WATER for s in Surface if s not in (Surface.WATER, Surface.UNKNOWN)},
+    }
+)
+
+#: What else each kind is consistent with, said beside every object of that kind.
+KIND_CAVEATS: Mapping[Kind, str] = MappingProxyType(
+    {
+        Kind.EARTHWORKS: "harvest or ploughing looks the same on two dates",
+        Kind.CONSTRUCTION: "dry fields and rock can look built",
+        Kind.DEMOLITION: "a cleared storage yard looks the same",
+        Kind.UNCLASSIFIED: "may be a shadow or a thin cloud",
+    }
+)
+
+
+def read_surface(values: Mapping[str, float]) -> Surface:
+    """Name what ground looks like on one date.
+
+    Parameters
+    ----------
+    values : mapping of str to float
+        Index medians of an object, by the names of `changedet.core.indices.INDICES`.
+
+    Returns
+    -------
+    Surface
+        `Surface.UNKNOWN` when NDVI, NDWI, NIR, redness or brightness is missing or NaN.
+
+    Examples
+    --------
+    >>> read_surface({"NDVI": 0.7, "NDWI": -0.6, "NIR": 0.4, "redness": 0.1, "brightness": 0.05}).value
+    'vegetation'
+    """
+    needed = ("NDVI", "NDWI", "NIR", "redness", "brightness")
+    if any(name not in values or values[name] != values[name] for name in needed):
+        return Surface.UNKNOWN
+    return next((rule.surface for rule in SURFACE_RULES if rule.holds(values)), Surface.UNKNOWN)
+
+
+def choose_kind(before: Mapping[str, float], after: Mapping[str, float]) -> tuple[Kind, str]:
+    """Choose the kind of change of an object, with the evidence for it.
+
+    Parameters
+    ----------
+    before, after : mapping of str to float
+        Index medians of the object on each date.
+
+    Returns
+    -------
+    kind : Kind
+        From `KIND_TABLE`.
+    evidence : str
+        The two surfaces and the numbers behind them, for a reader.
+
+    Examples
+    --------
+    >>> grass = {"NDVI": 0.7, "NDWI": -0.6, "NIR": 0.4, "redness": 0.1, "brightness": 0.05}
+    >>> roof = {"NDVI": 0.05, "NDWI": -0.1, "NIR": 0.3, "redness": 0.04, "brightness": 0.28}
+    >>> choose_kind(grass, roof)[0].name
+    'CONSTRUCTION'
+    """
+    surfaces = read_surface(before), read_surface(after)
+    kind = KIND_TABLE.get(surfaces, Kind.UNCLASSIFIED)
+    shown = [n for n in ("NDVI", "BSI", "MNDWI", "redness", "brightness") if n in before and n in after]
+    numbers = ", ".join(f"{n} {before[n]:.2f} to {after[n]:.2f}" for n in shown)
+    return kind, f"{surfaces[0]} to {surfaces[1]}" + (f" ({numbers})" if numbers else "")

@@ -2,6 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from changedet.coordinates import GeoPoint
+from changedet.core.components import component_quantile
+from changedet.core.indices import compute_indices
+from changedet.kinds import KIND_CAVEATS, KIND_LABELS, Kind, choose_kind
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+    from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
+
+    from changedet.core.threshold import Thresholds
+    from changedet.scene import Image
+
 #: Columns of the object table, in order, before ``geometry``. The same in every vector file.
 COLUMNS: tuple[str, ...] = (
     "id",  # int, 1 = highest rank
@@ -18,3 +36,183 @@ COLUMNS: tuple[str, ...] = (
     "evidence",  # str, the numbers that chose the kind, for a reader
     "warnings",  # str, empty when there is none
 )  # fmt: skip
+
+#: Quantile of the score inside an object that ranks it.
+RANKING_QUANTILE = 0.95
+#: Objects this close to pixels that were not observed say so, in pixels.
+_NEAR_UNOBSERVED_PX = 5
+#: Robust standard deviations above the background from which a score counts as clear.
+_CLEAR_SCORE_MADS = 12.0
+
+
+@dataclass(frozen=True, eq=False)
+class Flagged:
+    """What the decision left: labelled pixels and the maps they came from.
+
+    Attributes
+    ----------
+    labels : ndarray of int32, shape (y, x)
+        0 = not flagged, then 1, 2, ... for the objects.
+    score : ndarray of float32, shape (y, x)
+        Score of the detector that decided.
+    thresholds : Thresholds
+        Of that score.
+    second_score : ndarray of float32, shape (y, x)
+        Score of an independent detector.
+    second_thresholds : Thresholds
+        Of that score.
+    observed : ndarray of bool, shape (y, x)
+        True where the pixel was judged.
+    """
+
+    labels: NDArray[np.int32]
+    score: NDArray[np.float32]
+    thresholds: Thresholds
+    second_score: NDArray[np.float32]
+    second_thresholds: Thresholds
+    observed: NDArray[np.bool_]
+
+
+def build_objects(
+    flagged: Flagged, before: Image, after: Image
+) -> tuple[gpd.GeoDataFrame, NDArray[np.uint8]]:
+    """Turn labelled pixels into a ranked table of objects.
+
+    Parameters
+    ----------
+    flagged : Flagged
+        Labels and scores on the grid of the images.
+    before, after : Image
+        Registered and normalised.
+
+    Returns
+    -------
+    objects : GeoDataFrame
+        Columns `COLUMNS` and ``geometry`` in the CRS of the grid; id 1 has the highest score. Areas are
+        those of the ellipsoid in square metres, whatever the CRS.
+    kind : ndarray of uint8, shape (y, x)
+        `changedet.kinds.Kind` codes.
+    """
+    import geopandas as gpd
+
+    count = int(flagged.labels.max(initial=0))
+    crs = before.grid.crs.to_wkt()
+    if count == 0:
+        return empty_objects(crs), np.zeros(flagged.labels.shape, np.uint8)
+    polygons = gpd.GeoSeries(_polygons(flagged.labels, before.grid, count), crs=crs)
+    kinds, evidence = _kinds(flagged.labels, before, after)
+    scores = component_quantile(flagged.labels, flagged.score, RANKING_QUANTILE)
+    agreed = component_quantile(flagged.labels, flagged.second_score, 0.75) > flagged.second_thresholds.grow
+    near = _near_unobserved(flagged.labels, flagged.observed, count)
+    lonlat = polygons.to_crs("EPSG:4326")
+    rows = []
+    for rank, i in enumerate(np.argsort(-scores, kind="stable"), start=1):
+        mads = flagged.thresholds.mads(scores[i])
+        point = GeoPoint(float(lonlat.iloc[i].centroid.y), float(lonlat.iloc[i].centroid.x))
+        rows.append(
+            {
+                "id": rank,
+                "kind": KIND_LABELS[kinds[i]],
+                "score": round(float(scores[i]), 4),
+                "score_mads": round(mads, 2),
+                "confidence": _confidence(mads, agreed=bool(agreed[i]), near_unobserved=bool(near[i])),
+                "area_m2": round(area_m2(lonlat.iloc[i]), 1),
+                "lat": round(point.lat, 6),
+                "lon": round(point.lon, 6),
+                "dms": point.dms,
+                "mgrs": point.mgrs,
+                "first_seen": after.scene.time_text,
+                "last_seen_before": before.scene.time_text,
+                "evidence": f"{evidence[i]}; {_agreement(agreed=bool(agreed[i]))}",
+                "warnings": _warnings(kinds[i], near_unobserved=bool(near[i])),
+                "geometry": polygons.iloc[i],
+            }
+        )
+    codes = np.array([Kind.NONE, *kinds], np.uint8)
+    return gpd.GeoDataFrame(rows, columns=[*COLUMNS, "geometry"], crs=crs), codes[flagged.labels]
+
+
+def empty_objects(crs: str) -> gpd.GeoDataFrame:
+    """Return an object table without rows, with the columns and types of one that has some."""
+    import geopandas as gpd
+
+    types: dict[str, Any] = {"id": "int64"}
+    types |= dict.fromkeys(("score", "score_mads", "area_m2", "lat", "lon"), "float64")
+    frame = gpd.GeoDataFrame({c: [] for c in COLUMNS}, geometry=[], crs=crs)
+    return frame.astype({c: types.get(c, "object") for c in COLUMNS})
+
+
+def area_m2(lonlat: Any) -> float:  # noqa: ANN401  # shapely ships no precise type for "any polygon"
+    """Return the area of a polygon on the WGS 84 ellipsoid.
+
+    Parameters
+    ----------
+    lonlat : shapely geometry
+        In longitude and latitude, degrees.
+
+    Returns
+    -------
+    float
+        Square metres, never negative (Karney 2013, doi:10.1007/s00190-012-0578-z).
+    """
+    from pyproj import Geod
+
+    return abs(float(Geod(ellps="WGS84").geometry_area_perimeter(lonlat)[0]))
+
+
+def _polygons(labels: NDArray[np.int32], grid: GeoBox, count: int) -> list[Any]:
+    """Outline every label; groups joined only by a corner become multi-polygons, which are valid."""
+    from rasterio.features import shapes
+    from shapely.geometry import MultiPolygon, shape
+
+    parts: list[list[Any]] = [[] for _ in range(count)]
+    for geometry, value in shapes(labels, mask=labels > 0, connectivity=4, transform=grid.transform):
+        parts[int(value) - 1].append(shape(geometry))
+    return [p[0] if len(p) == 1 else MultiPolygon(p) for p in parts]
+
+
+def _kinds(labels: NDArray[np.int32], before: Image, after: Image) -> tuple[list[Kind], list[str]]:
+    medians = []
+    for image in (before, after):
+        indices = compute_indices(_without_haze(image), image.bands)
+        medians.append({name: component_quantile(labels, plane, 0.5) for name, plane in indices.items()})
+    chosen = [
+        choose_kind(*({name: float(values[i]) for name, values in side.items()} for side in medians))
+        for i in range(int(labels.max(initial=0)))
+    ]
+    return [kind for kind, _ in chosen], [text for _, text in chosen]
+
+
+def _without_haze(image: Image) -> NDArray[np.float32]:
+    """Subtract the darkest object of each band from top-of-atmosphere data, whose blue is lifted by the air.
+
+    Chavez 1988, doi:10.1016/0034-4257(88)90019-3. Surface reflectance is left as it is.
+    """
+    if image.scene.level == "L2A" or not image.valid.any():
+        return image.data
+    darkest = np.array([np.quantile(band[image.valid], 0.001) for band in image.data], np.float32)
+    return np.maximum(image.data - np.maximum(darkest - np.float32(0.01), 0)[:, None, None], 0)
+
+
+def _near_unobserved(labels: NDArray[np.int32], observed: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
+    import cv2
+
+    size = 2 * _NEAR_UNOBSERVED_PX + 1
+    near = cv2.dilate((~observed).astype(np.uint8), np.ones((size, size), np.uint8), borderValue=0) > 0
+    return np.bincount(labels[near], minlength=count + 1)[1:] > 0
+
+
+def _confidence(mads: float, *, agreed: bool, near_unobserved: bool) -> str:
+    """Say low or medium. "High" needs a second sensor or persistence over dates, which a pair cannot give."""
+    return "medium" if agreed and mads >= _CLEAR_SCORE_MADS and not near_unobserved else "low"
+
+
+def _agreement(*, agreed: bool) -> str:
+    return "prediction and change vector agree" if agreed else "only one of two detectors flags it"
+
+
+def _warnings(kind: Kind, *, near_unobserved: bool) -> str:
+    found = [KIND_CAVEATS[kind]] if kind in KIND_CAVEATS else []
+    if near_unobserved:
+        found.append("next to ground that was not observed (cloud, shadow or no data)")
+    return "; ".join(found)

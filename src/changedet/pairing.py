@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from changedet.scene import Image
+import numpy as np
+
+from changedet.bands import COMPARED_BANDS
+from changedet.core.masking import cloud_buffer_px, recheck_clouds, usable_from_classes
+from changedet.errors import InputFileError, MissingBandError, NoOverlapError, NoUsableImageryError
+from changedet.resample import pixel_size_m
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from changedet.scene import Image, Scene
+
+#: Day-of-year gap from which the season itself must be expected to show.
+SEASON_GAP_DAYS = 45
+#: Fewer usable pixels on both dates than this share of the site gives a warning.
+LOW_CLEAR_SHARE = 0.6
+#: Fewer usable pixels on both dates than this cannot carry any statistics.
+_MIN_CLEAR_PIXELS = 400
+#: The sun stands differently by this many degrees: shadows will have moved.
+_SUN_GAP_DEG = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,7 +36,7 @@ class Pair:
     Attributes
     ----------
     before, after : Image
-        On the same grid with the same bands, before registration and normalisation.
+        On the same grid with the same bands, not normalised.
     clear_share_before, clear_share_after, clear_share : float
         Share of the site's pixels usable before, after, and on both dates, 0 to 1.
     days_apart : int or None
@@ -52,3 +73,160 @@ class Pair:
             "sun_elevation_gap_deg", "sun_azimuth_gap_deg", "same_orbit", "reason",
         )  # fmt: skip
         return {name: getattr(self, name) for name in names} | {"warnings": list(self.warnings)}
+
+
+def make_pair(before: Image, after: Image, site: NDArray[np.bool_]) -> Pair:
+    """Put two loaded images together and say what lies between them besides change.
+
+    Parameters
+    ----------
+    before, after : Image
+        On the same grid.
+    site : ndarray of bool, shape (y, x)
+        True inside the site.
+
+    Returns
+    -------
+    Pair
+        Both images with the bands they share; the clear shares count the site only.
+
+    Raises
+    ------
+    MissingBandError
+        When the images have no band in common.
+    NoOverlapError
+        When one of them has no data at all inside the site.
+    NoUsableImageryError
+        When cloud, shadow or missing data leave nothing to compare, or an image is constant.
+    """
+    bands = shared_bands(before, after)
+    before, after = before.select(bands), after.select(bands)
+    before, after = _recheck(before, after), _recheck(after, before)
+    for image, name in ((before, "before"), (after, "after")):
+        _require_content(image, site, name)
+    both = before.valid & after.valid & site
+    size = max(int(site.sum()), 1)
+    shares = [float((v & site).sum() / size) for v in (before.valid, after.valid, both)]
+    if both.sum() < _MIN_CLEAR_PIXELS:
+        raise NoUsableImageryError(
+            f"only {shares[2]:.1%} of the site is usable on both dates "
+            f"(before {shares[0]:.1%}, after {shares[1]:.1%})",
+            where=f"{before.scene.id} and {after.scene.id}",
+            todo="choose dates with fewer clouds",
+        )
+    first, second = before.scene, after.scene
+    pair = Pair(
+        before=before,
+        after=after,
+        clear_share_before=shares[0],
+        clear_share_after=shares[1],
+        clear_share=shares[2],
+        days_apart=(second.time - first.time).days if first.time and second.time else None,
+        season_gap_days=season_gap_days(first.time, second.time),
+        sun_elevation_gap_deg=_gap(first.sun_elevation_deg, second.sun_elevation_deg),
+        sun_azimuth_gap_deg=_gap(first.sun_azimuth_deg, second.sun_azimuth_deg),
+        same_orbit=_same_orbit(first, second),
+        reason="both dates were given by the user",
+    )
+    return replace(pair, warnings=_pair_warnings(pair))
+
+
+def shared_bands(before: Image, after: Image) -> tuple[str, ...]:
+    """Return the bands to compare: the Sentinel-2 surface bands both have, else any band both have.
+
+    Raises
+    ------
+    MissingBandError
+        When there is none.
+    """
+    common = [b for b in before.bands if b in after.bands]
+    surface = tuple(b for b in COMPARED_BANDS if b in common)
+    if not common:
+        raise MissingBandError(
+            "the images share no band "
+            f"(before has {', '.join(before.bands)}; after has {', '.join(after.bands)})",
+            where=f"{before.scene.id} and {after.scene.id}",
+            todo="give two images of the same sensor, or name their bands alike",
+        )
+    return surface or tuple(common)
+
+
+def season_gap_days(before: datetime | None, after: datetime | None) -> int | None:
+    """Return by how many days of the year two dates differ, 0 to 183, whatever their years.
+
+    Examples
+    --------
+    >>> from datetime import datetime
+    >>> season_gap_days(datetime(2023, 12, 30), datetime(2025, 1, 2))
+    3
+    """
+    if before is None or after is None:
+        return None
+    gap = abs(before.timetuple().tm_yday - after.timetuple().tm_yday)
+    return min(gap, 365 - gap) if gap <= 365 else 0
+
+
+def _gap(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else after - before
+
+
+def _same_orbit(before: Scene, after: Scene) -> bool | None:
+    if before.relative_orbit is None or after.relative_orbit is None:
+        return None
+    return before.relative_orbit == after.relative_orbit
+
+
+def _recheck(image: Image, other: Image) -> Image:
+    """Take back clouds and shadows that only spectral tests saw and the other date contradicts."""
+    if image.classes_source != "spectral tests" or not {"B02", "B08"} <= {*image.bands} & {*other.bands}:
+        return image
+    colours = [(side.band("B02"), side.band("B08")) for side in (image, other)]
+    classes = recheck_clouds(image.classes, colours[0], colours[1])
+    buffer_px = cloud_buffer_px(min(pixel_size_m(image.grid)))
+    was, now = (usable_from_classes(c, dilation_px=buffer_px) for c in (image.classes, classes))
+    valid = image.valid | (now & ~was & np.isfinite(image.data).all(axis=0))
+    return replace(image, classes=classes, valid=valid)
+
+
+def _require_content(image: Image, site: NDArray[np.bool_], name: str) -> None:
+    data = np.isfinite(image.data).all(axis=0) & site
+    if not data.any():
+        raise NoOverlapError(
+            f"the {name} image has no data inside the compared area",
+            where=image.scene.id,
+            todo="check that both images cover the same ground and that nodata is right (--nodata)",
+        )
+    usable = image.valid & site
+    if not usable.any():
+        raise NoUsableImageryError(
+            f"no pixel of the {name} image is usable: all cloud, shadow or saturated",
+            where=image.scene.id,
+            todo="choose another date",
+        )
+    values = image.data[:, usable]
+    if not (values.max(axis=1) > values.min(axis=1)).any():
+        raise InputFileError(
+            f"the {name} image is constant: every usable pixel of every band has the same value",
+            where=image.scene.id,
+            todo="check the file and its nodata value (--nodata)",
+        )
+
+
+def _pair_warnings(pair: Pair) -> tuple[str, ...]:
+    found = []
+    if pair.season_gap_days is not None and pair.season_gap_days > SEASON_GAP_DAYS:
+        found.append(
+            f"the dates lie {pair.season_gap_days} days of the year apart: "
+            "expect seasonal vegetation among the candidates"
+        )
+    if pair.season_gap_days is None:
+        found.append("the date of an image is not known: the season gap could not be checked")
+    if pair.clear_share < LOW_CLEAR_SHARE:
+        found.append(f"only {pair.clear_share:.0%} of the site was observed on both dates")
+    if pair.sun_elevation_gap_deg is not None and abs(pair.sun_elevation_gap_deg) > _SUN_GAP_DEG:
+        found.append(
+            f"the sun stood {abs(pair.sun_elevation_gap_deg):.0f} degrees differently: shadows have moved"
+        )
+    for image in (pair.before, pair.after):
+        found += [f"{image.scene.id}: {note}" for note in image.scene.notes]
+    return tuple(found)

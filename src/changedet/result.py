@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from changedet.core.normalization import Normalization
-from changedet.core.registration import Registration
-from changedet.pairing import Pair
-from changedet.scene import Image
-
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import geopandas as gpd
+    import numpy as np
     import xarray as xr
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
+
+    from changedet.core.normalization import Normalization
+    from changedet.core.registration import Registration
+    from changedet.pairing import Pair
+    from changedet.scene import Image
 
 
 class State(IntEnum):
@@ -84,6 +84,8 @@ class ChangeResult:
         What was given to `detect`, so that the run can be repeated; JSON-serialisable.
     folder : Path or None
         The run folder, when the result was saved or opened.
+    refusals : tuple of str
+        Why quality gates refused the comparison; empty when they passed it.
     """
 
     name: str
@@ -103,6 +105,7 @@ class ChangeResult:
     warnings: tuple[str, ...] = ()
     inputs: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     folder: Path | None = None
+    refusals: tuple[str, ...] = ()
 
     @property
     def state_shares(self) -> dict[str, float]:
@@ -113,3 +116,79 @@ class ChangeResult:
             for s in State
             if s != State.OUTSIDE
         }
+
+    def plot(self) -> Figure:
+        """Draw before, after and candidates as a matplotlib figure."""
+        from changedet.output.plate import plot
+
+        return plot(self)
+
+    def to_xarray(self) -> xr.Dataset:
+        """Return score, state, kind and both images as a Dataset with CF georeferencing.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``score`` (y, x) float32 with NaN where not judged, ``state`` and ``kind`` (y, x) uint8, ``before``
+            and ``after`` (band, y, x) float32 reflectance; it opens in rioxarray, odc-geo and hvPlot.
+        """
+        import xarray as xr
+        from odc.geo.xr import wrap_xr
+
+        dataset = xr.Dataset(
+            {
+                "score": wrap_xr(self.score, self.grid, nodata=float("nan")),
+                "state": wrap_xr(self.state, self.grid, nodata=int(State.OUTSIDE)),
+                "kind": wrap_xr(self.kind, self.grid, nodata=0),
+            },
+            attrs={
+                "title": self.name,
+                "before_scene_id": self.before.scene.id,
+                "before_time_utc": self.before.scene.time_text,
+                "after_scene_id": self.after.scene.id,
+                "after_time_utc": self.after.scene.time_text,
+            },
+        )
+        for name, image in (("before", self.before), ("after", self.after)):
+            planes = [wrap_xr(band, self.grid, nodata=float("nan")) for band in image.data]
+            dataset[name] = xr.concat(planes, dim=xr.Variable("band", list(image.bands)))
+        return dataset
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the run folder: rasters, vectors, KMZ, plates, report and provenance.
+
+        Raises
+        ------
+        OutputExistsError
+            When the folder is there and `overwrite` is False.
+        OutputError
+            When it cannot be written; nothing half-written is left.
+        """
+        from changedet.output.folder import save
+
+        return save(self, Path(folder), overwrite=overwrite)
+
+    def report(self, path: str | Path) -> Path:
+        """Write the self-contained HTML report alone."""
+        from changedet.output.report import write_report
+        from changedet.provenance import run_record
+
+        write_report(self, Path(path), record=run_record(self))
+        return Path(path)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> ChangeResult:
+        """Open a run folder that `save` wrote."""
+        from changedet.output.folder import open_run
+
+        return open_run(Path(folder))
+
+    def __repr__(self) -> str:
+        from changedet.notebook.repr import result_text
+
+        return result_text(self)
+
+    def _repr_html_(self) -> str:
+        from changedet.notebook.repr import result_html
+
+        return result_html(self)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,8 @@ from changedet.coordinates import GeoPoint, parse_point
 from changedet.errors import InputFileError, MissingInputError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from odc.geo.geobox import GeoBox
     from shapely.geometry.base import BaseGeometry
 
@@ -280,9 +281,8 @@ def _read_wkt(path: Path) -> list[Site]:
     return [_site_from_geometry(shapely.from_wkt(line), "", "") for line in lines]
 
 
-def site_from_geojson(text: str) -> Site:
-    """Make a site again from the JSON that `Site.to_dict` gave."""
+def site_from_dict(data: Mapping[str, Any]) -> Site:
+    """Make a site again from what `Site.to_dict` gave."""
     from shapely.geometry import shape
 
-    data = json.loads(text)
     return Site(data["name"], shape(data["geometry"]), data.get("folder", ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -49,12 +50,27 @@ SOFT_EDGED_CLASSES: tuple[SceneClass, ...] = (
 )
 
 
+#: Clouds, cirrus and cloud shadows are widened by this before pixels count as usable, in metres.
+CLOUD_BUFFER_M = 60.0
+
+
+def cloud_buffer_px(pixel_size_m: float) -> int:
+    """Return the width of the cloud buffer in pixels, rounded up.
+
+    Examples
+    --------
+    >>> cloud_buffer_px(10.0), cloud_buffer_px(9.7)
+    (6, 7)
+    """
+    return math.ceil(CLOUD_BUFFER_M / pixel_size_m - 0.01)
+
+
 @dataclass(frozen=True)
 class SpectralTests:
     """Thresholds of `spectral_classes`, on top-of-atmosphere or surface reflectance 0..1.
 
     They are set so that streets full of bright roofs are not taken for clouds; thin cloud edges and clouds
-    under about 100 m are therefore missed.
+    under about 130 m are therefore missed.
 
     Attributes
     ----------
@@ -73,22 +89,25 @@ class SpectralTests:
         Reflectance at 1375 nm above which there is cirrus. High mountains can exceed it too.
     snow_ndsi, snow_green, snow_nir : float
         Snow is above all three (Hall, Riggs and Salomonson 1995, doi:10.1016/0034-4257(95)00137-P).
+    snow_m : float
+        Patches of snow narrower than this, in metres, are not told from bright roofs.
     shadow_nir, shadow_swir : float
         A cloud's shadow is darker than both.
     shadow_reach_m : float
         How far from its cloud a shadow is looked for, in metres.
     """
 
-    cloud_blue: float = 0.18
+    cloud_blue: float = 0.25
     cloud_haze: float = 0.08
     edge_blue: float = 0.14
     edge_haze: float = 0.065
-    core_m: float = 110.0
+    core_m: float = 130.0
     edge_m: float = 120.0
     cirrus: float = 0.012
     snow_ndsi: float = 0.4
     snow_green: float = 0.15
     snow_nir: float = 0.11
+    snow_m: float = 70.0
     shadow_nir: float = 0.15
     shadow_swir: float = 0.12
     shadow_reach_m: float = 1500.0
@@ -158,7 +177,7 @@ def spectral_classes(
     classes = np.full(data.shape[1:], SceneClass.UNCLASSIFIED, np.uint8)
     if {"B02", "B03", "B04", "B08", "B11"} <= set(bands):
         plane = {name: np.nan_to_num(data[i]) for i, name in enumerate(bands)}
-        snow = _is_snow(plane, tests)
+        snow = _is_snow(plane, tests, pixel_size_m)
         cloud = _is_cloud(plane, tests, pixel_size_m)
         classes[snow] = SceneClass.SNOW
         classes[cloud & ~snow] = SceneClass.CLOUD_HIGH
@@ -173,10 +192,83 @@ def spectral_classes(
     return classes
 
 
-def _is_snow(plane: dict[str, NDArray[np.float32]], tests: SpectralTests) -> NDArray[np.bool_]:
+@dataclass(frozen=True)
+class PairTests:
+    """Thresholds of `recheck_clouds`, in reflectance.
+
+    Attributes
+    ----------
+    blue_rise : float
+        A cloud is brighter in the blue than the same ground on the other date by at least this.
+    nir_drop : float
+        A cloud's shadow is darker in the near infrared than on the other date by at least this.
+    roof_pixels : int
+        A group of cloud pixels larger than this is left alone: where both dates have a deck of cloud, the one
+        need not be brighter than the other.
+    """
+
+    blue_rise: float = 0.04
+    nir_drop: float = 0.04
+    roof_pixels: int = 2500
+
+
+def recheck_clouds(
+    classes: NDArray[np.uint8],
+    date: tuple[NDArray[np.float32], NDArray[np.float32]],
+    other: tuple[NDArray[np.float32], NDArray[np.float32]],
+    tests: PairTests = PairTests(),
+) -> NDArray[np.uint8]:
+    """Take back clouds and shadows of `spectral_classes` that another date of the same ground contradicts.
+
+    Clouds brighten the blue and come and go, bright roofs stay (the idea of Hagolle et al. 2010,
+    doi:10.1016/j.rse.2010.03.002); shadows darken the near infrared, lakes and asphalt stay dark.
+
+    Parameters
+    ----------
+    classes : ndarray of uint8, shape (y, x)
+        `SceneClass` codes of one date.
+    date, other : tuple of two ndarrays of float32, shape (y, x)
+        Blue and near-infrared reflectance of that date and of the other one; NaN = no data.
+    tests : PairTests
+        Thresholds.
+
+    Returns
+    -------
+    ndarray of uint8, shape (y, x)
+        The classes, with `UNCLASSIFIED` where a cloud or shadow was taken back.
+    """
+    cloud, shadow = classes == SceneClass.CLOUD_HIGH, classes == SceneClass.CLOUD_SHADOW
+    if not cloud.any() and not shadow.any():
+        return classes
+    rise, drop = (_relative_difference(date[i], other[i], ~(cloud | shadow)) for i in (0, 1))
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(cloud.astype(np.uint8), connectivity=8)
+    size = np.maximum(np.bincount(labels.ravel(), minlength=len(statistics)), 1)
+    mean_rise = np.bincount(labels.ravel(), weights=rise.ravel(), minlength=len(statistics)) / size
+    roof = (mean_rise < tests.blue_rise) & (size <= tests.roof_pixels)
+    roof[0] = False
+    taken_back = roof[labels] | (shadow & (drop > -tests.nir_drop))
+    if not (cloud & ~taken_back).any():
+        taken_back |= shadow  # no cloud is left to throw them
+    return np.where(taken_back, np.uint8(SceneClass.UNCLASSIFIED), classes)
+
+
+def _relative_difference(
+    date: NDArray[np.float32], other: NDArray[np.float32], clear: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Difference of two dates less its median over clear ground, 0 where either has no data."""
+    difference = date - other
+    known = np.isfinite(difference)
+    level = np.median(difference[known & clear]) if (known & clear).any() else 0.0
+    return np.where(known, difference - np.float32(level), np.float32(0))
+
+
+def _is_snow(
+    plane: dict[str, NDArray[np.float32]], tests: SpectralTests, pixel_size_m: float
+) -> NDArray[np.bool_]:
     green, nir, swir = plane["B03"], plane["B08"], plane["B11"]
     snow_index = (green - swir) / np.maximum(green + swir, np.float32(1e-3))
-    return (snow_index > tests.snow_ndsi) & (green > tests.snow_green) & (nir > tests.snow_nir)
+    snow = (snow_index > tests.snow_ndsi) & (green > tests.snow_green) & (nir > tests.snow_nir)
+    return _open(snow, tests.snow_m / pixel_size_m)
 
 
 def _is_cloud(
@@ -208,7 +300,9 @@ def _shadow_reach(
     length = round(tests.shadow_reach_m / (pixel_size_m * step))
     if sun_elevation_deg is not None:
         # cloud tops seldom exceed 8 km; a high sun keeps their shadows close
-        length = min(length, round(8000 / np.tan(np.radians(max(sun_elevation_deg, 5))) / (pixel_size_m * step)))
+        length = min(
+            length, round(8000 / np.tan(np.radians(max(sun_elevation_deg, 5))) / (pixel_size_m * step))
+        )
     if sun_azimuth_deg is None:
         spread = _dilate(coarse > 0, max(length, 1)).astype(np.uint8)
     else:
@@ -223,7 +317,7 @@ def _shadow_reach(
 
 
 def _disc(diameter_px: float) -> NDArray[np.uint8]:
-    size = max(int(round(diameter_px)) | 1, 1)
+    size = max(round(diameter_px) | 1, 1)
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)), np.uint8)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,6 +12,8 @@ import numpy as np
 from changedet.core.sampling import sample_pixels
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from numpy.typing import NDArray
 
 # Rows per block: small enough that the buffers of ten bands stay in the cache of one core.
@@ -208,7 +209,9 @@ def smooth_score(
     for sigma in smoothing_px:
         share = cv2.GaussianBlur(weight, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
         blurred = cv2.GaussianBlur(filled, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
-        product *= np.maximum(blurred / np.maximum(share, np.float32(1e-6)), 0) ** np.float32(1 / len(smoothing_px))
+        product *= np.maximum(blurred / np.maximum(share, np.float32(1e-6)), 0) ** np.float32(
+            1 / len(smoothing_px)
+        )
     return np.where(valid, product, np.float32(np.nan))
 
 
@@ -238,7 +241,10 @@ class Detector:
 DETECTORS: Mapping[str, Detector] = MappingProxyType(
     {
         "predict": Detector(
-            "predict", "trimmed linear prediction of each date from the other", predict_score, PredictParameters
+            "predict",
+            "trimmed linear prediction of each date from the other",
+            predict_score,
+            PredictParameters,
         ),
         "cva": Detector("cva", "change vector analysis of standardised bands", cva_score, CvaParameters),
     }
@@ -246,10 +252,15 @@ DETECTORS: Mapping[str, Detector] = MappingProxyType(
 
 
 def _check(
-    before: NDArray[np.float32], after: NDArray[np.float32], valid: NDArray[np.bool_], weights: tuple[float, ...]
+    before: NDArray[np.float32],
+    after: NDArray[np.float32],
+    valid: NDArray[np.bool_],
+    weights: tuple[float, ...],
 ) -> None:
     if before.shape != after.shape or before.shape[1:] != valid.shape or len(weights) != len(before):
-        message = f"shapes disagree: {before.shape}, {after.shape}, valid {valid.shape}, {len(weights)} weights"
+        message = (
+            f"shapes disagree: {before.shape}, {after.shape}, valid {valid.shape}, {len(weights)} weights"
+        )
         raise ValueError(message)
     if min(weights) < 0 or sum(weights) <= 0:
         message = "weights must not be negative, and one must be positive"
@@ -294,7 +305,9 @@ def _surprise(
     (given_mean, given_scale), (target_mean, target_scale) = given_standard, target_standard
     # one matrix from raw to raw: residual / scale = A target - B given - c
     slope = (coefficients[:, :-1] / given_scale).astype(np.float32)
-    constant = coefficients[:, -1] - coefficients[:, :-1] @ (given_mean / given_scale) + target_mean / target_scale
+    constant = (
+        coefficients[:, -1] - coefficients[:, :-1] @ (given_mean / given_scale) + target_mean / target_scale
+    )
     inverse = (1 / target_scale).astype(np.float32)[:, None]
     root_weights = np.sqrt(np.array(weights) / sum(weights)).astype(np.float32)[:, None]
     flat_given, flat_target = given.reshape(len(given), -1), target.reshape(len(target), -1)

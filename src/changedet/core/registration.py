@@ -25,6 +25,7 @@ TIE_POINT_RELIABILITY = 5.0
 _UPSAMPLING = 50
 _TILE_PX = 128
 _MIN_TILE_PX = 32
+_MAX_TILES_PER_AXIS = 8
 _TILE_SEARCH_PX = 4
 _MIN_TILE_VALID = 0.6
 _PEAK_EXCLUSION_PX = 4
@@ -356,8 +357,8 @@ def _features(bands: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[n
 
 
 def _starts(length: int, size: int) -> NDArray[np.int_]:
-    """Starts of windows of `size` that cover `length` with about half a window of overlap."""
-    count = max(1, round((length - size) / (size / 2)) + 1)
+    """Return where windows of `size` start that cover `length`, overlapping by half, but not too many."""
+    count = min(max(1, round((length - size) / (size / 2)) + 1), _MAX_TILES_PER_AXIS)
     return np.linspace(0, length - size, count).round().astype(int)
 
 

@@ -191,12 +191,13 @@ def open_run(folder: str | Path) -> ChangeResult:
     """
     folder = Path(folder)
     record = read_record(folder)
-    score, grid, _ = _read_raster(folder / "score.tif")
+    score, raster_grid, _ = _read_raster(folder / "score.tif")
     state, kind = (_read_raster(folder / name)[0] for name in ("state.tif", "kind.tif"))
-    if not score.shape == state.shape == kind.shape == (1, *grid.shape):
+    if not score.shape == state.shape == kind.shape:
         raise VerificationError("the rasters differ in size", where=str(folder), todo=_AGAIN)
     objects = read_gpkg(folder / "changes.gpkg")
     try:
+        grid = _read_grid(record["grid"], raster_grid)
         before, after = (_read_image(folder, date, record, grid) for date in ("before", "after"))
         return ChangeResult(
             grid=grid,
@@ -327,6 +328,16 @@ def _read_raster(path: Path) -> tuple[NDArray[Any], GeoBox, tuple[str, ...]]:
             return file.read(), GeoBox.from_rio(file), names
     except RasterioError as error:
         raise InputFileError(f"damaged ({str(error)[:120]})", where=str(path), todo=_AGAIN) from error
+
+
+def _read_grid(described: Mapping[str, Any], raster_grid: GeoBox) -> GeoBox:
+    """Return the grid under the name its reference system had, when it is that of the rasters."""
+    from odc.geo.geobox import GeoBox
+
+    grid = GeoBox(raster_grid.shape, raster_grid.affine, described["crs"])
+    if grid != raster_grid or list(grid.affine)[:6] != described["transform"]:
+        raise ValueError("the rasters lie on another grid")
+    return grid
 
 
 def _read_image(folder: Path, date: str, record: Mapping[str, Any], grid: GeoBox) -> Image:

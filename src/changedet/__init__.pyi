@@ -1,0 +1,16 @@
+from .coordinates import GeoPoint as GeoPoint
+from .coordinates import parse_point as parse_point
+from .errors import ChangedetError as ChangedetError
+from .errors import QualityWarning as QualityWarning
+from .kinds import Kind as Kind
+from .output.folder import open_run as open_run
+from .pipeline import DetectSettings as DetectSettings
+from .pipeline import detect as detect
+from .provenance import verify as verify
+from .providers.local import LocalOptions as LocalOptions
+from .result import ChangeResult as ChangeResult
+from .result import State as State
+from .scene import Image as Image
+from .scene import Scene as Scene
+from .site import Site as Site
+from .site import read_sites as read_sites

@@ -1,0 +1,77 @@
+"""The command line: one file for each command, every option in `options`, exit codes in `changedet.errors`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from changedet.cli import demo, detect, doctor, report, sites, verify
+from changedet.cli.console import Outcome
+from changedet.cli.settings import default_map
+
+_EPILOG = (
+    "Exit codes: 0 done; 1 something was flagged (with --exit-code); 2 usage; 3 no usable imagery; "
+    "4 credentials or quota; 5 provider or network; 6 refused by a quality gate; 7 some sites failed; "
+    "8 input unusable; 70 a bug; 73 output cannot be written; 130 interrupted."
+)
+
+app = typer.Typer(
+    name="changedet",
+    help="Find what changed on the ground between two dates of open satellite imagery, with evidence.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.command("detect")(detect.detect)
+app.command("demo")(demo.demo)
+app.command("report")(report.report)
+app.command("verify")(verify.verify)
+app.command("doctor")(doctor.doctor)
+app.add_typer(sites.app, name="sites")
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001  # click calls it with the flag's value
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"changedet {version('changedet')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Find what changed on the ground between two dates of open satellite imagery, with evidence."""
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line and return the exit code.
+
+    Parameters
+    ----------
+    arguments : list of str
+        What follows the program's name.
+
+    Returns
+    -------
+    int
+        See `changedet.errors.EXIT_CODES`; a failure has printed its one line by then.
+    """
+    with Outcome(arguments) as outcome:
+        command = typer.main.get_command(app)
+        settings = {"default_map": default_map(), "auto_envvar_prefix": "CHANGEDET"}
+        result = command.main(arguments, prog_name="changedet", standalone_mode=False, **settings)
+        outcome.code = result if isinstance(result, int) else 0
+    return outcome.code
+
+
+def main() -> None:
+    """Run the command line of this process and exit."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,140 @@
+"""What the command line prints where: results to stdout, everything human to stderr, errors in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from changedet.errors import EXIT_BUG, ChangedetError, InterruptedRunError, OutputError, UsageError, exit_code
+from changedet.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from types import TracebackType
+
+
+def emit(document: Mapping[str, Any], lines: Sequence[str], *, as_json: bool) -> None:
+    """Print a result: one JSON document, or lines for a reader."""
+    if as_json:
+        print(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        print("\n".join(lines))
+    sys.stdout.flush()
+
+
+def say(text: str, *, quiet: bool = False) -> None:
+    """Print a line for a human on stderr."""
+    if not quiet:
+        print(text, file=sys.stderr)
+
+
+class Outcome:
+    """A ``with`` block that turns whatever ends it into one line on stderr and an exit code.
+
+    Attributes
+    ----------
+    code : int
+        Exit code of the process.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.code = 0
+        self._json = "--json" in arguments
+        self._traceback = "-vv" in arguments or sum(a in {"-v", "--verbose"} for a in arguments) > 1
+
+    def __enter__(self) -> Outcome:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if error is None or isinstance(error, SystemExit):
+            return error is None
+        if isinstance(error, BrokenPipeError):
+            # the reader of stdout has gone (| head); keep Python from complaining when it flushes at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return True
+        if self._traceback:
+            traceback.print_exception(kind, error, trace)
+        known = _translate(error)
+        self.code = EXIT_BUG if known is None else exit_code(known)
+        text = str(known) if known else _bug(error)
+        print(f"changedet: error: {text}", file=sys.stderr)
+        if self._json:
+            name = type(known).__name__ if known else type(error).__name__
+            emit({"error": {"type": name, "message": text, "exit_code": self.code}}, (), as_json=True)
+        return True
+
+
+def _translate(error: BaseException) -> ChangedetError | None:
+    """Put an exception from the frame of the command line into our own words, None for a bug."""
+    import click
+
+    if isinstance(error, ChangedetError):
+        return error
+    if isinstance(error, KeyboardInterrupt | click.Abort | typer.Abort):
+        return InterruptedRunError("stopped by the user", todo="nothing half-written was left behind")
+    if isinstance(error, click.ClickException):
+        return UsageError(error.format_message().rstrip("."), todo="see changedet --help")
+    if isinstance(error, MemoryError):
+        return OutputError("not enough memory", todo="choose a smaller site with --at and --radius")
+    if isinstance(error, OSError) and error.errno is not None:
+        return OutputError(error.strerror or "input or output failed", where=str(error.filename or ""))
+    return None
+
+
+def _bug(error: BaseException) -> str:
+    said = " ".join(str(error).split())[:200]
+    return f"this is a bug in changedet ({type(error).__name__}: {said}); run again with -vv and report it"
+
+
+class _Bar:
+    """A `Progress` that draws on a terminal."""
+
+    def __init__(self, display: Any, task: Any) -> None:  # noqa: ANN401  # rich's types cost its import
+        self._display, self._task = display, task
+
+    def step(self, name: str) -> None:
+        """Show the name of the step that has begun."""
+        self._display.reset(self._task, description=name, total=None)
+
+    def advance(self, share: float) -> None:
+        """Show how much of the step is done."""
+        self._display.update(self._task, total=1.0, completed=share)
+
+
+class _Log:
+    """A `Progress` that writes a line a step, for `-v` without a terminal."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    def step(self, name: str) -> None:
+        """Write the step and the seconds since the start."""
+        print(f"{time.monotonic() - self._start:6.1f} s  {name}", file=sys.stderr)
+
+    def advance(self, share: float) -> None:
+        """Ignore the share: lines do not move."""
+
+
+@contextmanager
+def progress_on_terminal(*, show: bool | None, quiet: bool, verbose: int) -> Iterator[Progress]:
+    """Yield a `Progress` that draws a bar on stderr when that is a terminal, or was asked for."""
+    wanted = sys.stderr.isatty() if show is None else show
+    if quiet or not wanted:
+        yield _Log() if verbose and not quiet else Silent()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Display
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Display(*columns, console=Console(stderr=True), transient=True) as display:
+        yield _Bar(display, display.add_task("starting", total=None))

@@ -1,0 +1,163 @@
+"""``changedet detect``: compare two local images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from changedet.cli import options
+from changedet.cli.console import emit, progress_on_terminal, say
+from changedet.errors import QualityGateError, UsageError
+
+if TYPE_CHECKING:
+    from changedet.providers.local import LocalOptions
+    from changedet.result import ChangeResult
+    from changedet.site import Site
+
+
+def detect(
+    before: options.Before,
+    after: options.After,
+    before_time: options.BeforeTime = None,
+    after_time: options.AfterTime = None,
+    at: options.At = None,
+    radius: options.Radius = "2km",
+    bbox: options.Bbox = None,
+    aoi: options.Aoi = None,
+    name: options.Name = None,
+    method: options.Method = "predict",
+    min_area: options.MinArea = "500m2",
+    threshold: options.Threshold = 8.0,
+    grid: options.Grid = "before",
+    max_residual: options.MaxResidual = 0.5,
+    strict: options.Strict = False,
+    scale: options.Scale = None,
+    offset: options.Offset = None,
+    before_offset: options.BeforeOffset = None,
+    after_offset: options.AfterOffset = None,
+    nodata: options.Nodata = None,
+    out: options.Out = None,
+    overwrite: options.Overwrite = False,
+    keep_images: options.KeepImages = None,
+    exit_code: options.ExitCode = False,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+    progress: options.ShowProgress = None,
+) -> None:
+    """Compare two local images of one place and write a run folder. No network is used."""
+    from changedet.output.folder import check_target, save
+    from changedet.pipeline import DetectSettings, threshold_of
+    from changedet.pipeline import detect as compare
+    from changedet.providers.local import LocalOptions
+    from changedet.site import parse_area_m2
+
+    started = datetime.now(UTC)
+    if out is not None:
+        check_target(out, overwrite=overwrite)
+    settings = DetectSettings(
+        method=method,
+        threshold=threshold_of(threshold),
+        min_area_m2=parse_area_m2(min_area),
+        grid=grid,  # type: ignore[arg-type]  # checked by DetectSettings, whose message is better
+        residual_limit_px=max_residual,
+    )
+    said = LocalOptions(scale=scale, offset=offset, nodata=nodata)
+    with progress_on_terminal(show=progress, quiet=quiet, verbose=verbose) as bar:
+        result = compare(
+            before,
+            after,
+            site=choose_site(at, radius, bbox, aoi, name),
+            settings=settings,
+            before_options=_with(said, before_offset, before_time),
+            after_options=_with(said, after_offset, after_time),
+            progress=bar,
+        )
+        if name:
+            result = replace(result, name=name)
+        if strict and result.warnings:
+            raise QualityGateError(result.warnings[0], where=result.name, todo="or run without --strict")
+        folder = out or default_folder(result)
+        save(result, folder, overwrite=overwrite, keep_images=keep_images, started=started, progress=bar)
+    summarise(result, folder, as_json=as_json, quiet=quiet)
+    raise typer.Exit(_code(result, exit_code=exit_code))
+
+
+def choose_site(
+    at: str | None, radius: str, bbox: str | None, aoi: Path | None, name: str | None
+) -> Site | None:
+    """Make the site from the options that say where; None when none does.
+
+    Raises
+    ------
+    UsageError
+        When several do, or one cannot be understood.
+    """
+    from changedet.site import Site, parse_length_m, read_sites
+
+    given = [option for option, value in (("--at", at), ("--bbox", bbox), ("--aoi", aoi)) if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} contradict each other", todo="give one of them")
+    if at is not None:
+        return Site.at(at, radius_m=parse_length_m(radius), name=name or "")
+    if bbox is not None:
+        numbers = bbox.replace(",", " ").split()
+        try:
+            west, south, east, north = (float(n) for n in numbers)
+        except ValueError as error:
+            raise UsageError("not a box", where=repr(bbox), todo="write it as W,S,E,N in degrees") from error
+        return Site.from_bbox(west, south, east, north, name=name or "")
+    if aoi is None:
+        return None
+    sites = read_sites(aoi)
+    if len(sites) > 1:
+        raise UsageError(f"holds {len(sites)} outlines", where=str(aoi), todo="give a file with one")
+    return replace(sites[0], name=name) if name else sites[0]
+
+
+def default_folder(result: ChangeResult) -> Path:
+    """Return ``./changedet-runs/<name>-<after date>``, with a name that is safe as a file name."""
+    safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in result.name)[:60].strip("-") or "run"
+    date = result.after.scene.date_text.replace(" ", "-")
+    return Path("changedet-runs") / f"{safe}-{date}"
+
+
+def summarise(result: ChangeResult, folder: Path, *, as_json: bool, quiet: bool) -> None:
+    """Print what a run found: to stdout the result, to stderr what to beware of."""
+    from changedet.notebook.repr import result_text
+    from changedet.provenance import read_record
+
+    for warning in result.warnings:
+        say(f"changedet: warning: {warning}", quiet=quiet)
+    document = read_record(folder) | {"folder": str(folder)} if as_json else {}
+    emit(document, [result_text(result), f"report: {folder / 'report.html'}"], as_json=as_json)
+
+
+def _with(said: LocalOptions, offset: float | None, time: str | None) -> LocalOptions:
+    return replace(
+        said,
+        offset=said.offset if offset is None else offset,
+        time=None if time is None else _parse_time(time),
+    )
+
+
+def _parse_time(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError("not a time", where=repr(text), todo="write it like 2023-05-14T02:07:01Z") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _code(result: ChangeResult, *, exit_code: bool) -> int:
+    from changedet.errors import EXIT_CODES
+
+    if result.refusals:
+        return EXIT_CODES[QualityGateError]
+    return int(exit_code and len(result.objects) > 0)
+
+

@@ -1,0 +1,120 @@
+"""``changedet doctor``: can this installation do its work?"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from changedet.cli import options
+from changedet.cli.console import emit
+from changedet.cli.settings import default_map, settings_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: GDAL drivers and what is lost without them.
+_DRIVERS = {
+    "GTiff": "GeoTIFF imagery and results",
+    "COG": "cloud-optimised results",
+    "JP2OpenJPEG": "Sentinel-2 SAFE products",
+    "ENVI": "ENVI imagery",
+    "GPKG": "GeoPackage results",
+    "LIBKML": "lists of sites in KML and KMZ",
+}
+_VECTOR_DRIVERS = frozenset({"GPKG", "LIBKML"})
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes
+    ----------
+    check : str
+        What was looked at.
+    status : str
+        ``"ok"``, ``"missing"`` (something optional) or ``"failed"``.
+    detail : str
+        What was found, and what to do when it is not well. Never a secret.
+    """
+
+    check: str
+    status: str
+    detail: str
+
+
+def doctor(as_json: options.AsJson = False) -> None:
+    """Check libraries, drivers, settings, credentials (present or not) and folders."""
+    findings = [*_libraries(), *_drivers(), *_optional(), *_settings(), _credentials(), _scratch()]
+    width = max(len(f.check) for f in findings)
+    lines = [f"{f.status:8}{f.check:{width}}  {f.detail}" for f in findings]
+    failed = any(f.status == "failed" for f in findings)
+    emit({"healthy": not failed, "findings": [asdict(f) for f in findings]}, lines, as_json=as_json)
+    raise typer.Exit(8 if failed else 0)
+
+
+def _libraries() -> Iterator[Finding]:
+    from changedet.provenance import library_versions
+
+    for name, version in library_versions().items():
+        yield Finding(name, "ok", version)
+
+
+def _drivers() -> Iterator[Finding]:
+    import pyogrio
+    import rasterio
+
+    with rasterio.Env() as env:
+        raster = env.drivers()
+    vector = pyogrio.list_drivers()
+    for name, use in _DRIVERS.items():
+        there = name in (vector if name in _VECTOR_DRIVERS else raster)
+        detail = use if there else f"{use} will not work: reinstall rasterio and pyogrio from PyPI"
+        yield Finding(f"GDAL {name}", "ok" if there else "failed", detail)
+
+
+def _optional() -> Iterator[Finding]:
+    from importlib.util import find_spec
+
+    for module, extra, use in (
+        ("netCDF4", "cubes", "netCDF cubes"),
+        ("zarr", "cubes", "Zarr cubes"),
+        ("ipykernel", "notebook", "Jupyter"),
+    ):
+        there = find_spec(module) is not None
+        hint = use if there else f"{use}: pip install 'changedet[{extra}]'"
+        yield Finding(module, "ok" if there else "missing", hint)
+
+
+def _settings() -> Iterator[Finding]:
+    files = settings_files()
+    yield Finding("settings files", "ok", ", ".join(map(str, files)) or "none; the defaults are used")
+    for command, table in default_map().items():
+        for key, value in table.items():
+            yield Finding(f"{command}.{key}", "ok", f"{value} (settings file)")
+    for variable in sorted(v for v in os.environ if v.startswith("CHANGEDET_")):
+        secret = any(word in variable for word in ("SECRET", "TOKEN", "KEY", "PASSWORD"))
+        yield Finding(variable, "ok", "set (hidden)" if secret else f"{os.environ[variable]} (environment)")
+
+
+def _credentials() -> Finding:
+    there = bool(os.environ.get("SH_CLIENT_ID") and os.environ.get("SH_CLIENT_SECRET"))
+    detail = "present" if there else "not set; only Sentinel Hub needs SH_CLIENT_ID and SH_CLIENT_SECRET"
+    return Finding("Sentinel Hub credentials", "ok" if there else "missing", detail)
+
+
+def _scratch() -> Finding:
+    import shutil
+
+    folder = Path(tempfile.gettempdir())
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return Finding("temporary folder", "failed", f"{folder}: {error.strerror}; set TMPDIR")
+    return Finding("temporary folder", "ok", f"{folder}, {shutil.disk_usage(folder).free / 1e9:.1f} GB free")

@@ -1,0 +1,151 @@
+"""Every option of the command line, defined once; commands pick from here.
+
+=====================  =========================================
+option                 used by
+=====================  =========================================
+--before, --after      detect
+--at, --radius,        detect
+--bbox, --aoi
+--out, --overwrite     detect, demo, report
+--json                 every command
+--quiet, --verbose,    every command
+--progress
+=====================  =========================================
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+_INPUT = "What is compared"
+_PLACE = "Where"
+_METHOD = "How"
+_RADIOMETRY = "When the files do not say how numbers become reflectance"
+_OUTPUT = "What comes out"
+
+Before = Annotated[
+    Path,
+    typer.Option("--before", help="Imagery of the earlier date: folder of bands, .SAFE, raster, cube.",
+                 rich_help_panel=_INPUT, metavar="PATH"),
+]  # fmt: skip
+After = Annotated[
+    Path,
+    typer.Option("--after", help="Imagery of the later date.", rich_help_panel=_INPUT, metavar="PATH"),
+]
+BeforeTime = Annotated[
+    Optional[str],  # noqa: UP045  # typer reads the annotation at run time
+    typer.Option("--before-time", help="UTC time of the earlier image, when its files do not say (ISO 8601).",
+                 rich_help_panel=_INPUT, metavar="TIME"),
+]  # fmt: skip
+AfterTime = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--after-time", help="UTC time of the later image.", rich_help_panel=_INPUT, metavar="TIME"),
+]
+At = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--at", help='Centre of the site: "38.58, 126.11", DMS or MGRS.', rich_help_panel=_PLACE,
+                 metavar="TEXT"),
+]  # fmt: skip
+Radius = Annotated[
+    str,
+    typer.Option("--radius", help="Half the side of the site, such as 2km or 500m.", rich_help_panel=_PLACE,
+                 metavar="LENGTH"),
+]  # fmt: skip
+Bbox = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--bbox", help="Site as W,S,E,N in degrees.", rich_help_panel=_PLACE, metavar="W,S,E,N"),
+]
+Aoi = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--aoi", help="File with one outline: KML, KMZ, GeoJSON, GPKG, WKT.", rich_help_panel=_PLACE,
+                 metavar="FILE"),
+]  # fmt: skip
+Name = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--name", help="Name of the site, printed on every product.", rich_help_panel=_PLACE,
+                 metavar="TEXT"),
+]  # fmt: skip
+Method = Annotated[
+    str,
+    typer.Option("--method", help="Detector: predict (default) or cva.", rich_help_panel=_METHOD, metavar="NAME"),
+]
+MinArea = Annotated[
+    str,
+    typer.Option("--min-area", help="Smallest object, such as 500m2 or 1ha.", rich_help_panel=_METHOD,
+                 metavar="AREA"),
+]  # fmt: skip
+Threshold = Annotated[
+    float,
+    typer.Option("--threshold", help="How far the score must rise above the background, in robust standard "
+                 "deviations.", rich_help_panel=_METHOD, min=1.0, max=1000.0),
+]  # fmt: skip
+Grid = Annotated[
+    str,
+    typer.Option("--grid", help="before: keep the earlier image's grid; utm: 10 m UTM grid for both.",
+                 rich_help_panel=_METHOD, metavar="NAME"),
+]  # fmt: skip
+MaxResidual = Annotated[
+    float,
+    typer.Option("--max-residual", help="Largest registration residual that is still compared, in pixels.",
+                 rich_help_panel=_METHOD, min=0.01, max=10.0),
+]  # fmt: skip
+Strict = Annotated[
+    bool,
+    typer.Option("--strict/--no-strict", help="Treat every quality warning as a refusal (exit 6).",
+                 rich_help_panel=_METHOD),
+]  # fmt: skip
+Scale = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option("--scale", help="reflectance = number * scale + offset, both dates.",
+                 rich_help_panel=_RADIOMETRY),
+]  # fmt: skip
+Offset = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option("--offset", help="Offset in reflectance, both dates; -0.1 since processing baseline 04.00.",
+                 rich_help_panel=_RADIOMETRY),
+]  # fmt: skip
+BeforeOffset = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option("--before-offset", help="Offset of the earlier image alone.", rich_help_panel=_RADIOMETRY),
+]
+AfterOffset = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option("--after-offset", help="Offset of the later image alone.", rich_help_panel=_RADIOMETRY),
+]
+Nodata = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option("--nodata", help="Stored number that means no data, both dates.", rich_help_panel=_RADIOMETRY),
+]
+Out = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--out", "-o", help="Folder for the results; ./changedet-runs/<name>-<date> by default.",
+                 rich_help_panel=_OUTPUT, metavar="DIR"),
+]  # fmt: skip
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite/--no-overwrite", help="Replace an earlier run in the output folder.",
+                 rich_help_panel=_OUTPUT),
+]  # fmt: skip
+KeepImages = Annotated[
+    Optional[bool],  # noqa: UP045
+    typer.Option("--keep-images/--no-keep-images", help="Write before.tif and after.tif (default: below 25 Mpx).",
+                 rich_help_panel=_OUTPUT),
+]  # fmt: skip
+ExitCode = Annotated[
+    bool,
+    typer.Option("--exit-code/--no-exit-code", help="Exit with 1 when something was flagged.",
+                 rich_help_panel=_OUTPUT),
+]  # fmt: skip
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on stdout, also on failure.", rich_help_panel=_OUTPUT)
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but results and errors.")]
+Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more; -vv shows tracebacks.")]
+ShowProgress = Annotated[
+    Optional[bool],  # noqa: UP045
+    typer.Option("--progress/--no-progress", help="Progress bar on stderr (default: when it is a terminal)."),
+]
+RunFolder = Annotated[Path, typer.Argument(help="Run folder written by changedet.", metavar="DIR")]
