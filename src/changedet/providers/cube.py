@@ -104,8 +104,25 @@ def _as_dataset(dataset: xr.Dataset | xr.DataArray) -> xr.Dataset:
             f"a {type(dataset).__name__} cannot be read as imagery",
             todo="give a path, an xarray Dataset or an Image",
         )
-    maps = {dataset[name].attrs.get("grid_mapping") for name in dataset.data_vars}
-    return dataset.set_coords([name for name in maps if name in dataset.data_vars])
+    return _with_map_variables(dataset)
+
+
+def _with_map_variables(dataset: xr.Dataset) -> xr.Dataset:
+    """Make the variables that hold the reference system coordinates, and drop pointers to absent ones."""
+    named = {
+        name: array.encoding.get("grid_mapping", array.attrs.get("grid_mapping"))
+        for name, array in dataset.data_vars.items()
+    }
+    dataset = dataset.set_coords(
+        [name for name in dict.fromkeys(named.values()) if name in dataset.data_vars]
+    )
+    dangling = [name for name, target in named.items() if target is not None and target not in dataset.coords]
+    for name in dangling:
+        array = dataset[name].copy(deep=False)
+        array.attrs = {key: value for key, value in array.attrs.items() if key != "grid_mapping"}
+        array.encoding = {key: value for key, value in array.encoding.items() if key != "grid_mapping"}
+        dataset = dataset.assign({name: array})
+    return dataset
 
 
 @contextmanager
