@@ -28,6 +28,7 @@ from changedet.provenance import compare_folders, read_record, verify
 from changedet.scene import Asset, Radiometry, Scene
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+SHIFTED = {"crs": "EPSG:32652", "transform": [10.0, 0.0, 246090.0, 0.0, -10.0, 4276460.0]}
 FILES = {
     "report.html", "run.json", "score.tif", "state.tif", "kind.tif", "before.tif", "after.tif",
     "changes.gpkg", "changes.geojson", "changes.kmz", "changes.csv", "plates/overview.png",
@@ -282,6 +283,7 @@ def test_a_result_opens_as_it_was_saved(opened):
         assert getattr(back, name) == getattr(result, name)
     assert back.pair.to_dict() == result.pair.to_dict()
     assert back.folder == path
+    assert str(back.grid.crs) == str(result.grid.crs) == "EPSG:32652"
 
 
 @pytest.mark.parametrize("date", ["before", "after"])
@@ -302,8 +304,17 @@ def test_an_opened_result_saves_the_same_products(opened, tmp_path):
     _, back, path = opened
     save(back, tmp_path / "again", started=STARTED)
     again = compare_folders(path, tmp_path / "again")
-    assert set(again.changed) <= {"report.html"}
+    assert set(again.unexpected + again.changed) <= {"report.html", "plates/overview.png"}
     assert again.missing == ()
+
+
+def test_plates_and_report_are_the_same_when_made_again(tmp_path, monkeypatch):
+    monkeypatch.undo()  # the real ones
+    save(make_result(), tmp_path / "first", started=STARTED)
+    save(open_run(tmp_path / "first"), tmp_path / "again", started=STARTED)
+    again = compare_folders(tmp_path / "first", tmp_path / "again")
+    assert again.passed
+    assert {"report.html", "plates/overview.png"} <= set(again.ok)
 
 
 def test_a_result_without_images_opens_with_nan(tmp_path):
@@ -350,6 +361,7 @@ def test_a_damaged_raster_is_named(copy, name):
 @pytest.mark.parametrize(
     "change",
     [
+        {"grid": {"crs": "EPSG:32651"}}, {"grid": {"crs": "nowhere"}}, {"grid": None}, {"grid": SHIFTED},
         {"scenes": None}, {"scenes": {"before": {}}}, {"pair": {}}, {"registration": {"shift_px": "x"}},
         {"thresholds": {"seed": "many"}}, {"warnings": None}, {"bands": ["B02"]}, {"normalization": 3},
     ],

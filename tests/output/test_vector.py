@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+import resource
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -204,6 +205,20 @@ def test_a_folder_that_is_not_there_is_one_line(tmp_path, write, suffix):
     with pytest.raises(OutputError, match=r"objects cannot be written .*; check the free space") as caught:
         write(tmp_path / "no" / f"file.{suffix}", make_result())
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("write", "suffix"), [(write_gpkg, "gpkg"), (write_geojson, "geojson"), (write_csv, "csv")]
+)
+def test_a_file_that_cannot_grow_is_an_output_error(tmp_path, write, suffix):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    result = with_cell("evidence", "x" * 40_000)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, hard))
+    try:
+        with pytest.raises(OutputError, match="cannot be written"):
+            write(tmp_path / f"file.{suffix}", result)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_reading_says_what_is_wrong(tmp_path):

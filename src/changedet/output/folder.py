@@ -213,7 +213,7 @@ def open_run(folder: str | Path) -> ChangeResult:
         )
     except ChangedetError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         what = f"incomplete, or does not fit the other files ({str(error)[:120]})"
         raise VerificationError(what, where=str(folder / RECORD_NAME), todo=_AGAIN) from error
 
