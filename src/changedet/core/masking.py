@@ -207,7 +207,7 @@ class PairTests:
         need not be brighter than the other.
     """
 
-    blue_rise: float = 0.04
+    blue_rise: float = 0.08
     nir_drop: float = 0.04
     roof_pixels: int = 2500
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
 
     from changedet.pairing import Pair
     from changedet.result import ChangeResult
@@ -47,8 +48,8 @@ def result_html(result: ChangeResult) -> str:
     from changedet.output.picture import natural_colour, overlay, score_colour, shrink, stretch_limits
 
     limits = stretch_limits(result.before, result.after, result.before.valid & result.after.valid)
-    factor = max(1, 2 * _THUMBNAIL_PX // max(result.state.shape))
-    drawn = shrink(score_colour(result, factor), 2 * _THUMBNAIL_PX)
+    factor = max(1, _THUMBNAIL_PX // max(result.state.shape))
+    drawn = shrink(score_colour(result, factor), _THUMBNAIL_PX)
     pictures = (
         _picture(natural_colour(result.before, limits), "Before", result.before),
         _picture(natural_colour(result.after, limits), "After", result.after),
@@ -56,6 +57,7 @@ def result_html(result: ChangeResult) -> str:
             overlay(drawn, result.objects.head(_MOST_OUTLINED), result.grid, numbered=MOST_LISTED),
             f"Candidates: {len(result.objects):,} flagged",
             "change score with outlines; hatched ground was not judged",
+            result.grid,
         ),
     )
     alarm = f'<p style="{_ALARM}">{escape(facts.SIMULATED_NOTE)}</p>' if facts.is_simulated(result) else ""
@@ -160,17 +162,22 @@ def pair_html(pair: Pair) -> str:
 
 def _picture(colour: NDArray[np.uint8], word: str, image: Image) -> str:
     note = f"{facts.clean(image.scene.id)}{', simulated' if image.scene.simulated else ''}"
-    return _figure(colour, f"{word}: {facts.when(image.scene)}", note)
+    return _figure(colour, f"{word}: {facts.when(image.scene)}", note, image.grid)
 
 
-def _figure(colour: NDArray[np.uint8], title: str, note: str) -> str:
+def _figure(colour: NDArray[np.uint8], title: str, note: str, grid: GeoBox) -> str:
+    from changedet.output.ground import pixel_size_m
     from changedet.output.picture import shrink, to_jpeg_data_url
+
+    width_m, height_m = pixel_size_m(grid)
+    aspect = grid.shape[1] * width_m / (grid.shape[0] * height_m)
 
     url = to_jpeg_data_url(shrink(colour, _THUMBNAIL_PX), most_bytes=_BYTES_THUMBNAIL)
     return (
         f'<figure style="margin:0;flex:1 1 14rem;min-width:0;max-width:{_THUMBNAIL_PX}px">'
         f"<div><strong>{escape(title)}</strong></div>"
-        f'<img src="{url}" alt="{escape(title)}, {escape(note)}" style="width:100%;image-rendering:pixelated">'
+        f'<img src="{url}" alt="{escape(title)}, {escape(note)}" '
+        f'style="width:100%;aspect-ratio:{aspect:.4f};image-rendering:pixelated">'
         f'<figcaption style="{_QUIET};overflow-wrap:anywhere">{escape(note)}</figcaption></figure>'
     )
 
@@ -220,7 +227,8 @@ def _objects(result: ChangeResult) -> str:
     left = len(result.objects) - len(rows)
     more = f"<div>and {left:,} more in <code>result.objects</code></div>" if left else ""
     return (
-        f'<div style="overflow-x:auto"><table style="border-collapse:collapse;margin:8px 0">'
+        '<div style="overflow-x:auto;font-size:14px">'
+        '<table style="border-collapse:collapse;margin:8px 0;font-size:inherit">'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{more}"
         f'<div style="{_QUIET}">{escape(facts.CONFIDENCE_NOTE)}</div>'
     )

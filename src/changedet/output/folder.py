@@ -74,8 +74,8 @@ def save(
 ) -> Path:
     """Write a result as a run folder.
 
-    Everything is written beside the target under a temporary name and renamed when it is whole. When anything
-    fails, or the user stops the run, nothing is left behind and what was there before is untouched.
+    Everything is written beside the target under a temporary name and renamed when it is whole. When that
+    fails or is interrupted, nothing is left behind and what was there before is untouched.
 
     Parameters
     ----------
@@ -90,8 +90,7 @@ def save(
     command : list of str, optional
         The command line, for the record.
     started : datetime, optional
-        When the run began, time-zone aware; now when not given. The files do not depend on the time of day
-        otherwise: the same result with the same `started` and `command` gives the same bytes.
+        When the run began, time-zone aware; now when not given. With it the same bytes come out again.
     progress : Progress, optional
         Is told the steps.
 
@@ -106,11 +105,6 @@ def save(
         When the folder is there and may not be replaced.
     OutputError
         When it cannot be written (permission, full disk).
-
-    Examples
-    --------
-    >>> save(result, "runs/harbour")  # doctest: +SKIP
-    PosixPath('runs/harbour')
     """
     check_target(folder, overwrite=overwrite)
     target = Path(folder).resolve()
@@ -196,7 +190,7 @@ def open_run(folder: str | Path) -> ChangeResult:
     if not score.shape == state.shape == kind.shape:
         raise VerificationError("the rasters differ in size", where=str(folder), todo=_AGAIN)
     objects = read_gpkg(folder / "changes.gpkg")
-    try:
+    with _record_errors(folder):
         grid = _read_grid(record["grid"], raster_grid)
         before, after = (_read_image(folder, date, record, grid) for date in ("before", "after"))
         return ChangeResult(
@@ -211,6 +205,13 @@ def open_run(folder: str | Path) -> ChangeResult:
             folder=folder,
             **_read_findings(record),
         )
+
+
+@contextmanager
+def _record_errors(folder: Path) -> Iterator[None]:
+    """Turn what goes wrong with a record that says something else than expected into one line about it."""
+    try:
+        yield
     except ChangedetError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:

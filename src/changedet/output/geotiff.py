@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib.metadata import version
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -93,25 +94,7 @@ def write_cog(
             f"array {array.shape}, grid {tuple(grid.shape)} and {len(descriptions)} descriptions disagree"
         )
         raise ValueError(message)
-    import rasterio
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import RasterioError
-
-    try:
-        with rasterio.open(path, "w", **_creation_options(planes, grid, nodata)) as file:
-            file.write(planes)
-            file.descriptions = tuple(facts.clean(text, _LONGEST_TEXT) for text in descriptions)
-            file.update_tags(**{key: facts.clean(text, _LONGEST_TEXT) for key, text in tags.items()})
-            if colours:
-                file.write_colormap(1, _colour_table(colours, nodata))
-            if roles := _colour_interpretation(descriptions):
-                file.colorinterp = roles
-    except (RasterioError, CPLE_BaseError, OSError) as error:
-        raise OutputError(
-            f"raster cannot be written ({error})",
-            where=str(path),
-            todo="check the free space and the permission",
-        ) from error
+    _write(path, planes, _creation_options(planes, grid, nodata), descriptions, tags, _table(colours, nodata))
 
 
 def write_rasters(result: ChangeResult, folder: Path, *, images: bool) -> list[Path]:
@@ -140,8 +123,6 @@ def write_rasters(result: ChangeResult, folder: Path, *, images: bool) -> list[P
         When a file cannot be written.
     """
     tags = common_tags(result)
-    states = {int(s): STATE_LABELS[s] for s in State}
-    kinds = {int(k): KIND_LABELS[k] for k in Kind}
     write_cog(
         folder / "score.tif",
         result.score.astype(np.float32, copy=False),
@@ -150,19 +131,8 @@ def write_rasters(result: ChangeResult, folder: Path, *, images: bool) -> list[P
         nodata=np.nan,
         tags=tags | {"UNITS": "none (a rank: higher = more surprising; NaN = not judged)"},
     )
-    for name, codes, labels, colours, nodata in (
-        ("state.tif", result.state, states, STATE_COLOURS, State.OUTSIDE),
-        ("kind.tif", result.kind, kinds, KIND_COLOURS, Kind.NONE),
-    ):
-        write_cog(
-            folder / name,
-            codes,
-            result.grid,
-            descriptions=[legend(labels)],
-            nodata=int(nodata),
-            tags=tags | {"UNITS": "codes", "LEGEND": legend(labels)},
-            colours={int(code): colour for code, colour in colours.items()},
-        )
+    _write_codes(folder / "state.tif", result.state, result.grid, tags, _STATES)
+    _write_codes(folder / "kind.tif", result.kind, result.grid, tags, _KINDS)
     names = ["score.tif", "state.tif", "kind.tif"]
     if images:
         _write_image(folder / "before.tif", result.before, tags)
@@ -198,6 +168,43 @@ def legend(labels: Mapping[int, str]) -> str:
     return "; ".join(f"{code} = {label}" for code, label in labels.items())
 
 
+@dataclass(frozen=True)
+class _Codes:
+    """Meaning and colour of each code of a raster, and the code that is drawn transparent."""
+
+    labels: Mapping[int, str]
+    colours: Mapping[int, str]
+    nodata: int
+
+
+_STATES = _Codes(
+    {int(s): label for s, label in STATE_LABELS.items()},
+    {int(s): colour for s, colour in STATE_COLOURS.items()},
+    int(State.OUTSIDE),
+)
+_KINDS = _Codes(
+    {int(k): label for k, label in KIND_LABELS.items()},
+    {int(k): colour for k, colour in KIND_COLOURS.items()},
+    int(Kind.NONE),
+)
+
+
+def _write_codes(
+    path: Path, array: NDArray[np.uint8], grid: GeoBox, tags: Mapping[str, str], codes: _Codes
+) -> None:
+    text = legend(codes.labels)
+    own = {"UNITS": "codes", "LEGEND": text}
+    write_cog(
+        path,
+        array,
+        grid,
+        descriptions=[text],
+        nodata=codes.nodata,
+        tags={**tags, **own},
+        colours=codes.colours,
+    )
+
+
 def _write_image(path: Path, image: Image, tags: Mapping[str, str]) -> None:
     planes = np.concatenate(
         [image.data, image.classes[np.newaxis], image.valid[np.newaxis]], axis=0, dtype=np.float32
@@ -213,6 +220,32 @@ def _write_image(path: Path, image: Image, tags: Mapping[str, str]) -> None:
     }
     bands = [*image.bands, CLASSES_BAND, VALID_BAND]
     write_cog(path, planes, image.grid, descriptions=bands, nodata=np.nan, tags={**tags, **own})
+
+
+def _write(
+    path: Path,
+    planes: NDArray[Any],
+    options: Mapping[str, Any],
+    descriptions: Sequence[str],
+    tags: Mapping[str, str],
+    table: Mapping[int, tuple[int, int, int, int]],
+) -> None:
+    import rasterio
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+
+    try:
+        with rasterio.open(path, "w", **options) as file:
+            file.write(planes)
+            file.descriptions = tuple(facts.clean(text, _LONGEST_TEXT) for text in descriptions)
+            file.update_tags(**{key: facts.clean(text, _LONGEST_TEXT) for key, text in tags.items()})
+            if table:
+                file.write_colormap(1, table)
+            if roles := _colour_interpretation(descriptions):
+                file.colorinterp = roles
+    except (RasterioError, CPLE_BaseError, OSError) as error:
+        todo = "check the free space and the permission"
+        raise OutputError(f"raster cannot be written ({error})", where=str(path), todo=todo) from error
 
 
 def _creation_options(planes: NDArray[Any], grid: GeoBox, nodata: float | None) -> dict[str, Any]:
@@ -236,7 +269,8 @@ def _creation_options(planes: NDArray[Any], grid: GeoBox, nodata: float | None) 
     }
 
 
-def _colour_table(colours: Mapping[int, str], nodata: float | None) -> dict[int, tuple[int, int, int, int]]:
+def _table(colours: Mapping[int, str], nodata: float | None) -> dict[int, tuple[int, int, int, int]]:
+    """Return the colour table as GDAL takes it, transparent where there is no data."""
     table = {}
     for code, colour in colours.items():
         red, green, blue = bytes.fromhex(colour.removeprefix("#"))

@@ -171,4 +171,4 @@ def _round_step(shortest: float) -> float:
 def _degree_label(value: float, letters: str, places: int) -> str:
     wrapped = (value + 180) % 360 - 180 if letters == "EW" else value
     shown = f"{abs(wrapped):.{places}f}"
-    return f"{shown}°" if float(shown) == 0 else f"{shown}°{letters[0 if wrapped > 0 else 1]}"
+    return f"{shown}°" if float(shown) in {0.0, 180.0} else f"{shown}°{letters[0 if wrapped > 0 else 1]}"
