@@ -176,15 +176,12 @@ def open_run(folder: str | Path) -> ChangeResult:
 
     Raises
     ------
-    MissingInputError
-        When the folder or one of its files is not there.
     VerificationError
         When ``run.json`` is damaged or does not fit the rasters.
     InputFileError
-        When another file is damaged.
+        When another file is damaged or (`MissingInputError`) not there.
     """
-    folder = Path(folder)
-    record = read_record(folder)
+    record = read_record(folder := Path(folder))
     score, raster_grid, _ = _read_raster(folder / "score.tif")
     state, kind = (_read_raster(folder / name)[0] for name in ("state.tif", "kind.tif"))
     if not score.shape == state.shape == kind.shape:
