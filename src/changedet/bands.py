@@ -68,6 +68,8 @@ NATURAL_COLOUR: tuple[str, str, str] = ("B04", "B03", "B02")
 
 _BY_NAME = {b.name: b for b in SENTINEL2_BANDS}
 _BY_COMMON_NAME = {b.common_name: b.name for b in SENTINEL2_BANDS}
+#: Texts that begin like a common name and mean another band, whose number they do not tell.
+_OTHER_COLOUR = re.compile(r"rededge|nirnarrow")
 _CODE = re.compile(r"^B0?(8A|[1-9]|1[0-2])$", re.IGNORECASE)
 
 
@@ -104,7 +106,14 @@ def canonical_name(text: str) -> str | None:
     --------
     >>> canonical_name("red"), canonical_name("B8a"), canonical_name("B04_10m"), canonical_name("mask")
     ('B04', 'B8A', 'B04', None)
+    >>> canonical_name("red edge 1"), canonical_name("red edge")
+    ('B05', None)
     """
+    joined = re.sub(r"[\s_-]", "", text).lower()
+    if joined in _BY_COMMON_NAME:
+        return _BY_COMMON_NAME[joined]
+    if _OTHER_COLOUR.match(joined):
+        return None
     word = re.split(r"[\s_(,;:-]", text.strip(), maxsplit=1)[0]
     if word.upper() == SCL:
         return SCL

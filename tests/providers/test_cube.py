@@ -92,10 +92,12 @@ def test_rows_from_south_to_north_are_turned():
 def test_classes_as_floats_with_gaps():
     scl = np.full((96, 96), 4.0, np.float32)
     scl[:10] = np.nan
+    scl[20] = -9999
+    scl[30] = 255
     image = open_source(dataset("float32").assign(SCL=wrap_xr(scl, GRID))).load()
     assert image.classes_source == "SCL"
-    assert (image.classes[:10] == 0).all()
-    assert not image.valid[:10].any()
+    assert (image.classes[[0, 9, 20, 30]] == 0).all()
+    np.testing.assert_array_equal(image.valid.all(axis=1), image.classes[:, 0] == 4)
     assert image.scene.level == "L2A"
 
 
@@ -135,6 +137,14 @@ def test_files(tmp_path, name):
     assert (source.scene.id, source.scene.time_text) == ("scene", "2023-05-14T10:06:01Z")
     assert source.scene.assets["B04"].href == str(path)
     assert source.scene.assets["B04"].radiometry.nodata == 0
+
+
+def test_a_cube_of_bands_in_a_file_has_no_time_when_none_is_stated(tmp_path):
+    array = dataset("float32", time=False).to_dataarray("band").rename("reflectance")
+    array.to_netcdf(tmp_path / "bands.nc", engine="netcdf4")
+    source = open_source(tmp_path / "bands.nc")
+    np.testing.assert_allclose(source.load().band("B08"), expected("B08"), atol=1e-6)
+    assert (source.scene.time, source.scene.assets["B08"].variable) == (None, "reflectance")
 
 
 def test_several_dates_are_refused():

@@ -285,6 +285,23 @@ def test_a_truncated_jpeg_2000_is_noticed(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_product_without_pixels_or_with_classes_only_is_refused(tmp_path):
+    folder = tmp_path / "scene"
+    write(folder / "scene_SCL.tif", np.ones((96, 96), np.uint8))
+    with pytest.raises(MissingBandError, match="there is no band in it; give imagery with bands"):
+        open_source(folder)
+
+
+def test_a_small_classification_leaves_the_rest_unseen(tmp_path):
+    folder = write_folder(tmp_path)
+    write(folder / "T33TUN_20230514T100601_SCL.tif", np.full((24, 48), 5, np.uint8), resolution_m=20)
+    source = open_source(folder)
+    image = source.load()
+    assert image.valid[:48].all()
+    assert not image.valid[48:].any()
+    assert not source.load(source.grid[80:, :]).valid.any()
+
+
 def test_folders_without_bands_say_what_to_give(tmp_path):
     with pytest.raises(MissingInputError, match="nowhere: no such file or folder; check the path"):
         open_source(tmp_path / "nowhere")

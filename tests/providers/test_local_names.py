@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from changedet.bands import SENTINEL2_BANDS
+from changedet.bands import SENTINEL2_BANDS, canonical_name
 from changedet.errors import InputFileError
 from changedet.providers.facts import (
     Facts,
@@ -55,6 +55,20 @@ def test_other_sensors_are_not_taken_for_sentinel_2(name):
 def test_every_band_is_found_in_every_usual_form(band, suffix, upper):
     name = f"T33TUN_20230514T100601_{band.name}{suffix}.jp2"
     assert band_of_file(Path(name.upper() if upper else name.lower())) == band.name
+
+
+@pytest.mark.parametrize(
+    ("text", "band"),
+    [
+        ("red edge", None),
+        ("Red-Edge 1", "B05"),
+        ("nir narrow", None),
+        ("coastal aerosol", "B01"),
+        ("nir", "B08"),
+    ],
+)
+def test_descriptions_that_begin_alike_are_told_apart(text, band):
+    assert canonical_name(text) == band
 
 
 def test_a_product_name_says_everything():

@@ -98,6 +98,14 @@ def test_infinities_and_float_codes_are_missing_and_the_input_stays():
     np.testing.assert_array_equal(array, copy)
 
 
+def test_a_no_data_code_too_large_for_a_float_is_missing():
+    lowest = np.finfo(np.float64).min
+    values = to_reflectance(np.array([lowest, 0.5]), Radiometry(nodata=lowest), clip=False)
+    np.testing.assert_array_equal(values, [np.nan, 0.5])
+    single = to_reflectance(np.array([0.5], np.float32), Radiometry(nodata=lowest), clip=False)
+    assert single[0] == 0.5
+
+
 def test_negative_numbers_stay_where_clipping_is_not_asked_for():
     assert to_reflectance(np.array([-12.5], np.float32), Radiometry(), clip=False)[0] == -12.5
 

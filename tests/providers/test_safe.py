@@ -36,6 +36,32 @@ def test_level_2a_before_baseline_4_has_none(products):
     np.testing.assert_allclose(image.band("B04"), numbers("B04", 10) * 1e-4, atol=1e-6)
 
 
+def test_offsets_belong_to_the_bands_that_the_metadata_number(tmp_path):
+    folder = write_safe(tmp_path, level="1C", shift=None)
+    path = folder / "MTD_MSIL1C.xml"
+    extra = "".join(
+        (
+            '<Spectral_Information bandId="3" physicalBand="B8"/>',
+            '<Spectral_Information bandId="7" physicalBand="B4"/>',
+            '<RADIO_ADD_OFFSET band_id="7">-500</RADIO_ADD_OFFSET>',
+            '<RADIO_ADD_OFFSET band_id="99">-9</RADIO_ADD_OFFSET>',
+        )
+    )
+    end = "</Product_Image_Characteristics>"
+    path.write_text(path.read_text().replace(end, extra + end))
+    radiometry = read_safe(folder).radiometry
+    assert {name for name, band in radiometry.items() if band.offset} == {"B04"}
+    assert radiometry["B04"].offset == -0.05
+
+
+def test_metadata_of_absurd_size_are_refused(tmp_path):
+    path = tmp_path / "MTD_MSIL2A.xml"
+    with path.open("wb") as file:
+        file.truncate(65 * 1024 * 1024)
+    with pytest.raises(InputFileError, match="too large to be a product's"):
+        read_xml(path)
+
+
 def test_level_1c_brings_cirrus_and_no_classification(products):
     source = open_source(products["toa"])
     image = source.load()

@@ -241,7 +241,9 @@ def _classes(
         window = source_window(layer.grid, wanted)
         if window is None:
             return np.zeros(tuple(wanted.shape), np.uint8), SCL
-        codes = np.nan_to_num(layer.read(window), nan=SceneClass.NO_DATA).astype(np.uint8)
+        stored = layer.read(window)
+        # fill values of other writers (255, -9999, NaN) are no class
+        codes = np.where((stored >= 0) & (stored <= max(SceneClass)), stored, 0).astype(np.uint8)
         return resample(codes, layer.grid[window], wanted, method="nearest").astype(np.uint8), SCL
     if set(REQUIRED_BANDS) <= set(names):
         classes = spectral_classes(

@@ -48,6 +48,7 @@ def band_of_file(path: Path) -> str | None:
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> band_of_file(Path("T49QCD_20161209T031122_B8A.jp2")), band_of_file(Path("T31TCJ_TCI_10m.jp2"))
     ('B8A', None)
     """
@@ -105,6 +106,7 @@ def common_stem(files: Sequence[Path]) -> str:
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> common_stem([Path("T49QCD_20161209T031122_B02.tif"), Path("T49QCD_20161209T031122_B8A.tif")])
     'T49QCD_20161209T031122'
     """

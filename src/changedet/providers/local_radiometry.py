@@ -144,11 +144,12 @@ def to_reflectance(numbers: NDArray[Any], radiometry: Radiometry, *, clip: bool)
     >>> to_reflectance(np.array([0, 900, 2500], "u2"), Radiometry(1e-4, -0.1, nodata=0), clip=True)
     array([ nan, 0.  , 0.15], dtype=float32)
     """
-    values = numbers.astype(np.float32)
-    unusable = ~np.isfinite(values)
-    for code in (radiometry.nodata, radiometry.saturated):
-        if code is not None and np.isfinite(code):
-            unusable |= numbers == (numbers.dtype.type(code) if numbers.dtype.kind == "f" else code)
+    with np.errstate(over="ignore"):  # a double as no-data code may not fit; it becomes infinite, so missing
+        values = numbers.astype(np.float32)
+        unusable = ~np.isfinite(values)
+        for code in (radiometry.nodata, radiometry.saturated):
+            if code is not None and np.isfinite(code):
+                unusable |= numbers == (numbers.dtype.type(code) if numbers.dtype.kind == "f" else code)
     if (radiometry.scale, radiometry.offset) != (1.0, 0.0):
         values *= np.float32(radiometry.scale)
         values += np.float32(radiometry.offset)
