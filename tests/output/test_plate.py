@@ -1,0 +1,169 @@
+"""Plates: what is on them, that they repeat byte for byte, and that hostile input does not break them."""
+
+from dataclasses import replace
+
+import cv2
+import matplotlib as mpl
+import numpy as np
+import pytest
+from odc.geo.geobox import GeoBox
+from tests.synthetic import make_image, make_objects, make_result
+
+from changedet.errors import OutputError
+from changedet.kinds import Kind
+from changedet.output import sheet
+from changedet.output.plate import MOST_OBJECT_PLATES, plot, write_plates
+from changedet.result import State
+
+HOSTILE = "Bad $\\frac{1}{0}$ \x00\x1b[31m \u202e" + "서해 name " * 1200
+
+
+def words_of(figure):
+    texts = [t.get_text() for t in figure.texts]
+    for axes in figure.axes:
+        texts += [t.get_text() for t in axes.texts]
+        if axes.get_legend():
+            texts += [t.get_text() for t in axes.get_legend().get_texts()]
+    return " ".join(" ".join(texts).split())
+
+
+@pytest.fixture(scope="module")
+def overview():
+    return plot(make_result(warnings=("much of the site is cloudy",)))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Before: 2023-05-14 02:07:01 UTC",
+        "After: 2025-05-14 02:07:01 UTC",
+        "S2A_MSIL2A_20230514T020701_N0509_R003_T52SBH_20240101T000000",
+        "S2A_MSIL2A_20250514T020701_N0509_R003_T52SBH_20240101T000000",
+        "Sentinel-2A, level L2A, 10 m pixels",
+        "38.59601, 126.09130",
+        "38°35'45.6\"N 126°05'28.7\"E",
+        "MGRS 52SBH46687596",
+        "EPSG:32652",
+        "shift 0.52 px corrected (4.2 m north, 3.1 m east), residual 0.04 px = 0.4 m",
+        "Same stretch on both dates",
+        "below the detection floor",
+        "does not mean that nothing happened",
+        "Contains modified Copernicus Sentinel data [2023]",
+        "200 m",
+        "N",
+        "not observed",
+        "ground clearing or earthworks",
+        "much of the site is cloudy",
+        "Candidates: 3 flagged",
+    ],
+)
+def test_the_overview_carries_what_a_reviewer_asks_for(overview, words):
+    assert words in words_of(overview)
+
+
+def test_panels_have_true_proportions_and_labelled_graticule(overview):
+    panel = overview.axes[0]
+    box, (width, height) = panel.get_position(), overview.get_size_inches()
+    assert box.width * width / (box.height * height) == pytest.approx(1.2, rel=0.01)
+    assert all(t.get_text().endswith("°E") for t in panel.get_xticklabels())
+    assert panel.get_yticklabels()[0].get_text().endswith("°N")
+
+
+def test_the_scale_bar_is_as_long_as_it_says(overview):
+    line = overview.axes[0].lines[0]
+    assert np.ptp(line.get_xdata()) * 10 == pytest.approx(200, rel=0.002)
+
+
+def test_a_degree_grid_is_drawn_in_true_proportions():
+    grid = GeoBox.from_bbox((126.0, 59.99, 126.012, 60.0), "EPSG:4326", resolution=1e-4)
+    result = make_result()
+    images = {
+        name: replace(make_image(0, grid=grid), scene=getattr(result, name).scene)
+        for name in ("before", "after")
+    }
+    objects = make_objects(grid, [(30, 42, 40, 55)], [Kind.WATER], *images.values())
+    figure = plot(replace(result, grid=grid, objects=objects, **images))
+    box, size = figure.axes[0].get_position(), figure.get_size_inches()
+    assert box.width * size[0] / (box.height * size[1]) == pytest.approx(1.2 * 0.502, rel=0.02)
+
+
+def test_files_repeat_byte_for_byte_and_are_printable(tmp_path):
+    result = make_result(boxes=[(30, 42, 40, 55)], kinds=[Kind.CONSTRUCTION])
+    first, second = (write_plates(result, tmp_path / name) for name in "ab")
+    assert [p.name for p in first] == ["overview.png", "object-1.png"]
+    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+    picture = cv2.imread(str(first[0]))
+    assert picture.shape[1] == 12 * sheet.PLATE_DPI
+    assert picture.std() > 20
+    assert b"Software" not in first[0].read_bytes()[:2000]
+
+
+def test_the_look_does_not_depend_on_the_users_settings_and_leaves_them_alone(tmp_path):
+    result = make_result(boxes=[], kinds=[])
+    plain = write_plates(result, tmp_path / "plain")[0].read_bytes()
+    with mpl.rc_context({"font.size": 30, "axes.facecolor": "red", "image.cmap": "jet"}):
+        before = dict(mpl.rcParams)
+        assert write_plates(result, tmp_path / "own")[0].read_bytes() == plain
+        assert dict(mpl.rcParams) == before
+
+
+def test_only_the_leading_objects_get_plates(tmp_path, monkeypatch):
+    monkeypatch.setattr(sheet.Sheet, "save", lambda self, path, title: path.write_bytes(b""))
+    boxes = [(10 * i + 2, 10 * i + 6, 30, 36) for i in range(9)]
+    written = write_plates(make_result(boxes=boxes, kinds=[Kind.SURFACE] * 9), tmp_path)
+    assert [p.name for p in written[1:]] == [f"object-{i}.png" for i in range(1, MOST_OBJECT_PLATES + 1)]
+
+
+def test_without_objects_the_overview_says_so_carefully():
+    words = words_of(plot(make_result(boxes=[], kinds=[])))
+    assert "no candidate was flagged" in words
+    assert "does not mean that nothing happened" in words
+
+
+def test_a_refused_pair_is_drawn_as_not_comparable():
+    result = make_result(boxes=[], kinds=[])
+    registration = replace(result.registration, verdict="not reliable", applied=False)
+    state = np.full_like(result.state, State.NOT_COMPARABLE)
+    score = np.full_like(result.score, np.nan)
+    words = words_of(
+        plot(replace(result, registration=registration, state=state, score=score, normalization=None))
+    )
+    assert "were not compared" in words
+    assert "not comparable" in words
+    assert "drawn as they were loaded" in words
+
+
+def test_simulated_imagery_is_said_on_the_plate():
+    result = make_result()
+    after = replace(result.after, scene=replace(result.after.scene, simulated=True))
+    assert words_of(plot(replace(result, after=after))).count("SIMULATED IMAGERY") == 2
+    assert "SIMULATED" not in words_of(plot(result))
+
+
+def test_hostile_names_are_clipped_and_drawn(tmp_path):
+    result = make_result(name=HOSTILE, boxes=[(30, 42, 40, 55)], kinds=[Kind.WATER], warnings=(HOSTILE,))
+    scene = replace(result.before.scene, id=HOSTILE, platform=HOSTILE)
+    result = replace(result, before=replace(result.before, scene=scene))
+    result.objects.loc[0, ["evidence", "warnings"]] = HOSTILE
+    paths = write_plates(result, tmp_path)
+    assert all(path.stat().st_size > 10_000 for path in paths)
+    assert "\x1b" not in words_of(plot(result))
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(OutputError, match=r"the plates cannot be written .*; check permission"):
+        write_plates(make_result(boxes=[], kinds=[]), blocked)
+
+
+def test_long_text_wraps_to_its_box_and_ends_in_an_ellipsis():
+    lettering = sheet.Lettering(7, most_lines=2)
+    lines = sheet.wrap("word " * 200, 2.0, lettering)
+    assert len(lines) == 2
+    assert lines[-1].endswith("…")
+    assert max(map(len, lines)) <= 2.0 * 72 / (7 * 0.5)
+
+
+def test_letters_without_a_glyph_become_a_hollow_square():
+    assert sheet.printable("Ñ 서") == "Ñ □"
