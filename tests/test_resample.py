@@ -95,6 +95,21 @@ def test_missing_pixels_stay_missing_and_do_not_leak():
     assert np.nanmax(moved) < 0.35
 
 
+@pytest.mark.parametrize(
+    "target", [GRID.translate_pix(-20.3, 10.4), COARSE.translate_pix(3.3, -2.6), "lonlat"]
+)
+def test_a_gap_elsewhere_changes_nothing(target):
+    if target == "lonlat":
+        target = GeoBox.from_geopolygon(GRID.extent, resolution=0.0001, crs="EPSG:4326")
+    array = np.random.default_rng(3).random(tuple(GRID.shape), np.float32)
+    whole = resample(array, GRID, target)
+    array[24, 30] = np.nan
+    holed = resample(array, GRID, target)
+    assert np.isnan(whole).any()
+    differ = ~np.isclose(whole, holed, equal_nan=True)
+    assert 0 < differ.sum() <= 60
+
+
 def test_outside_the_source_is_missing():
     moved = resample(wave(GRID), GRID, GRID.translate_pix(10.5, 0.0), method="cubic")
     assert np.isnan(moved[:, -10:]).all()

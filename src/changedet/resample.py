@@ -259,9 +259,11 @@ def _warp(
         reproject(array, blank, resampling=Resampling.nearest, src_nodata=0, dst_nodata=0, **options)
         return blank
     missing = np.isnan(array)
-    nodata = {"src_nodata": np.nan, "dst_nodata": np.nan}
+    gaps = method == "average" or bool(missing.any())
+    # without gaps GDAL need not look for them, which is three times as fast; `blank` is NaN already
+    nodata = {"src_nodata": np.nan, "dst_nodata": np.nan} if gaps else {"init_dest_nodata": False}
     reproject(array, blank, resampling=Resampling[method], **nodata, **options)
-    if method != "average" and missing.any():
+    if method != "average" and gaps:
         # the kernel fills small gaps from their neighbours; what was not observed stays so
         seen = np.zeros(blank.shape, np.uint8)
         reproject((~missing).astype(np.uint8), seen, resampling=Resampling.nearest, **options)
