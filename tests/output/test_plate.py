@@ -1,6 +1,7 @@
 """Plates: what is on them, that they repeat byte for byte, and that hostile input does not break them."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import cv2
 import matplotlib as mpl
@@ -74,6 +75,13 @@ def test_the_scale_bar_is_as_long_as_it_says(overview):
     assert np.ptp(line.get_xdata()) * 10 == pytest.approx(200, rel=0.002)
 
 
+def test_labels_of_the_graticule_do_not_meet(overview):
+    overview.canvas.draw()
+    for axes in overview.axes[:3]:
+        boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
+        assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
+
+
 def test_a_degree_grid_is_drawn_in_true_proportions():
     grid = GeoBox.from_bbox((126.0, 59.99, 126.012, 60.0), "EPSG:4326", resolution=1e-4)
     result = make_result()
@@ -116,7 +124,7 @@ def test_only_the_leading_objects_get_plates(tmp_path, monkeypatch):
 
 def test_without_objects_the_overview_says_so_carefully():
     words = words_of(plot(make_result(boxes=[], kinds=[])))
-    assert "no candidate was flagged" in words
+    assert "No candidate was flagged" in words
     assert "does not mean that nothing happened" in words
 
 

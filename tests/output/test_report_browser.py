@@ -152,7 +152,7 @@ def test_side_by_side_and_outlines(opened):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1440])
+@pytest.mark.parametrize("width", [360, 820, 1440])
 def test_nothing_runs_out_of_the_window(browser, report, width, scheme):
     context, opened = open_page(browser, report, width, color_scheme=scheme)
     assert opened.page.evaluate("document.documentElement.scrollWidth") == width
@@ -163,12 +163,13 @@ def test_nothing_runs_out_of_the_window(browser, report, width, scheme):
 
 def test_print_and_no_script_show_both_dates_side_by_side(browser, report):
     for options, media in (({}, "print"), ({"java_script_enabled": False}, "screen")):
-        context, opened = open_page(browser, report, 1000, **options)
+        context, opened = open_page(browser, report, 760, **options)
         opened.page.emulate_media(media=media)
         left, right = (opened.page.locator(f".stage .{n}").bounding_box() for n in ("before", "after"))
         assert left["width"] == pytest.approx(right["width"], abs=1)
         assert left["x"] + left["width"] <= right["x"]
         assert not opened.page.locator("#controls").is_visible()
+        assert opened.page.evaluate("document.documentElement.scrollWidth") == 760
         context.close()
 
 

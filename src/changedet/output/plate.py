@@ -10,7 +10,7 @@ import numpy as np
 
 from changedet.coordinates import GeoPoint
 from changedet.errors import OutputError
-from changedet.kinds import KIND_COLOURS
+from changedet.kinds import KIND_CAVEATS, KIND_COLOURS
 from changedet.output import facts
 from changedet.output.ground import centre, length_text
 from changedet.output.picture import (
@@ -154,7 +154,9 @@ def _overview(result: ChangeResult, pictures: _Pictures) -> Sheet:
     foot_top = caption_top + max(0.72, 0.42 + 0.14 * _legend_rows(result))
     foot = _foot_height(closing, _WIDTH_OVERVIEW)
     sheet = Sheet.new(_WIDTH_OVERVIEW, foot_top + foot + _MARGIN)
-    _header(sheet, result, facts.clean(result.name, 80), facts.finding(result))
+    name = facts.clean(result.name, 80)
+    finding = facts.finding(result).removeprefix(f"{name}: ")
+    _header(sheet, result, name, finding[:1].upper() + finding[1:])
     lefts = [panel.left + i * (room / 3 + _GAP) for i in range(3)]
     for left, image, picture, word in (
         (lefts[0], result.before, pictures.before, "Before"),
@@ -344,7 +346,7 @@ def _context(sheet: Sheet, box: Box, pictures: _Pictures, view: View) -> Axes:
         axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=colour, linewidth=width))
     axes.set_xticks([])
     axes.set_yticks([])
-    across = length_text(round(whole.size_m[0]))
+    across = length_text(float(f"{whole.size_m[0]:.3g}"))
     sheet.write(f"{across} across", Box(box.left, fitted.bottom + 0.04, box.width, 0), Lettering(6.2))
     return axes
 
@@ -361,6 +363,10 @@ def _object_facts(sheet: Sheet, box: Box, result: ChangeResult, number: int) -> 
         (f"MGRS {point.mgrs}", _CAPTION),
         (f"Score {facts.number(float(row['score_mads']), 1)} robust deviations above background", _CAPTION),
         (facts.clean(row["evidence"], 300), Lettering(6.8, most_lines=7)),
+        (
+            KIND_CAVEATS.get(facts.kind_of(str(row["kind"])), ""),
+            Lettering(6.8, colour="#555555", most_lines=2),
+        ),
         (facts.clean(row["warnings"], 200), Lettering(6.8, colour="#8a4b00", most_lines=4)),
     ]
     top = box.top

@@ -44,6 +44,7 @@ _STYLE: dict[str, Any] = {
     "hatch.linewidth": 0.6,
 }
 _LINE_SPACING = 1.32
+_ROOM_PER_TICK = 0.7
 _POINTS_PER_INCH = 72.0
 _PROPORTIONAL_WIDTH_EM, _MONO_WIDTH_EM = 0.515, 0.602
 
@@ -278,23 +279,27 @@ def draw_map(
     axes = sheet.axes(box)
     left, right, top, bottom = view.columns.start, view.columns.stop, view.rows.start, view.rows.stop
     axes.imshow(picture, extent=(left, right, bottom, top), aspect="auto", interpolation="nearest")
-    _ticks(axes, view, latitudes=latitudes)
+    _ticks(axes, view, box, latitudes=latitudes)
     _scale_bar(axes, view)
     _north_arrow(axes, view, box)
     return axes
 
 
-def _ticks(axes: Axes, view: View, *, latitudes: bool) -> None:
+def _ticks(axes: Axes, view: View, box: Box, *, latitudes: bool) -> None:
     left, right, top, bottom = view.columns.start, view.columns.stop, view.rows.start, view.rows.stop
     along = np.linspace(0, 1, 33)
     longitude, _ = lonlat(view.grid, left + along * (right - left), bottom)
     _, latitude = lonlat(view.grid, left, top + along * (bottom - top))
-    ticks = edge_ticks(longitude, "EW", most=5)
+    ticks = edge_ticks(longitude, "EW", most=_most_ticks(box.width))
     axes.set_xticks([left + p * (right - left) for p, _ in ticks], [label for _, label in ticks])
-    ticks = edge_ticks(latitude, "NS", most=5) if latitudes else ()
+    ticks = edge_ticks(latitude, "NS", most=_most_ticks(box.height)) if latitudes else ()
     positions = [top + p * (bottom - top) for p, _ in ticks]
     axes.set_yticks(positions, [label for _, label in ticks], rotation=90, va="center")
     axes.tick_params(pad=1.5)
+
+
+def _most_ticks(length: float) -> int:
+    return max(1, min(5, int(length / _ROOM_PER_TICK)))
 
 
 def draw_outlines(axes: Axes, shapes: Sequence[Sequence[NDArray[np.float64]]], kinds: Sequence[str]) -> None:
@@ -341,8 +346,8 @@ def _scale_bar(axes: Axes, view: View) -> None:
     end = start + length_m / view.pixel_m[0]
     axes.plot([start, end], [y, y], color="white", lw=2.2, solid_capstyle="butt", path_effects=_rim(1.6))
     axes.annotate(
-        length_text(length_m), ((start + end) / 2, y), (0, 3), textcoords="offset points",
-        ha="center", va="bottom", size=6.5, color="white", weight="bold", path_effects=_rim(1.6),
+        length_text(length_m), (start, y), (0, 3), textcoords="offset points", ha="left",
+        va="bottom", size=6.5, color="white", weight="bold", path_effects=_rim(1.6),
     )  # fmt: skip
 
 
