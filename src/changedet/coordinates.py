@@ -9,7 +9,11 @@ from changedet.errors import CoordinateError
 
 _EXAMPLES = 'write it like "38.5847, 126.1079", "38°35\'05"N 126°06\'28"E" or "52SBH4880574513"'
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
-_MGRS = re.compile(r"^(?:0?[1-9]|[1-5]\d|60)[C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V](?:\d\d){1,5}$")
+#: Longer texts are not read: no notation of one point needs so many characters.
+_LONGEST_TEXT = 100
+#: Look-alikes that word processors and maps put in the place of the minus and the degree sign.
+_LOOK_ALIKES = str.maketrans({"\u2212": "-", "\u2013": "-", "\u00ba": "°", "\u02da": "°"})
+_MGRS = re.compile(r"^(?:0?[1-9]|[1-5]\d|60)[C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V](?:\d\d){1,5}$", re.ASCII)
 _DMS_PART = re.compile(
     r"""\s*(?P<before>[NSEW])?\s*(?P<sign>[+-])?\s*(?P<deg>\d+(?:\.\d+)?)
         (?:[°:\s]+(?P<min>\d+(?:\.\d+)?))?
@@ -108,7 +112,9 @@ def parse_point(text: str) -> GeoPoint:
     >>> parse_point("70°23'29\\"N, 145°58'53\\"W").lon
     -145.9813888888889
     """
-    clean = text.strip().strip("()[]").strip()
+    if len(text) > _LONGEST_TEXT:
+        raise CoordinateError("too long for one coordinate", where=repr(text[:40] + "..."), todo=_EXAMPLES)
+    clean = " ".join(text.translate(_LOOK_ALIKES).split()).strip("()[]").strip()
     if _MGRS.match(re.sub(r"\s", "", clean).upper()):
         return _parse_mgrs(re.sub(r"\s", "", clean).upper())
     numbers = [m.strip() for m in re.split(r"[,;\s]+", clean)]
@@ -151,7 +157,7 @@ def _split_pair(text: str) -> tuple[str, str] | None:
     """Split the text of a pair into its two coordinates, or None when it is not clearly two."""
     # a letter leads ("N38 E126") or trails ("38N 126E"); where it stands tells where to cut
     at_letters = r"(?<=[\d°'\"′″’”])\s*(?=[NSEW])" if text[:1] in "NSEW" else r"(?<=[NSEW])\s*(?=\d)"
-    for pattern in ("[,;]", at_letters):
+    for pattern in ("[,;]", at_letters, r"\s+(?=[+-])"):
         parts = [p for p in re.split(pattern, text) if p.strip()]
         if len(parts) == 2:
             return parts[0], parts[1]
@@ -165,7 +171,11 @@ def _read_part(part: str, whole: str) -> tuple[float, str | None]:
     degrees, minutes, seconds = (float(found[k] or 0) for k in ("deg", "min", "sec"))
     if minutes >= 60 or seconds >= 60:
         raise CoordinateError("minutes and seconds must be below 60", where=repr(whole), todo=_EXAMPLES)
+    if (found["min"] and degrees % 1) or (found["sec"] and minutes % 1):
+        raise CoordinateError("only the last number can have decimals", where=repr(whole), todo=_EXAMPLES)
     letter = found["before"] or found["after"]
+    southern_or_western = letter in {"S", "W"}
+    if letter and found["sign"] == ("+" if southern_or_western else "-"):
+        raise CoordinateError(f"the sign contradicts the letter {letter}", where=repr(whole), todo=_EXAMPLES)
     value = degrees + minutes / 60 + seconds / 3600
-    negative = (found["sign"] == "-") != (letter in {"S", "W"})
-    return (-value if negative else value), letter
+    return (-value if southern_or_western or found["sign"] == "-" else value), letter

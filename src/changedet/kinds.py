@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -74,7 +81,7 @@ class SurfaceRule:
     surface : Surface
         What the row concludes.
     holds : callable
-        From index values (by name, see `changedet.core.indices`) to True or False.
+        From index values (by name, see `changedet.core.indices`), numbers or arrays, to True or False.
     text : str
         The condition in words.
     source : str
@@ -82,7 +89,7 @@ class SurfaceRule:
     """
 
     surface: Surface
-    holds: Callable[[Mapping[str, float]], bool]
+    holds: Callable[[Mapping[str, Any]], Any]
     text: str
     source: str
 
@@ -91,13 +98,13 @@ class SurfaceRule:
 SURFACE_RULES: tuple[SurfaceRule, ...] = (
     SurfaceRule(
         Surface.WATER,
-        lambda v: v["NIR"] < 0.15 and v["NDWI"] > 0.0 and v.get("MNDWI", 1.0) > 0.1,
+        lambda v: (v["NIR"] < 0.15) & (v["NDWI"] > 0.0) & (v.get("MNDWI", 1.0) > 0.1),
         "NIR < 0.15, NDWI > 0, MNDWI > 0.1",
         "McFeeters 1996, doi:10.1080/01431169608948714; Xu 2006, doi:10.1080/01431160600589179",
     ),
     SurfaceRule(
         Surface.DARK,
-        lambda v: v["brightness"] < 0.045 and v["NIR"] < 0.10,
+        lambda v: (v["brightness"] < 0.045) & (v["NIR"] < 0.10),
         "brightness < 0.045, NIR < 0.10",
         "shadow is dark in every band; compare Zhu and Woodcock 2012, doi:10.1016/j.rse.2011.10.028",
     ),
@@ -115,7 +122,7 @@ SURFACE_RULES: tuple[SurfaceRule, ...] = (
     ),
     SurfaceRule(
         Surface.SOIL,
-        lambda v: v["redness"] >= 0.22 and v.get("BSI", 1.0) > 0.0,
+        lambda v: (v["redness"] >= 0.22) & (v.get("BSI", 1.0) > 0.0),
         "redness at least 0.22, BSI > 0",
         "Rikimaru, Roy and Miyatake 2002; iron oxides redden soils, not concrete",
     ),
@@ -126,6 +133,9 @@ SURFACE_RULES: tuple[SurfaceRule, ...] = (
         "Zha, Gao and Ni 2003, doi:10.1080/01431160304987",
     ),
 )
+
+#: Index values without which no surface is named.
+NEEDED_INDICES: tuple[str, ...] = ("NDVI", "NDWI", "NIR", "redness", "brightness")
 
 _GREEN = (Surface.VEGETATION, Surface.SPARSE)
 
@@ -176,10 +186,42 @@ def read_surface(values: Mapping[str, float]) -> Surface:
     >>> read_surface({"NDVI": 0.7, "NDWI": -0.6, "NIR": 0.4, "redness": 0.1, "brightness": 0.05}).value
     'vegetation'
     """
-    needed = ("NDVI", "NDWI", "NIR", "redness", "brightness")
-    if any(name not in values or values[name] != values[name] for name in needed):
+    if any(name not in values or math.isnan(values[name]) for name in NEEDED_INDICES):
         return Surface.UNKNOWN
     return next((rule.surface for rule in SURFACE_RULES if rule.holds(values)), Surface.UNKNOWN)
+
+
+def map_kinds(
+    before: Mapping[str, NDArray[np.float32]], after: Mapping[str, NDArray[np.float32]]
+) -> NDArray[np.uint8]:
+    """Name the kind of change of every pixel by the same rules and table as for objects.
+
+    Parameters
+    ----------
+    before, after : mapping of str to ndarray of float32, shape (y, x)
+        Index images of each date.
+
+    Returns
+    -------
+    ndarray of uint8, shape (y, x)
+        `Kind` codes, `Kind.UNCLASSIFIED` where an index is missing or NaN.
+    """
+    surfaces = list(Surface)
+    table = np.full((len(surfaces), len(surfaces)), Kind.UNCLASSIFIED, np.uint8)
+    for (first, second), kind in KIND_TABLE.items():
+        table[surfaces.index(first), surfaces.index(second)] = kind
+    return np.asarray(table[_surface_codes(before, surfaces), _surface_codes(after, surfaces)])
+
+
+def _surface_codes(values: Mapping[str, NDArray[np.float32]], surfaces: list[Surface]) -> NDArray[np.intp]:
+    shape = next(iter(values.values())).shape
+    unknown = surfaces.index(Surface.UNKNOWN)
+    if any(name not in values for name in NEEDED_INDICES):
+        return np.full(shape, unknown, np.intp)
+    known = np.all([np.isfinite(values[name]) for name in NEEDED_INDICES], axis=0)
+    conditions = [known & rule.holds(values) for rule in SURFACE_RULES]
+    codes = [surfaces.index(rule.surface) for rule in SURFACE_RULES]
+    return np.select(conditions, codes, default=unknown).astype(np.intp)
 
 
 def choose_kind(before: Mapping[str, float], after: Mapping[str, float]) -> tuple[Kind, str]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from changedet.coordinates import GeoPoint
-from changedet.core.components import component_quantile
+from changedet.core.components import component_quantile, split_components
 from changedet.core.indices import compute_indices
-from changedet.kinds import KIND_CAVEATS, KIND_LABELS, Kind, choose_kind
+from changedet.kinds import KIND_CAVEATS, KIND_LABELS, Kind, choose_kind, map_kinds
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -130,6 +130,42 @@ def build_objects(
         )
     codes = np.array([Kind.NONE, *kinds], np.uint8)
     return gpd.GeoDataFrame(rows, columns=[*COLUMNS, "geometry"], crs=crs), codes[flagged.labels]
+
+
+def split_by_kind(
+    labels: NDArray[np.int32], before: Image, after: Image, *, min_pixels: float
+) -> NDArray[np.int32]:
+    """Cut flagged groups where the kind of change differs from pixel to pixel, after a 5 x 5 majority vote.
+
+    Parameters
+    ----------
+    labels : ndarray of int32, shape (y, x)
+        Groups of flagged pixels.
+    before, after : Image
+        Registered and normalised.
+    min_pixels : float
+        Smallest part that becomes an object.
+
+    Returns
+    -------
+    ndarray of int32, shape (y, x)
+        The same pixels, in more objects.
+    """
+    if not labels.any():
+        return labels
+    first, second = (compute_indices(_without_haze(image), image.bands) for image in (before, after))
+    kinds = map_kinds(first, second)
+    return split_components(labels, _majority(kinds, labels > 0), min_pixels=min_pixels)
+
+
+def _majority(kinds: NDArray[np.uint8], inside: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    import cv2
+
+    codes = np.unique(kinds[inside])
+    votes = [cv2.boxFilter(((kinds == c) & inside).astype(np.float32), -1, (5, 5)) for c in codes]
+    # the pixel's own kind wins a tie
+    votes = [v + np.float32(1e-3) * (kinds == c) for v, c in zip(votes, codes, strict=True)]
+    return np.asarray(codes[np.argmax(votes, axis=0)], np.uint8)
 
 
 def empty_objects(crs: str) -> gpd.GeoDataFrame:

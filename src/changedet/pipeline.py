@@ -23,9 +23,9 @@ from changedet.core.registration import (
     measure_residual,
     shift_image,
 )
-from changedet.core.threshold import ThresholdParameters, robust_thresholds
+from changedet.core.threshold import ThresholdParameters, outline_pixels, robust_thresholds
 from changedet.errors import CrsMismatchError, NoOverlapError, UsageError
-from changedet.objects import Flagged, build_objects
+from changedet.objects import Flagged, build_objects, split_by_kind
 from changedet.pairing import Pair, make_pair
 from changedet.progress import Progress, Silent
 from changedet.provenance import sha256_file
@@ -49,6 +49,10 @@ if TYPE_CHECKING:
 _REGISTRATION_BANDS = ("B02", "B03", "B04", "B08")
 #: Windows that disagree with the whole image by more than this are not believed.
 _REFINE_LIMIT_PX = 1.0
+#: Objects are outlined on the score at this scale alone, in pixels.
+_OUTLINE_SMOOTHING_PX = (1.0,)
+#: A part of an object is cut off as another kind only when it is this many times the smallest object.
+_PART_FACTOR = 3.0
 #: Snow edges melt: this many pixels round snow on one date are not compared either.
 _SNOW_MARGIN_PX = 3
 #: A jump of the dark end of *every* band within these limits is a missed -1000 offset, not the ground.
@@ -110,9 +114,9 @@ class DetectSettings:
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"settings cannot be understood ({error})") from error
 
-    def detector_parameters(self) -> PredictParameters | CvaParameters:
-        """Return the parameters of the chosen detector."""
-        return PredictParameters(seed=self.seed) if self.method == "predict" else CvaParameters()
+    def detector_parameters(self, method: str) -> PredictParameters | CvaParameters:
+        """Return the parameters of a detector under these settings."""
+        return PredictParameters(seed=self.seed) if method == "predict" else CvaParameters()
 
 
 def threshold_of(seed_mads: float) -> ThresholdParameters:
@@ -120,7 +124,7 @@ def threshold_of(seed_mads: float) -> ThresholdParameters:
 
     Examples
     --------
-    >>> threshold_of(8.0) == ThresholdParameters()
+    >>> threshold_of(10.0) == ThresholdParameters()
     True
     """
     default = ThresholdParameters()
@@ -205,7 +209,7 @@ def detect(
         normalization=comparison.normalization,
         parameters={
             **settings.to_dict(),
-            "detector": settings.detector_parameters().to_dict(),
+            "detector": settings.detector_parameters(settings.method).to_dict(),
             "band_weights": dict(zip(pair.before.bands, change_weights(pair.before.bands), strict=True)),
             "min_contrast_reflectance": MIN_CONTRAST,
         },
@@ -405,15 +409,21 @@ def _decide(
 ) -> Flagged:
     """Score with the chosen detector and with the other one, and flag what stands out of the first."""
     weights = change_weights(before.bands)
-    detector = DETECTORS[settings.method]
-    score = detector.function(before.data, after.data, fitted, weights, settings.detector_parameters())
-    second = DETECTORS["cva" if settings.method == "predict" else "predict"]
-    second_score = second.function(before.data, after.data, fitted, weights)
+
+    def score_with(method: str, **changes: Any) -> NDArray[np.float32]:  # noqa: ANN401
+        detector = DETECTORS[method]
+        parameters = replace(settings.detector_parameters(method), **changes)
+        return detector.function(before.data, after.data, fitted, weights, parameters)
+
+    score = score_with(settings.method)
+    second_score = score_with("cva" if settings.method == "predict" else "predict")
     thresholds = robust_thresholds(score, settings.threshold)
+    outline = outline_pixels(score_with(settings.method, smoothing_px=_OUTLINE_SMOOTHING_PX), settings.threshold)
     contrast = np.max(np.abs(np.nan_to_num(after.data - before.data)), axis=0) >= MIN_CONTRAST
-    grow = judged & contrast & (np.nan_to_num(score) > thresholds.grow)
+    grow = judged & contrast & outline & (np.nan_to_num(score) > thresholds.grow)
     min_pixels = settings.min_area_m2 / float(np.prod(pixel_size_m(before.grid)))
     labels = label_components(grow, grow & (score > thresholds.seed), min_pixels=min_pixels)
+    labels = split_by_kind(labels, before, after, min_pixels=_PART_FACTOR * min_pixels)
     return Flagged(
         labels=labels,
         score=np.where(judged, score, np.float32(np.nan)),

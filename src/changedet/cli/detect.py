@@ -31,7 +31,7 @@ def detect(
     name: options.Name = None,
     method: options.Method = "predict",
     min_area: options.MinArea = "500m2",
-    threshold: options.Threshold = 8.0,
+    threshold: options.Threshold = 10.0,
     grid: options.Grid = "before",
     max_residual: options.MaxResidual = 0.5,
     strict: options.Strict = False,

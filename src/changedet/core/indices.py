@@ -38,7 +38,10 @@ def ndvi(planes: Planes) -> NDArray[np.float32]:
 
 
 def ndbi(planes: Planes) -> NDArray[np.float32]:
-    """Normalised difference built-up index, B11 and B08 (Zha, Gao and Ni 2003, doi:10.1080/01431160304987)."""
+    """Normalised difference built-up index, B11 and B08.
+
+    Zha, Gao and Ni 2003, doi:10.1080/01431160304987.
+    """
     return normalised_difference(planes["B11"], planes["B08"])
 
 
@@ -48,7 +51,10 @@ def bsi(planes: Planes) -> NDArray[np.float32]:
 
 
 def mndwi(planes: Planes) -> NDArray[np.float32]:
-    """Modified normalised difference water index, B03 and B11 (Xu 2006, doi:10.1080/01431160600589179)."""
+    """Compute the modified normalised difference water index, B03 and B11.
+
+    Xu 2006, doi:10.1080/01431160600589179.
+    """
     return normalised_difference(planes["B03"], planes["B11"])
 
 

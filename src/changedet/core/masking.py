@@ -1,4 +1,4 @@
-"""Which pixels can be compared: classes to usable pixels, dilation, and spectral tests where there is no SCL."""
+"""Which pixels can be compared: classes, dilation, and spectral tests where there is no classification."""
 
 from __future__ import annotations
 
@@ -268,7 +268,7 @@ def _is_snow(
     green, nir, swir = plane["B03"], plane["B08"], plane["B11"]
     snow_index = (green - swir) / np.maximum(green + swir, np.float32(1e-3))
     snow = (snow_index > tests.snow_ndsi) & (green > tests.snow_green) & (nir > tests.snow_nir)
-    return _open(snow, tests.snow_m / pixel_size_m)
+    return _open(np.asarray(snow, np.bool_), tests.snow_m / pixel_size_m)
 
 
 def _is_cloud(
@@ -284,7 +284,7 @@ def _is_cloud(
     core = like_cloud & (blue > tests.cloud_blue) & (haze > tests.cloud_haze)
     core = _open(core, tests.core_m / pixel_size_m)
     edge = like_cloud & (blue > tests.edge_blue) & (haze > tests.edge_haze)
-    return core | (edge & _dilate(core, round(tests.edge_m / pixel_size_m)))
+    return np.asarray(core | (edge & _dilate(core, round(tests.edge_m / pixel_size_m))), np.bool_)
 
 
 def _shadow_reach(
@@ -296,6 +296,8 @@ def _shadow_reach(
 ) -> NDArray[np.bool_]:
     """Where the shadow of a cloud of unknown height may fall: a streak away from the sun."""
     step = 4  # worked out on every fourth pixel: shadows are far larger
+    if min(cloud.shape) < step:
+        return np.ones(cloud.shape, np.bool_)
     coarse = cv2.resize(cloud.astype(np.uint8), None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA)
     length = round(tests.shadow_reach_m / (pixel_size_m * step))
     if sun_elevation_deg is not None:
@@ -303,15 +305,16 @@ def _shadow_reach(
         length = min(
             length, round(8000 / np.tan(np.radians(max(sun_elevation_deg, 5))) / (pixel_size_m * step))
         )
+    spread = np.zeros(coarse.shape, np.uint8)
     if sun_azimuth_deg is None:
-        spread = _dilate(coarse > 0, max(length, 1)).astype(np.uint8)
+        spread[_dilate(coarse > 0, max(length, 1))] = 1
     else:
         angle = np.radians(sun_azimuth_deg + 180.0)  # shadows point away from the sun
         kernel = np.zeros((2 * length + 1, 2 * length + 1), np.uint8)
         tip = round(length - length * float(np.cos(angle))), round(length + length * float(np.sin(angle)))
         cv2.line(kernel, (length, length), (tip[1], tip[0]), 1, thickness=1)
         # dilation takes the neighbour at an offset, so the streak's kernel is turned round
-        spread = cv2.dilate(coarse, np.ascontiguousarray(kernel[::-1, ::-1]), borderValue=0)
+        spread[:] = cv2.dilate(coarse, np.ascontiguousarray(kernel[::-1, ::-1]), borderValue=0)
     full = cv2.resize(spread, (cloud.shape[1], cloud.shape[0]), interpolation=cv2.INTER_NEAREST) > 0
     return np.asarray(_dilate(full, step))
 

@@ -138,7 +138,7 @@ def apply_normalization(after: NDArray[np.float32], normalization: Normalization
     """
     gain = np.array(normalization.gain, np.float32)[:, None, None]
     offset = np.array(normalization.offset, np.float32)[:, None, None]
-    return np.maximum(after * gain + offset, np.float32(0))
+    return np.asarray(np.maximum(after * gain + offset, np.float32(0)), np.float32)
 
 
 def _match_medians(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 if TYPE_CHECKING:
@@ -20,14 +21,24 @@ class ThresholdParameters:
     seed_mads, grow_mads : float
         An object needs a pixel above ``median + seed_mads * mad`` and consists of the connected pixels above
         ``median + grow_mads * mad``, where mad is the median absolute deviation times 1.4826.
+    peak_share : float
+        A pixel whose finely smoothed score is below this share of the highest one nearby is the halo of that
+        peak, not part of the object.
+    peak_reach_px : int
+        How far "nearby" is, in pixels.
     """
 
-    seed_mads: float = 8.0
+    seed_mads: float = 10.0
     grow_mads: float = 4.5
+    peak_share: float = 0.25
+    peak_reach_px: int = 4
 
     def __post_init__(self) -> None:
         if not 0 < self.grow_mads <= self.seed_mads:
             message = "grow_mads must be positive and not above seed_mads"
+            raise ValueError(message)
+        if not 0 <= self.peak_share < 1 or self.peak_reach_px < 0:
+            message = "peak_share must lie in 0..1 and peak_reach_px must not be negative"
             raise ValueError(message)
 
 
@@ -86,3 +97,38 @@ def robust_thresholds(
     if mad <= 0:
         return Thresholds(median, 0.0, float("inf"), float("inf"))
     return Thresholds(median, mad, median + parameters.seed_mads * mad, median + parameters.grow_mads * mad)
+
+
+def outline_pixels(
+    fine_score: NDArray[np.float32], parameters: ThresholdParameters = ThresholdParameters()
+) -> NDArray[np.bool_]:
+    """Return the pixels that stand out by themselves, not only through the smoothing of a neighbour.
+
+    Smoothing at several scales finds objects well and draws them too large: a strong one spreads over the
+    ground round it. The outline is therefore read from a score smoothed at the finest scale only.
+
+    Parameters
+    ----------
+    fine_score : ndarray of float32, shape (y, x)
+        NaN = not judged.
+    parameters : ThresholdParameters
+        ``grow_mads``, ``peak_share`` and ``peak_reach_px`` are used.
+
+    Returns
+    -------
+    ndarray of bool, shape (y, x)
+        False where the score is NaN.
+
+    Examples
+    --------
+    >>> score = np.random.default_rng(0).random((9, 9)).astype(np.float32)
+    >>> score[4, 4], score[4, 5] = 100.0, 20.0
+    >>> [bool(outline_pixels(score)[4, column]) for column in (4, 5)]
+    [True, False]
+    """
+    filled = np.nan_to_num(fine_score)
+    size = 2 * parameters.peak_reach_px + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    peak = cv2.dilate(filled, disc)
+    limit = np.float32(robust_thresholds(fine_score, parameters).grow)
+    return np.asarray(filled > np.maximum(limit, np.float32(parameters.peak_share) * peak))

@@ -224,7 +224,7 @@ class Sheet:
             format="png",
             dpi=PLATE_DPI,
             metadata={"Software": None, "Title": title.encode("latin-1", "replace").decode("latin-1")},
-            pil_kwargs={"compress_level": 2},
+            pil_kwargs={"compress_level": 1},
         )
 
 
