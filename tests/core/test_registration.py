@@ -1,0 +1,289 @@
+"""Registration: the sign, the sub-pixel truth, and the courage to say that a shift cannot be trusted."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+from tests.core.scenery import pair, usable
+
+from changedet.core.registration import (
+    RELIABILITY_LIMIT,
+    Registration,
+    Residual,
+    Shift,
+    edge_feature,
+    estimate_shift,
+    judge,
+    measure_residual,
+    shift_image,
+)
+
+SIZE = 128
+# (rows too far down, columns too far right) of the moving image's content
+DISPLACED = [(0.0, 0.0), (0.25, -0.5), (-0.75, 0.25), (1.0, 2.5), (3.25, -2.5), (-6.75, 5.75), (0.5, 11.0)]
+
+
+def moved(image, shift):
+    return np.stack([shift_image(band, shift.row_px, shift.column_px) for band in image])
+
+
+def measure(reference, moving, reference_valid=None, moving_valid=None):
+    """The two passes a run makes: the global peak, then the windows on a trial correction."""
+    reference_valid = usable(reference) if reference_valid is None else reference_valid
+    moving_valid = usable(moving) if moving_valid is None else moving_valid
+    shift = estimate_shift(reference, moving, reference_valid, moving_valid)
+    trial = moved(np.where(moving_valid, moving, np.float32(np.nan)), shift)
+    left = measure_residual(reference, trial, reference_valid, np.isfinite(trial).all(axis=0))
+    return Shift(shift.row_px + left.row_px, shift.column_px + left.column_px, shift.reliability)
+
+
+def blobs(seed, radius_px, count=9):
+    """A mask of round clouds."""
+    y, x = np.mgrid[:SIZE, :SIZE]
+    centres = np.random.default_rng(seed).integers(0, SIZE, (count, 2))
+    return np.any([np.hypot(y - r, x - c) < radius_px for r, c in centres], axis=0)
+
+
+@pytest.mark.parametrize("displaced", DISPLACED)
+def test_the_shift_brings_the_moving_content_back(displaced):
+    reference, moving = pair(SIZE, *displaced)
+    alone = estimate_shift(reference, moving, usable(reference), usable(moving))
+    assert (alone.row_px, alone.column_px) == pytest.approx([-d for d in displaced], abs=0.15)
+    refined = measure(reference, moving)
+    assert (refined.row_px, refined.column_px) == pytest.approx([-d for d in displaced], abs=0.05)
+    assert refined.reliability > 2 * RELIABILITY_LIMIT
+
+
+@pytest.mark.parametrize("displaced", [(1.0, 2.5), (-0.75, 0.25)])
+def test_applying_the_shift_lowers_the_difference(displaced):
+    reference, moving = pair(SIZE, *displaced)
+    corrected = moved(moving, measure(reference, moving))
+    inner = np.isfinite(corrected).all(axis=0)
+    assert inner.mean() > 0.9
+
+    def rms(image):
+        return np.sqrt(((image - reference)[:, inner] ** 2).mean())
+
+    assert rms(corrected) < 0.5 * rms(moving)
+    wrong_way = moved(moving, Shift(displaced[0], displaced[1], 0.0))
+    both = inner & np.isfinite(wrong_way).all(axis=0)
+    assert np.abs(wrong_way - reference)[:, both].mean() > np.abs(corrected - reference)[:, both].mean()
+
+
+@settings(max_examples=6, deadline=None)
+@given(rows=st.integers(-12, 12), columns=st.integers(-12, 12), seed=st.integers(0, 3))
+def test_swapping_the_roles_flips_the_sign(rows, columns, seed):
+    reference, moving = pair(64, rows / 4, columns / 4, seed)
+    there = estimate_shift(reference, moving, usable(reference), usable(moving))
+    back = estimate_shift(moving, reference, usable(moving), usable(reference))
+    assert there.row_px == pytest.approx(-back.row_px, abs=0.021)
+    assert there.column_px == pytest.approx(-back.column_px, abs=0.021)
+    assert there.reliability == pytest.approx(back.reliability, rel=0.05)
+
+
+def test_contrast_turned_round_in_half_the_image_does_not_matter():
+    reference, moving = pair(SIZE, 1.25, -2.5)
+    moving = moving.copy()
+    moving[:, :, : SIZE // 2] = 0.4 - moving[:, :, : SIZE // 2]
+    shift = measure(reference, moving)
+    assert (shift.row_px, shift.column_px) == pytest.approx((-1.25, 2.5), abs=0.05)
+
+
+def test_eight_per_cent_of_pasted_change_does_not_matter():
+    reference, moving = pair(SIZE, 1.25, -2.5)
+    other, _ = pair(SIZE, 0, 0, seed=50)
+    moving = moving.copy()
+    moving[:, 30:66, 50:86] = 0.25 + 2 * (other[:, 30:66, 50:86] - 0.2)
+    shift = measure(reference, moving)
+    assert (shift.row_px, shift.column_px) == pytest.approx((-1.25, 2.5), abs=0.05)
+
+
+def test_masked_clouds_on_both_dates_do_not_matter():
+    reference, moving = pair(SIZE, 1.25, -2.5)
+    clear = ~blobs(1, 11), ~blobs(2, 13)
+    assert 0.5 < (clear[0] & clear[1]).mean() < 0.85
+    cloudy = [
+        np.where(c, image, np.float32(0.7)) for c, image in zip(clear, (reference, moving), strict=True)
+    ]
+    shift = measure(cloudy[0], cloudy[1], *clear)
+    assert (shift.row_px, shift.column_px) == pytest.approx((-1.25, 2.5), abs=0.07)
+
+
+def test_what_stands_at_unusable_pixels_does_not_matter():
+    reference, moving = pair(64, 1.25, -2.5)
+    valid = ~blobs(1, 9)[:64, :64]
+    found = [
+        estimate_shift(np.where(valid, reference, np.float32(v)), moving, valid, usable(moving))
+        for v in (np.nan, 0.0, 9.0)
+    ]
+    assert found[0] == found[1] == found[2]
+
+
+def test_unrelated_images_are_not_reliable():
+    for seed in range(4):
+        reference, _ = pair(SIZE, 0, 0, seed=seed)
+        _, moving = pair(SIZE, 0, 0, seed=seed + 20)
+        shift = estimate_shift(reference, moving, usable(reference), usable(moving))
+        left = measure_residual(reference, moving, usable(reference), usable(moving))
+        found = judge(shift, left, (10.0, 10.0))
+        assert found.verdict == "not reliable"
+        assert not found.applied
+        assert not found.passed
+
+
+def test_images_without_content_are_not_an_error():
+    textured, _ = pair(64, 0, 0)
+    flat = np.full_like(textured, 0.3)
+    for first, second in ((flat, textured), (textured, flat), (flat, flat)):
+        shift = estimate_shift(first, second, usable(flat), usable(flat))
+        assert shift.reliability == 0
+        left = measure_residual(first, second, usable(flat), usable(flat))
+        assert left.tie_points == 0
+        assert judge(shift, left, (10.0, 10.0)).verdict == "not reliable"
+
+
+def test_without_usable_pixels_there_is_no_tie_point():
+    reference, moving = pair(64, 0, 0)
+    nothing = np.zeros((64, 64), bool)
+    left = measure_residual(reference, moving, nothing, usable(moving))
+    assert left.tie_points == 0
+    assert np.isnan([left.row_px, left.column_px, left.spread_px]).all()
+    assert estimate_shift(reference, moving, nothing, nothing).reliability == 0
+
+
+@pytest.mark.parametrize("size", [40, 41, 57])
+def test_small_images_register(size):
+    reference, moving = pair(size, 1.0, -1.5)
+    shift = estimate_shift(reference, moving, usable(reference), usable(moving))
+    assert (shift.row_px, shift.column_px) == pytest.approx((-1.0, 1.5), abs=0.15)
+    assert (
+        measure_residual(reference, moved(moving, shift), usable(reference), usable(moving)).tie_points >= 0
+    )
+
+
+def test_an_oblong_image_keeps_rows_and_columns_apart():
+    reference, moving = (image[:, 10:70] for image in pair(SIZE, 2.0, -3.0))
+    shift = estimate_shift(reference, moving, usable(reference), usable(moving))
+    assert (shift.row_px, shift.column_px) == pytest.approx((-2.0, 3.0), abs=0.15)
+
+
+def test_the_search_stops_where_it_is_told_to():
+    reference, moving = pair(SIZE, 0.0, 9.0)
+    shift = estimate_shift(reference, moving, usable(reference), usable(moving), max_shift_px=5)
+    assert max(abs(shift.row_px), abs(shift.column_px)) <= 6
+    assert (
+        shift.reliability < estimate_shift(reference, moving, usable(reference), usable(moving)).reliability
+    )
+
+
+@pytest.mark.parametrize(("left", "verdict"), [(0.75, "residual too large"), (0.25, "good")])
+def test_the_gate_refuses_what_is_left_of_the_shift(left, verdict):
+    reference, moving = pair(SIZE, 0.0, left)
+    residual = measure_residual(reference, moving, usable(reference), usable(moving))
+    assert residual.length_px == pytest.approx(left, abs=0.05)
+    assert residual.column_px == pytest.approx(-left, abs=0.05)
+    assert residual.spread_px < 0.1
+    assert residual.tie_points >= 9
+    assert judge(Shift(0, 0, 30.0), residual, (10.0, 10.0)).verdict == verdict
+
+
+def test_a_shift_that_varies_over_the_image_shows_in_the_spread():
+    reference, left = pair(SIZE, 0.0, -1.0)
+    _, right = pair(SIZE, 0.0, 1.0)
+    torn = np.concatenate([left[:, :, : SIZE // 2], right[:, :, SIZE // 2 :]], axis=2)
+    assert measure_residual(reference, torn, usable(torn), usable(torn)).spread_px > 1.0
+
+
+@pytest.mark.parametrize(
+    ("reliability", "residual", "verdict"),
+    [
+        (20.0, Residual(0.3, 0.39, 0.1, 9), "good"),
+        (20.0, Residual(0.3, 0.41, 0.1, 9), "residual too large"),
+        (6.9, Residual(0.0, 0.0, 0.0, 9), "not reliable"),
+        (20.0, Residual(np.nan, np.nan, np.nan, 0), "not reliable"),
+    ],
+)
+def test_the_verdict_follows_the_gate(reliability, residual, verdict):
+    found = judge(Shift(1.0, 2.0, reliability), residual, (10.0, 10.0))
+    assert found.verdict == verdict
+    assert found.passed is (verdict == "good")
+    assert found.applied is (verdict != "not reliable")
+
+
+def test_metres_point_north_and_east():
+    found = judge(Shift(-0.8, 0.5, 20.0), Residual(0.3, -0.4, 0.1, 9), (10.0, 8.0), limit_px=0.6)
+    assert found.shift_m == pytest.approx((8.0, 4.0))  # content moves up: north
+    assert found.residual_px == pytest.approx(0.5)
+    assert found.residual_m == pytest.approx(np.hypot(3.0, 3.2))
+    assert found.limit_px == 0.6
+
+
+def test_a_registration_survives_json():
+    found = judge(Shift(-0.8, 0.5, 20.0), Residual(0.3, -0.4, 0.1, 9), (10.0, 8.0))
+    assert Registration.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    assert "add to the position of the after image" in found.to_dict()["convention"]
+    missing = {**found.to_dict(), "residual_px": None, "tie_points": 0}
+    assert np.isnan(Registration.from_dict(missing).residual_px)
+    with pytest.raises(KeyError):
+        Registration.from_dict({"shift_px": [0, 0]})
+
+
+def test_the_edge_feature_ignores_gain_offset_and_sign():
+    image = pair(64, 0, 0)[0][0]
+    feature = edge_feature(image, usable(image))
+    assert feature.mean() == pytest.approx(0, abs=1e-4)
+    assert np.abs(feature).max() > 1
+    for other in (3 * image + 0.1, 1 - image):
+        np.testing.assert_allclose(edge_feature(other, usable(image)), feature, atol=2e-3)
+
+
+def test_the_edge_feature_is_silent_round_unusable_pixels():
+    image = pair(64, 0, 0)[0][0]
+    valid = usable(image)
+    valid[30, 30] = False
+    feature = edge_feature(np.where(valid, image, np.float32(np.nan)), valid)
+    assert (feature[27:34, 27:34] == 0).all()
+    assert (feature[:26] != 0).any()
+    assert (edge_feature(image, np.zeros((64, 64), bool)) == 0).all()
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(0, 0), (3, -2), (-1, 5)])
+def test_a_whole_pixel_shift_is_exact(rows, columns):
+    image = np.random.default_rng(0).random((20, 30), np.float32)
+    padded = np.pad(image, 10, constant_values=np.nan)
+    expected = padded[10 - rows : 30 - rows, 10 - columns : 40 - columns]
+    np.testing.assert_allclose(shift_image(image, rows, columns), expected, atol=1e-6)
+
+
+def test_missing_pixels_stay_missing_and_spread_no_value():
+    image = np.full((20, 20), 0.5, np.float32)
+    image[8, 9] = np.nan
+    result = shift_image(image, 2, 3)
+    assert np.argwhere(np.isnan(result[2:, 3:])).tolist() == [[8, 9]]
+    half = shift_image(image, 0.5, 0.0)
+    assert np.argwhere(np.isnan(half[1:])).tolist() == [[7, 9], [8, 9]]
+    assert np.isnan(half[0]).all()
+
+
+@settings(max_examples=15, deadline=None)
+@given(rows=st.floats(-3, 3), columns=st.floats(-3, 3))
+def test_a_sub_pixel_shift_moves_a_smooth_surface_by_that_much(rows, columns):
+    y, x = np.mgrid[:48, :48].astype(float)
+
+    def surface(y, x):
+        return 0.2 + 0.1 * np.sin(2 * np.pi * x / 24) * np.cos(2 * np.pi * y / 24)
+
+    result = shift_image(surface(y, x).astype(np.float32), rows, columns)
+    error = (result - surface(y - rows, x - columns))[6:-6, 6:-6]
+    assert np.abs(error).max() < 1.5e-3
+
+
+def test_a_sub_pixel_shift_agrees_with_a_spline():
+    image = ndimage.gaussian_filter(np.random.default_rng(0).random((60, 60)), 2).astype(np.float32)
+    expected = ndimage.shift(image.astype(float), (0.37, -1.62), order=3)
+    np.testing.assert_allclose(
+        shift_image(image, 0.37, -1.62)[8:-8, 8:-8], expected[8:-8, 8:-8], atol=0.02 * np.ptp(image)
+    )

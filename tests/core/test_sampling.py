@@ -1,0 +1,49 @@
+"""The sample: usable pixels only, the same ones from every image, the same ones every time."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from changedet.core.sampling import sample_pixels
+
+
+@settings(max_examples=30, deadline=None)
+@given(valid=hnp.arrays(bool, (6, 7)), size=st.integers(1, 60), seed=st.integers(0, 5))
+def test_a_sample_holds_usable_pixels_once_in_raster_order(valid, size, seed):
+    number = np.arange(42, dtype=np.float32).reshape(1, 6, 7)
+    (drawn,) = sample_pixels((number,), valid, size, seed)
+    assert drawn.shape == (1, min(size, int(valid.sum())))
+    assert set(drawn[0]) <= set(np.flatnonzero(valid))
+    assert (np.diff(drawn[0]) > 0).all()
+
+
+def test_all_images_are_sampled_at_the_same_pixels():
+    rng = np.random.default_rng(0)
+    first = rng.random((3, 40, 50), np.float32)
+    valid = rng.random((40, 50)) < 0.7
+    a, b = sample_pixels((first, 2 * first[:2]), valid, 300, seed=4)
+    assert a.shape == (3, 300)
+    np.testing.assert_array_equal(b, 2 * a[:2])
+
+
+def test_the_seed_decides_the_sample():
+    image = np.random.default_rng(0).random((2, 40, 50), np.float32)
+    everywhere = np.ones((40, 50), bool)
+    (again, same, other) = (sample_pixels((image,), everywhere, 100, seed)[0] for seed in (1, 1, 2))
+    np.testing.assert_array_equal(again, same)
+    assert (again != other).any()
+
+
+def test_fewer_pixels_than_asked_for_are_all_taken():
+    image = np.random.default_rng(0).random((2, 4, 5), np.float32)
+    (drawn,) = sample_pixels((image,), np.ones((4, 5), bool), 20, seed=0)
+    np.testing.assert_array_equal(drawn, image.reshape(2, -1).astype(np.float64))
+    assert drawn.dtype == np.float64
+
+
+def test_the_mean_of_the_sample_is_the_mean_of_the_image():
+    image = np.random.default_rng(0).normal(5.0, 1.0, (1, 300, 300)).astype(np.float32)
+    (drawn,) = sample_pixels((image,), np.ones((300, 300), bool), 10_000, seed=0)
+    assert drawn.mean() == pytest.approx(5.0, abs=0.04)
