@@ -76,6 +76,16 @@ _CODE = re.compile(r"^B0?(8A|[1-9]|1[0-2])$", re.IGNORECASE)
 def band(name: str) -> Band:
     """Return the table row of a canonical band name.
 
+    Parameters
+    ----------
+    name : str
+        For example ``"B8A"``.
+
+    Returns
+    -------
+    Band
+        Its row of `SENTINEL2_BANDS`.
+
     Raises
     ------
     KeyError
@@ -127,6 +137,16 @@ def change_weights(names: tuple[str, ...]) -> tuple[float, ...]:
     """Return the weight of each band in the optical change score.
 
     A band that is not in the table (another sensor's) gets weight 1: nothing is known against it.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Canonical band names.
+
+    Returns
+    -------
+    tuple of float
+        One weight for each name, in the same order.
 
     Examples
     --------

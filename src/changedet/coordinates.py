@@ -7,18 +7,22 @@ from dataclasses import dataclass
 
 from changedet.errors import CoordinateError
 
-_EXAMPLES = 'write it like "38.5847, 126.1079", "38°35\'05"N 126°06\'28"E" or "52SBH4880574513"'
+_EXAMPLES = 'write it like "38.5847, 126.1079", "38°35\'05"N 126°06\'28"E" or "52SBH4808674659"'
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
 #: Longer texts are not read: no notation of one point needs so many characters.
 _LONGEST_TEXT = 100
-#: Look-alikes that word processors and maps put in the place of the minus and the degree sign.
-_LOOK_ALIKES = str.maketrans({"\u2212": "-", "\u2013": "-", "\u00ba": "°", "\u02da": "°"})
+#: Look-alikes that word processors and maps put in the place of the minus, degree, minute and second signs.
+_LOOK_ALIKES = str.maketrans(
+    {"\u2212": "-", "\u2013": "-", "\u00ba": "°", "\u02da": "°"}
+    | dict.fromkeys("\u2032\u2019\u00b4", "'")
+    | dict.fromkeys("\u2033\u201d", '"')
+)
 _MGRS = re.compile(r"^(?:0?[1-9]|[1-5]\d|60)[C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V](?:\d\d){1,5}$", re.ASCII)
 _DMS_PART = re.compile(
     r"""\s*(?P<before>[NSEW])?\s*(?P<sign>[+-])?\s*(?P<deg>\d+(?:\.\d+)?)
         (?:[°:\s]+(?P<min>\d+(?:\.\d+)?))?
-        (?:['′’:\s]+(?P<sec>\d+(?:\.\d+)?))?
-        [°'′’"″”\s]*(?P<after>[NSEW])?\s*""",
+        (?:[':\s]+(?P<sec>\d+(?:\.\d+)?))?
+        [°'"\s]*(?P<after>[NSEW])?\s*""",
     re.VERBOSE,
 )
 
@@ -60,12 +64,12 @@ class GeoPoint:
 
     @property
     def dms(self) -> str:
-        """Degrees, minutes and seconds, latitude first.
+        r"""Degrees, minutes and seconds, latitude first.
 
         Examples
         --------
         >>> GeoPoint(-3.5, 122.25).dms
-        '3°30\\'00.0"S 122°15\\'00.0"E'
+        '3°30\'00.0"S 122°15\'00.0"E'
         """
         return f"{_dms(self.lat, 'NS')} {_dms(self.lon, 'EW')}"
 
@@ -78,7 +82,7 @@ class GeoPoint:
         Examples
         --------
         >>> GeoPoint(38.5847, 126.1079).mgrs
-        '52SBH48077467'
+        '52SBH48087465'
         """
         import mgrs
 
@@ -86,7 +90,7 @@ class GeoPoint:
 
 
 def parse_point(text: str) -> GeoPoint:
-    """Read one point from text.
+    r"""Read one point from text.
 
     Parameters
     ----------
@@ -109,7 +113,7 @@ def parse_point(text: str) -> GeoPoint:
     --------
     >>> parse_point("(38.5847, 126.1079)")
     GeoPoint(lat=38.5847, lon=126.1079)
-    >>> parse_point("70°23'29\\"N, 145°58'53\\"W").lon
+    >>> parse_point("70°23'29\"N, 145°58'53\"W").lon
     -145.9813888888889
     """
     if len(text) > _LONGEST_TEXT:
@@ -156,8 +160,8 @@ def _parse_dms(text: str) -> GeoPoint:
 def _split_pair(text: str) -> tuple[str, str] | None:
     """Split the text of a pair into its two coordinates, or None when it is not clearly two."""
     # a letter leads ("N38 E126") or trails ("38N 126E"); where it stands tells where to cut
-    at_letters = r"(?<=[\d°'\"′″’”])\s*(?=[NSEW])" if text[:1] in "NSEW" else r"(?<=[NSEW])\s*(?=\d)"
-    for pattern in ("[,;]", at_letters, r"\s+(?=[+-])"):
+    at_letters = r"(?<=[\d°'\"])\s*(?=[NSEW])" if text[:1] in "NSEW" else r"(?<=[NSEW])\s*(?=\d)"
+    for pattern in ("[,;]", at_letters, r"\s+(?=[+-]\d)"):
         parts = [p for p in re.split(pattern, text) if p.strip()]
         if len(parts) == 2:
             return parts[0], parts[1]

@@ -109,6 +109,12 @@ SURFACE_RULES: tuple[SurfaceRule, ...] = (
         "shadow is dark in every band; compare Zhu and Woodcock 2012, doi:10.1016/j.rse.2011.10.028",
     ),
     SurfaceRule(
+        Surface.BUILT,
+        lambda v: (v["redness"] < -0.15) & (v["brightness"] > 0.08),
+        "redness below -0.15, brightness > 0.08: painted steel, whose near infrared can pass for vegetation",
+        "neither soil nor leaves are bright in the blue",
+    ),
+    SurfaceRule(
         Surface.VEGETATION,
         lambda v: v["NDVI"] >= 0.40,
         "NDVI at least 0.40",
@@ -248,6 +254,9 @@ def choose_kind(before: Mapping[str, float], after: Mapping[str, float]) -> tupl
     """
     surfaces = read_surface(before), read_surface(after)
     kind = KIND_TABLE.get(surfaces, Kind.UNCLASSIFIED)
-    shown = [n for n in ("NDVI", "BSI", "MNDWI", "redness", "brightness") if n in before and n in after]
-    numbers = ", ".join(f"{n} {before[n]:.2f} to {after[n]:.2f}" for n in shown)
+    numbers = ", ".join(
+        f"{name} {before[name]:.2f} to {after[name]:.2f}"
+        for name in ("NDVI", "BSI", "MNDWI", "redness", "brightness")
+        if not math.isnan(before.get(name, math.nan) + after.get(name, math.nan))
+    )
     return kind, f"{surfaces[0]} to {surfaces[1]}" + (f" ({numbers})" if numbers else "")

@@ -94,6 +94,7 @@ def build_objects(
         `changedet.kinds.Kind` codes.
     """
     import geopandas as gpd
+    import shapely
 
     count = int(flagged.labels.max(initial=0))
     crs = before.grid.crs.to_wkt()
@@ -105,10 +106,12 @@ def build_objects(
     agreed = component_quantile(flagged.labels, flagged.second_score, 0.75) > flagged.second_thresholds.grow
     near = _near_unobserved(flagged.labels, flagged.observed, count)
     lonlat = polygons.to_crs("EPSG:4326")
+    # taken on the grid: across the antimeridian the longitudes of an outline average to the wrong side
+    centres = gpd.GeoSeries(shapely.centroid(polygons.array), crs=crs).to_crs("EPSG:4326")
     rows = []
     for rank, i in enumerate(np.argsort(-scores, kind="stable"), start=1):
         mads = flagged.thresholds.mads(scores[i])
-        point = GeoPoint(float(lonlat.iloc[i].centroid.y), float(lonlat.iloc[i].centroid.x))
+        point = GeoPoint(float(centres.iloc[i].y), float(centres.iloc[i].x))
         rows.append(
             {
                 "id": rank,
@@ -169,7 +172,18 @@ def _majority(kinds: NDArray[np.uint8], inside: NDArray[np.bool_]) -> NDArray[np
 
 
 def empty_objects(crs: str) -> gpd.GeoDataFrame:
-    """Return an object table without rows, with the columns and types of one that has some."""
+    """Return an object table without rows, with the columns and types of one that has some.
+
+    Parameters
+    ----------
+    crs : str
+        Anything that names a coordinate reference system to pyproj.
+
+    Returns
+    -------
+    GeoDataFrame
+        Columns `COLUMNS` and ``geometry``.
+    """
     import geopandas as gpd
 
     types: dict[str, Any] = {"id": "int64"}
@@ -227,7 +241,8 @@ def _without_haze(image: Image) -> NDArray[np.float32]:
     if image.scene.level == "L2A" or not image.valid.any():
         return image.data
     darkest = np.array([np.quantile(band[image.valid], 0.001) for band in image.data], np.float32)
-    return np.maximum(image.data - np.maximum(darkest - np.float32(0.01), 0)[:, None, None], 0)
+    lowered = np.maximum(image.data - np.maximum(darkest - np.float32(0.01), 0)[:, None, None], 0)
+    return np.asarray(lowered, np.float32)
 
 
 def _near_unobserved(labels: NDArray[np.int32], observed: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:

@@ -134,6 +134,16 @@ def make_pair(before: Image, after: Image, site: NDArray[np.bool_]) -> Pair:
 def shared_bands(before: Image, after: Image) -> tuple[str, ...]:
     """Return the bands to compare: the Sentinel-2 surface bands both have, else any band both have.
 
+    Parameters
+    ----------
+    before, after : Image
+        Either may hold more bands than the other, in any order.
+
+    Returns
+    -------
+    tuple of str
+        In the order of `COMPARED_BANDS`, or of the before image.
+
     Raises
     ------
     MissingBandError
@@ -154,6 +164,16 @@ def shared_bands(before: Image, after: Image) -> tuple[str, ...]:
 def season_gap_days(before: datetime | None, after: datetime | None) -> int | None:
     """Return by how many days of the year two dates differ, 0 to 183, whatever their years.
 
+    Parameters
+    ----------
+    before, after : datetime or None
+        In either order.
+
+    Returns
+    -------
+    int or None
+        None when a date is not known.
+
     Examples
     --------
     >>> from datetime import datetime
@@ -163,7 +183,7 @@ def season_gap_days(before: datetime | None, after: datetime | None) -> int | No
     if before is None or after is None:
         return None
     gap = abs(before.timetuple().tm_yday - after.timetuple().tm_yday)
-    return min(gap, 365 - gap) if gap <= 365 else 0
+    return min(gap, 365 - gap)
 
 
 def _gap(before: float | None, after: float | None) -> float | None:

@@ -47,7 +47,15 @@ def rerun(folder: str | Path, *, progress: Progress = _SILENT) -> Verification:
     result = repeat(record, where=folder, progress=progress)
     keep_images = (folder / "before.tif").is_file()
     with tempfile.TemporaryDirectory(prefix="changedet-rerun-") as scratch:
-        again = save(result, Path(scratch) / folder.resolve().name, keep_images=keep_images, progress=progress)
+        again = save(
+            result,
+            Path(scratch) / folder.resolve().name,
+            keep_images=keep_images,
+            # what the record says of the first run is part of the report's bytes
+            command=record["command"],
+            started=datetime.fromisoformat(record["created_utc"]),
+            progress=progress,
+        )
         return compare_folders(folder, again)
 
 

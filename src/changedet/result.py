@@ -118,7 +118,13 @@ class ChangeResult:
         }
 
     def plot(self) -> Figure:
-        """Draw before, after and candidates as a matplotlib figure."""
+        """Draw before, after and candidates as a matplotlib figure.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Not yet shown; it carries the dates, the credit and the number of candidates.
+        """
         from changedet.output.plate import plot
 
         return plot(self)
@@ -129,8 +135,8 @@ class ChangeResult:
         Returns
         -------
         xarray.Dataset
-            ``score`` (y, x) float32 with NaN where not judged, ``state`` and ``kind`` (y, x) uint8, ``before``
-            and ``after`` (band, y, x) float32 reflectance; it opens in rioxarray, odc-geo and hvPlot.
+            ``score`` (y, x) float32 with NaN where not judged, ``state`` and ``kind`` (y, x) uint8,
+            ``before`` and ``after`` (band, y, x) float32 reflectance; it opens in rioxarray, odc-geo and hvPlot.
         """
         import xarray as xr
         from odc.geo.xr import wrap_xr
@@ -157,6 +163,18 @@ class ChangeResult:
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the run folder: rasters, vectors, KMZ, plates, report and provenance.
 
+        Parameters
+        ----------
+        folder : str or Path
+            Made if it is not there.
+        overwrite : bool
+            Replace a run folder of that name.
+
+        Returns
+        -------
+        Path
+            The run folder.
+
         Raises
         ------
         OutputExistsError
@@ -169,7 +187,18 @@ class ChangeResult:
         return save(self, Path(folder), overwrite=overwrite)
 
     def report(self, path: str | Path) -> Path:
-        """Write the self-contained HTML report alone."""
+        """Write the self-contained HTML report alone.
+
+        Parameters
+        ----------
+        path : str or Path
+            The HTML file.
+
+        Returns
+        -------
+        Path
+            The same.
+        """
         from changedet.output.report import write_report
         from changedet.provenance import run_record
 
@@ -178,7 +207,18 @@ class ChangeResult:
 
     @classmethod
     def open(cls, folder: str | Path) -> ChangeResult:
-        """Open a run folder that `save` wrote."""
+        """Open a run folder that `save` wrote.
+
+        Parameters
+        ----------
+        folder : str or Path
+            With its ``run.json``.
+
+        Returns
+        -------
+        ChangeResult
+            As it was saved.
+        """
         from changedet.output.folder import open_run
 
         return open_run(Path(folder))

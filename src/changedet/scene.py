@@ -85,6 +85,8 @@ class Scene:
         Acquisition time, UTC and time-zone aware; None when nothing trustworthy says it.
     time_source : str
         What said so.
+    day_only : bool
+        True when only the day is known; the time of day is then meaningless.
     processing_baseline : str or None
         For example ``"05.09"``.
     relative_orbit : int or None
@@ -109,6 +111,7 @@ class Scene:
     platform: str = "unknown"
     time: datetime | None = None
     time_source: str = "unknown"
+    day_only: bool = False
     processing_baseline: str | None = None
     relative_orbit: int | None = None
     tile: str | None = None
@@ -121,10 +124,10 @@ class Scene:
 
     @property
     def time_text(self) -> str:
-        """Acquisition time as ISO 8601 in UTC to the second, or ``"unknown"``."""
+        """Acquisition time as ISO 8601 in UTC, to the second or to the day, or ``"unknown"``."""
         if self.time is None:
             return "unknown"
-        return self.time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return self.time.astimezone(UTC).strftime("%Y-%m-%d" if self.day_only else "%Y-%m-%dT%H:%M:%SZ")
 
     @property
     def date_text(self) -> str:
@@ -143,7 +146,7 @@ class Scene:
             return "Simulated imagery (changedet.samples); not real ground"
         if not self.is_sentinel2:
             return "Imagery supplied by the user"
-        year = str(self.time.year) if self.time else "year unknown"
+        year = self.time_text[:4] if self.time else "year unknown"
         return f"Contains modified Copernicus Sentinel data [{year}]"
 
     def to_dict(self) -> dict[str, Any]:
@@ -155,6 +158,7 @@ class Scene:
             "platform": self.platform,
             "time_utc": None if self.time is None else self.time_text,
             "time_source": self.time_source,
+            "day_only": self.day_only,
             "processing_baseline": self.processing_baseline,
             "relative_orbit": self.relative_orbit,
             "tile": self.tile,
@@ -184,14 +188,26 @@ class Scene:
     def from_dict(cls, data: Mapping[str, Any]) -> Scene:
         """Make a scene again from what `to_dict` gave; the time is exact to the second.
 
+        Parameters
+        ----------
+        data : mapping
+            Every key that `to_dict` writes.
+
+        Returns
+        -------
+        Scene
+            Equal to the scene described, but for fractions of a second.
+
         Raises
         ------
         KeyError, TypeError, ValueError
             When the description is incomplete or damaged.
         """
         time = data["time_utc"]
+        moment = None if time is None else datetime.fromisoformat(time)
         return cls(
-            time=None if time is None else datetime.fromisoformat(time).astimezone(UTC),
+            # a day without a time of day has no zone either; both are UTC
+            time=None if moment is None else moment.replace(tzinfo=UTC),
             assets=MappingProxyType({name: _asset(entry) for name, entry in data["bands"].items()}),
             notes=tuple(data["notes"]),
             **{name: data[name] for name in _PLAIN_FIELDS},
@@ -199,7 +215,7 @@ class Scene:
 
 
 _PLAIN_FIELDS = (
-    "id", "provider", "level", "platform", "time_source", "processing_baseline", "relative_orbit", "tile",
+    "id", "provider", "level", "platform", "time_source", "day_only", "processing_baseline", "relative_orbit", "tile",
     "sun_elevation_deg", "sun_azimuth_deg", "resolution_m", "simulated",
 )  # fmt: skip
 
@@ -248,16 +264,48 @@ class Image:
     @property
     def snow(self) -> NDArray[np.bool_]:
         """True where the surface is snow or ice, shape (y, x)."""
-        return self.classes == SceneClass.SNOW
+        return np.asarray(self.classes == SceneClass.SNOW)
 
     def select(self, bands: tuple[str, ...]) -> Image:
-        """Return the image with these bands only, in this order."""
+        """Return the image with these bands only, in this order.
+
+        Parameters
+        ----------
+        bands : tuple of str
+            Names out of `bands`.
+
+        Returns
+        -------
+        Image
+            The same pixels, validity, classes, grid and scene.
+
+        Raises
+        ------
+        ValueError
+            When the image does not have one of them.
+        """
         index = [self.bands.index(b) for b in bands]
         return replace(self, data=self.data[index], bands=bands)
 
     def band(self, name: str) -> NDArray[np.float32]:
-        """Return one band, shape (y, x)."""
-        return self.data[self.bands.index(name)]
+        """Return one band.
+
+        Parameters
+        ----------
+        name : str
+            One of `bands`.
+
+        Returns
+        -------
+        ndarray of float32, shape (y, x)
+            Reflectance, NaN where there is no data.
+
+        Raises
+        ------
+        ValueError
+            When the image does not have it.
+        """
+        return np.asarray(self.data[self.bands.index(name)])
 
     def to_xarray(self) -> xr.Dataset:
         """Return a Dataset with one variable per band, ``valid`` and ``classes``, and CF georeferencing."""

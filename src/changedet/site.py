@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from changedet.coordinates import GeoPoint, parse_point
 from changedet.errors import InputFileError, MissingInputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from odc.geo.geobox import GeoBox
     from shapely.geometry.base import BaseGeometry
@@ -20,6 +23,13 @@ if TYPE_CHECKING:
 GRID_RESOLUTION_M = 10
 #: Corners of the site grid are snapped outward to multiples of this, so that 20 m bands nest.
 GRID_SNAP_M = 20
+
+#: Half-width of the square made round a point, in metres.
+DEFAULT_RADIUS_M = 2000.0
+#: Beyond this the UTM grid of the centre no longer fits the ground.
+_LARGEST_RADIUS_M = 200_000.0
+#: Larger files are no lists of sites; a zip archive may not swell beyond this either.
+_LARGEST_FILE_BYTES = 64 * 2**20
 
 _LENGTH = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(km|m)?\s*$")
 _AREA = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(km2|ha|m2)?\s*$")
@@ -34,7 +44,7 @@ class Site:
     name : str
         As the analyst calls it; printed on every product.
     geometry : shapely geometry
-        Outline in longitude, latitude (EPSG:4326).
+        Outline in longitude, latitude (EPSG:4326). Across the antimeridian longitudes run on beyond 180.
     folder : str
         Group the site belongs to (KML folder), or "".
 
@@ -50,7 +60,7 @@ class Site:
     folder: str = ""
 
     @classmethod
-    def at(cls, point: str | GeoPoint, *, radius_m: float = 2000.0, name: str = "") -> Site:
+    def at(cls, point: str | GeoPoint, *, radius_m: float = DEFAULT_RADIUS_M, name: str = "") -> Site:
         """Make a square site around a point.
 
         Parameters
@@ -67,21 +77,36 @@ class Site:
         CoordinateError
             When the text is not a coordinate.
         UsageError
-            When the radius is not positive.
+            When the radius is not positive or above 200 km, or the point is outside UTM.
         """
         from odc.geo.geom import box
 
         centre = parse_point(point) if isinstance(point, str) else point
-        if radius_m <= 0:
-            raise UsageError(f"radius {radius_m:g} m is not positive", todo="give a radius such as 2km")
+        if not 0 < radius_m <= _LARGEST_RADIUS_M:
+            raise UsageError(
+                f"radius {radius_m:g} m is not above 0 and up to 200 km", todo="give a radius such as 2km"
+            )
         epsg = utm_epsg(centre)
         x, y = _project(centre.lon, centre.lat, "EPSG:4326", f"EPSG:{epsg}")
         square = box(x - radius_m, y - radius_m, x + radius_m, y + radius_m, f"EPSG:{epsg}")
-        return cls(name or centre.mgrs, square.to_crs("EPSG:4326", resolution=radius_m / 4).geom)
+        outline = square.to_crs("EPSG:4326", resolution=radius_m / 4).geom
+        return cls(name or centre.mgrs, _unwrapped(outline, centre.lon))
 
     @classmethod
     def from_bbox(cls, west: float, south: float, east: float, north: float, *, name: str = "") -> Site:
-        """Make a site from a bounding box in degrees (longitude west and east, latitude south and north).
+        """Make a site from a bounding box in degrees.
+
+        Parameters
+        ----------
+        west, south, east, north : float
+            Longitudes west and east, latitudes south and north.
+        name : str
+            Name of the site; the MGRS reference of the centre when empty.
+
+        Returns
+        -------
+        Site
+            The box as it stands; its grid covers it whole.
 
         Raises
         ------
@@ -93,7 +118,7 @@ class Site:
         if not (west < east and south < north):
             raise UsageError(
                 f"box {west:g},{south:g},{east:g},{north:g} is empty",
-                todo="give W,S,E,N with west < east and south < north",
+                todo="give W,S,E,N with west < east and south < north (and not across the antimeridian)",
             )
         corners = GeoPoint(south, west), GeoPoint(north, east)
         centre = GeoPoint((corners[0].lat + corners[1].lat) / 2, (corners[0].lon + corners[1].lon) / 2)
@@ -103,7 +128,7 @@ class Site:
     def centroid(self) -> GeoPoint:
         """The centroid of the outline."""
         point = self.geometry.centroid
-        return GeoPoint(float(point.y), float(point.x))
+        return GeoPoint(float(point.y), (float(point.x) + 180) % 360 - 180)
 
     @property
     def grid(self) -> GeoBox:
@@ -125,6 +150,16 @@ class Site:
 def utm_epsg(point: GeoPoint) -> int:
     """Return the EPSG code of the UTM zone of a point (no exceptions for Norway and Svalbard).
 
+    Parameters
+    ----------
+    point : GeoPoint
+        Longitude 180 counts to zone 60.
+
+    Returns
+    -------
+    int
+        32601 to 32660 from the equator northwards, 32701 to 32760 south of it.
+
     Raises
     ------
     UsageError
@@ -144,6 +179,16 @@ def utm_epsg(point: GeoPoint) -> int:
 def parse_length_m(text: str) -> float:
     """Read a length: ``"2km"``, ``"500 m"``, or a bare number of metres.
 
+    Parameters
+    ----------
+    text : str
+        A number without sign, then nothing, ``m`` or ``km``.
+
+    Returns
+    -------
+    float
+        Metres.
+
     Raises
     ------
     UsageError
@@ -162,6 +207,16 @@ def parse_length_m(text: str) -> float:
 
 def parse_area_m2(text: str) -> float:
     """Read an area: ``"400m2"``, ``"2ha"``, ``"1 km2"``, or a bare number of square metres.
+
+    Parameters
+    ----------
+    text : str
+        A number without sign, then nothing, ``m2``, ``ha`` or ``km2``.
+
+    Returns
+    -------
+    float
+        Square metres.
 
     Raises
     ------
@@ -187,7 +242,7 @@ def read_sites(path: str | Path) -> list[Site]:
     path : str or Path
         KML and KMZ keep folders and names. CSV needs a column ``at`` or columns ``lat`` and ``lon``, and may
         have ``name``, ``folder`` and ``radius``. Points become squares of 2 km half-width unless a radius is
-        given.
+        given. A site without a name is called by the MGRS reference of its centre.
 
     Returns
     -------
@@ -201,19 +256,24 @@ def read_sites(path: str | Path) -> list[Site]:
     InputFileError
         When it cannot be read, or holds no site.
     """
+    from shapely.errors import ShapelyError
+
     path = Path(path)
     if not path.is_file():
         raise MissingInputError("no such file", where=str(path), todo="check the path of the site list")
-    readers = {".csv": _read_csv, ".wkt": _read_wkt, ".txt": _read_wkt}
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InputFileError("is not a list of sites by its name", where=str(path), todo=_FORMATS)
     try:
-        sites = readers.get(path.suffix.lower(), _read_vector)(path)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        if isinstance(error, InputFileError | UsageError):
-            raise
+        if path.stat().st_size > _LARGEST_FILE_BYTES:
+            raise InputFileError("is too large for a list of sites", where=str(path), todo=_FORMATS)
+        sites = reader(path)
+    except InputFileError:
+        raise
+    except (OSError, ValueError, LookupError, RuntimeError, ShapelyError, csv.Error) as error:
+        reason = " ".join(str(error).split())[:160]
         raise InputFileError(
-            f"cannot be read as a list of sites ({' '.join(str(error).split())[:160]})",
-            where=str(path),
-            todo="use KML, KMZ, GeoJSON, GPKG, CSV or WKT",
+            f"cannot be read as a list of sites ({reason})", where=str(path), todo=_FORMATS
         ) from error
     if not sites:
         raise InputFileError("holds no site", where=str(path), todo="add at least one point or polygon")
@@ -227,62 +287,175 @@ def _project(x: float, y: float, source: str, target: str) -> tuple[float, float
     return float(px), float(py)
 
 
-def _site_from_geometry(geometry: BaseGeometry, name: str, folder: str, radius_m: float = 2000.0) -> Site:
+def _unwrapped(outline: BaseGeometry, centre_deg: float) -> BaseGeometry:
+    """Bring every longitude within 180 degrees of the centre, so that no outline spans the globe."""
+    import shapely
+
+    return shapely.transform(outline, lambda xy: xy - ((xy[:, :1] - centre_deg) / 360).round() * [360.0, 0.0])
+
+
+def _site_from_geometry(
+    geometry: BaseGeometry, name: str, folder: str, radius_m: float = DEFAULT_RADIUS_M
+) -> Site:
     if geometry.geom_type == "Point":
-        point = GeoPoint(float(geometry.y), float(geometry.x))
+        point = GeoPoint(float(geometry.centroid.y), float(geometry.centroid.x))
         return Site(name or point.mgrs, Site.at(point, radius_m=radius_m).geometry, folder)
     west, south, east, north = geometry.bounds
     GeoPoint(south, west), GeoPoint(north, east)  # out of range is an error here, not later
     return Site(name or Site("", geometry).centroid.mgrs, geometry, folder)
 
 
+def _read_kml(path: Path) -> list[Site]:
+    from xml.etree import ElementTree as ET
+
+    data = _main_kml(path) if path.suffix.lower() == ".kmz" else path.read_bytes()
+    parser = ET.XMLParser(target=_tree_without_doctype(path))
+    try:
+        root = ET.fromstring(data, parser)
+    except ET.ParseError as error:
+        raise InputFileError(f"is not well-formed KML ({error})", where=str(path), todo=_FORMATS) from error
+    names = {" ".join((e.findtext("{*}name") or "").split()) for e in root.iter() if e.tag.endswith("Folder")}
+    return _read_layers(data, lambda layer, _: layer if layer in names else "")
+
+
+def _tree_without_doctype(path: Path) -> Any:  # noqa: ANN401  # a class that can only be made where it is used
+    from xml.etree import ElementTree as ET
+
+    class Tree(ET.TreeBuilder):
+        def doctype(self, _name: str, _public: str | None, _system: str | None) -> None:
+            # KML has none; where there is one, it declares entities that swell or fetch other files
+            raise InputFileError(
+                "holds a document type declaration", where=str(path), todo="save it again from a map program"
+            )
+
+    return Tree()
+
+
+def _main_kml(path: Path) -> bytes:
+    """Return the KML file of an archive: the one nearest to its root, ``doc.kml`` before others."""
+    import zipfile
+    import zlib
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = [e for e in archive.infolist() if e.filename.lower().endswith(".kml")]
+            if not entries:
+                raise InputFileError("holds no KML file", where=str(path), todo=_FORMATS)
+            main = min(entries, key=lambda e: (e.filename.count("/"), e.filename.lower() != "doc.kml"))
+            if main.file_size > _LARGEST_FILE_BYTES:
+                raise InputFileError("is too large for a list of sites", where=str(path), todo=_FORMATS)
+            return archive.read(main)
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise InputFileError(f"is a damaged KMZ ({error})", where=str(path), todo=_FORMATS) from error
+
+
 def _read_vector(path: Path) -> list[Site]:
-    import geopandas as gpd
+    with path.open("rb") as stream:
+        if stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+            # a virtual data source may stand behind any suffix and point anywhere
+            raise InputFileError("is XML, which its name does not say", where=str(path), todo=_FORMATS)
+    return _read_layers(path, lambda layer, count: layer if count > 1 else "")
+
+
+def _read_layers(source: Path | bytes, folder_of: Callable[[str, int], str]) -> list[Site]:
+    """Read every layer with geometry; `folder_of` names the folder from a layer and the number of layers."""
     import pyogrio
 
-    source = f"/vsizip/{path}/doc.kml" if path.suffix.lower() == ".kmz" else str(path)
+    layers = [str(name) for name, geometry_type in pyogrio.list_layers(source) if geometry_type is not None]
     sites: list[Site] = []
-    for layer, _ in pyogrio.list_layers(source):
-        frame = gpd.read_file(source, layer=layer, engine="pyogrio")
+    for layer in layers:
+        frame = pyogrio.read_dataframe(source, layer=layer)
         if frame.crs is not None:
             frame = frame.to_crs("EPSG:4326")
-        folder = "" if len(pyogrio.list_layers(source)) == 1 else str(layer)
-        names = frame["Name"] if "Name" in frame else frame.get("name", [""] * len(frame))
+        columns = {str(column).lower(): column for column in frame.columns}
+        blank = [""] * len(frame)
+        names, folders = (frame[columns[c]] if c in columns else blank for c in ("name", "folder"))
+        # layers of one name are told apart by a number that the folder itself does not have
+        group = folder_of(re.sub(r" \(#\d+\)$", "", layer), len(layers))
         sites += [
-            _site_from_geometry(geometry, str(name or ""), folder)
-            for geometry, name in zip(frame.geometry, names, strict=True)
+            _site_from_geometry(geometry, _text(name), _text(folder) or group)
+            for geometry, name, folder in zip(frame.geometry, names, folders, strict=True)
             if geometry is not None and not geometry.is_empty
         ]
     return sites
 
 
-def _read_csv(path: Path) -> list[Site]:
-    import csv
+def _text(value: object) -> str:
+    """Return a cell of a table as text; empty for the two ways in which tables write "nothing"."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    whole = isinstance(value, float) and value.is_integer()
+    return f"{value:.0f}" if whole else " ".join(str(value).split())
 
+
+def _read_csv(path: Path) -> list[Site]:
     sites = []
     with path.open(newline="", encoding="utf-8-sig") as stream:
-        for number, row in enumerate(csv.DictReader(stream), start=2):
-            cells = {(k or "").strip().lower(): (v or "").strip() for k, v in row.items() if isinstance(v, str)}
-            text = cells.get("at") or f"{cells.get('lat', '')}, {cells.get('lon', '')}"
+        rows = csv.DictReader(stream)
+        header = {name.strip().lower() for name in rows.fieldnames or ()}
+        if header and "at" not in header and not {"lat", "lon"} <= header:
+            raise InputFileError(
+                f"has no column at, nor lat and lon (it has {', '.join(sorted(header))[:100]})",
+                where=str(path),
+                todo="name the columns in the first line, with commas between them",
+            )
+        for row in rows:
+            cells = {
+                (k or "").strip().lower(): (v or "").strip() for k, v in row.items() if isinstance(v, str)
+            }
             try:
-                point = parse_point(text)
-                radius = parse_length_m(cells["radius"]) if cells.get("radius") else 2000.0
+                sites.append(_site_from_cells(cells))
             except UsageError as error:
-                raise InputFileError(str(error), where=f"{path}, line {number}") from error
-            name = cells.get("name") or point.mgrs
-            sites.append(Site(name, Site.at(point, radius_m=radius).geometry, cells.get("folder", "")))
+                raise InputFileError(str(error), where=f"{path}, line {rows.line_num}") from error
     return sites
+
+
+def _site_from_cells(cells: Mapping[str, str]) -> Site:
+    point = parse_point(cells.get("at") or f"{cells.get('lat', '')}, {cells.get('lon', '')}")
+    radius_m = parse_length_m(cells["radius"]) if cells.get("radius") else DEFAULT_RADIUS_M
+    square = Site.at(point, radius_m=radius_m, name=cells.get("name", ""))
+    return replace(square, folder=cells.get("folder", ""))
 
 
 def _read_wkt(path: Path) -> list[Site]:
     import shapely
 
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return [_site_from_geometry(shapely.from_wkt(line), "", "") for line in lines]
+    lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    shapes = [shapely.from_wkt(line) for line in lines]
+    return [_site_from_geometry(shape, "", "") for shape in shapes if not shape.is_empty]
+
+
+_FORMATS = "use KML, KMZ, GeoJSON, GPKG, Shapefile, CSV or WKT"
+_READERS: Mapping[str, Callable[[Path], list[Site]]] = MappingProxyType(
+    {
+        ".kml": _read_kml,
+        ".kmz": _read_kml,
+        ".csv": _read_csv,
+        ".wkt": _read_wkt,
+        ".txt": _read_wkt,
+        **dict.fromkeys((".geojson", ".json", ".gpkg", ".shp"), _read_vector),
+    }
+)
 
 
 def site_from_dict(data: Mapping[str, Any]) -> Site:
-    """Make a site again from what `Site.to_dict` gave."""
+    """Make a site again from what `Site.to_dict` gave.
+
+    Parameters
+    ----------
+    data : mapping
+        With ``name``, ``geometry`` (GeoJSON) and, if there is one, ``folder``.
+
+    Returns
+    -------
+    Site
+        Equal in name, folder and outline.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        When the description is incomplete or damaged.
+    """
     from shapely.geometry import shape
 
     return Site(data["name"], shape(data["geometry"]), data.get("folder", ""))

@@ -180,8 +180,8 @@ def test_the_date_beside_a_pair_of_folders(tmp_path):
     (tmp_path / "dates.txt").write_text("date_1: 20160806\ndate_2: 20180211\n")
     stem = "S2A_OPER_MSI_L1C_TL_EPA__20160809T015434_A000162_T32TPP"
     before = open_source(write_folder(tmp_path / "imgs_1", stem=stem)).scene
-    assert (before.time_text, before.time_source) == ("2016-08-06T00:00:00Z", "dates.txt (the date only)")
-    assert "only the date of acquisition is known; the time of day is set to 00:00 UTC" in before.notes
+    assert (before.time_text, before.time_source) == ("2016-08-06", "dates.txt")
+    assert "only the date of acquisition is known, not the time of day" in before.notes
     after = open_source(write_folder(tmp_path / "imgs_2", stem="T32TPP_20180211T102141")).scene
     assert after.time_text == "2018-02-11T10:21:41Z"
     assert after.time_source == "names of the band files, agreeing with dates.txt"

@@ -29,6 +29,11 @@ def emit(document: Mapping[str, Any], lines: Sequence[str], *, as_json: bool) ->
     sys.stdout.flush()
 
 
+def command_line() -> list[str]:
+    """Return the command as it was given, for the record of the run."""
+    return ["changedet", *sys.argv[1:]]
+
+
 def say(text: str, *, quiet: bool = False) -> None:
     """Print a line for a human on stderr."""
     if not quiet:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from changedet.cli import options
-from changedet.cli.console import emit, progress_on_terminal, say
+from changedet.cli.console import command_line, emit, progress_on_terminal, say
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -45,7 +45,7 @@ def demo(
         bar.step("preparing the simulated scenes")
         pair = _pair_folder(samples, folder)
         result = replace(detect(pair / "before", pair / "after", progress=bar), name="Simulated demo site")
-        save(result, folder, overwrite=overwrite, started=started, progress=bar)
+        save(result, folder, overwrite=overwrite, command=command_line(), started=started, progress=bar)
     events, decoys, others = compare_with_truth(
         result.objects, pair / "truth.geojson", pair / "decoys.geojson"
     )

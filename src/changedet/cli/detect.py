@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from changedet.cli import options
-from changedet.cli.console import emit, progress_on_terminal, say
+from changedet.cli.console import command_line, emit, progress_on_terminal, say
 from changedet.errors import QualityGateError, UsageError
 
 if TYPE_CHECKING:
@@ -82,7 +82,15 @@ def detect(
         if strict and result.warnings:
             raise QualityGateError(result.warnings[0], where=result.name, todo="or run without --strict")
         folder = out or default_folder(result)
-        save(result, folder, overwrite=overwrite, keep_images=keep_images, started=started, progress=bar)
+        save(
+            result,
+            folder,
+            overwrite=overwrite,
+            keep_images=keep_images,
+            command=command_line(),
+            started=started,
+            progress=bar,
+        )
     summarise(result, folder, as_json=as_json, quiet=quiet)
     raise typer.Exit(_code(result, exit_code=exit_code))
 

@@ -83,8 +83,9 @@ def build_source(found: Sequence[FoundBand], facts: Facts, witnesses: Witnesses)
 
 def _scene(facts: Facts, grid: GeoBox, assets: Mapping[str, Asset]) -> Scene:
     notes = [f"scale and offset {text}" for text in _assumptions(assets)]
-    if facts.time is not None and "date only" in facts.time.source:
-        notes.append("only the date of acquisition is known; the time of day is set to 00:00 UTC")
+    day_only = facts.time is not None and facts.time.day_only
+    if day_only:
+        notes.append("only the date of acquisition is known, not the time of day")
     return Scene(
         id=facts.id or "unnamed",
         provider="local",
@@ -92,6 +93,7 @@ def _scene(facts: Facts, grid: GeoBox, assets: Mapping[str, Asset]) -> Scene:
         platform=facts.platform or "unknown",
         time=facts.time.value if facts.time else None,
         time_source=facts.time.source if facts.time else "unknown",
+        day_only=day_only,
         processing_baseline=_baseline_text(facts.baseline),
         relative_orbit=facts.relative_orbit,
         tile=facts.tile,

@@ -44,10 +44,13 @@ class Stated:
         What was said.
     source : str
         Who said it, in words for a reader.
+    day_only : bool
+        True for a time of which only the day was said.
     """
 
     value: Any
     source: str
+    day_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -184,7 +187,7 @@ def time_from_dates_file(folder: Path) -> Stated | None:
     """Read the date of a folder of a pair from ``dates.txt`` beside it.
 
     The file has lines such as ``date_1: 20161209``; the last digit of the folder's name says which one is
-    meant. Only the date is known: the time of day is set to 00:00.
+    meant. Only the day is known.
 
     Parameters
     ----------
@@ -201,7 +204,7 @@ def time_from_dates_file(folder: Path) -> Stated | None:
         re.MULTILINE | re.IGNORECASE,
     )
     time = read_time(found[1]) if found else None
-    return None if time is None else Stated(time, "dates.txt (the date only)")
+    return None if time is None else Stated(time, "dates.txt", day_only=True)
 
 
 def _time_from_tags(said: Mapping[str, str]) -> Stated | None:
