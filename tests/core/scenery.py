@@ -1,10 +1,14 @@
 """Made-up ground for tests of the core, rendered finer than the pixels so that shifts are exact."""
 
+import os
 from functools import cache
+from pathlib import Path
 
 import numpy as np
+import pytest
 from scipy import ndimage
 
+DATA = Path(os.environ.get("CHANGEDET_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 FINE = 4  # sub-pixels per pixel: shifts come in quarters of a pixel
 
 
@@ -28,11 +32,10 @@ def fine_ground(size_px, seed=0, margin_px=12):
 
 
 def sample(ground, size_px, row_px=0.0, column_px=0.0, margin_px=12):
-    """What pixels see of the ground when its content lies `row_px` too far down, `column_px` too far right."""
+    """What pixels see of the ground when its content lies too far down and too far right by so much."""
     top, left = (margin_px * FINE - round(shift * FINE) for shift in (row_px, column_px))
     window = ground[top : top + size_px * FINE, left : left + size_px * FINE]
-    pixels = window.reshape(size_px, FINE, size_px, FINE).mean(axis=(1, 3))
-    return pixels
+    return window.reshape(size_px, FINE, size_px, FINE).mean(axis=(1, 3))
 
 
 def pair(size_px, row_px, column_px, seed=0, bands=2, noise=0.002):
@@ -49,3 +52,11 @@ def pair(size_px, row_px, column_px, seed=0, bands=2, noise=0.002):
 
 def usable(image):
     return np.ones(image.shape[-2:], bool)
+
+
+def real(*parts):
+    """The path of real imagery; the test is skipped where there is none."""
+    path = DATA.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"no real imagery at {path}: set CHANGEDET_DATA")
+    return path

@@ -4,10 +4,11 @@ import json
 
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
-from tests.core.scenery import pair, usable
+from tests.core.scenery import pair, real, usable
 
 from changedet.core.registration import (
     RELIABILITY_LIMIT,
@@ -287,3 +288,18 @@ def test_a_sub_pixel_shift_agrees_with_a_spline():
     np.testing.assert_allclose(
         shift_image(image, 0.37, -1.62)[8:-8, 8:-8], expected[8:-8, 8:-8], atol=0.02 * np.ptp(image)
     )
+
+
+@pytest.mark.real
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("name", ["r+0.00c+0.25", "r+0.00c+0.50", "r+0.00c-0.25", "r+0.25c+0.25"])
+def test_known_shifts_of_a_real_image_are_found(name):
+    folder = real("pandora2d", "T19KER", name)
+    images = []
+    for side in ("left", "right"):
+        with rasterio.open(folder / f"{side}.tif") as source:
+            images.append(source.read().astype(np.float32))
+    rows, columns = (float(text) for text in name[1:].split("c"))
+    shift = measure(*images)
+    assert (shift.row_px, shift.column_px) == pytest.approx((-rows, -columns), abs=0.05)
+    assert shift.reliability > 2 * RELIABILITY_LIMIT

@@ -11,8 +11,8 @@ from changedet.core.threshold import ThresholdParameters, Thresholds, robust_thr
 EVERYWHERE = np.ones((300, 300), bool)
 
 
-def flagged_share(score, parameters=ThresholdParameters()):
-    return float((score > robust_thresholds(score, parameters).seed).mean())
+def flagged_share(score):
+    return float((score > robust_thresholds(score).seed).mean())
 
 
 def test_the_thresholds_are_multiples_of_the_median_absolute_deviation():
