@@ -10,6 +10,7 @@ import numpy as np
 from changedet.coordinates import GeoPoint
 from changedet.core.components import component_quantile, split_components
 from changedet.core.indices import compute_indices
+from changedet.errors import CrsMismatchError
 from changedet.kinds import KIND_CAVEATS, KIND_LABELS, Kind, choose_kind, map_kinds
 
 if TYPE_CHECKING:
@@ -92,47 +93,46 @@ def build_objects(
         those of the ellipsoid in square metres, whatever the CRS.
     kind : ndarray of uint8, shape (y, x)
         `changedet.kinds.Kind` codes.
+
+    Raises
+    ------
+    CrsMismatchError
+        When the grid has no coordinate reference system.
     """
     import geopandas as gpd
-    import shapely
 
     count = int(flagged.labels.max(initial=0))
-    crs = before.grid.crs.to_wkt()
+    crs = _wkt(before.grid)
     if count == 0:
         return empty_objects(crs), np.zeros(flagged.labels.shape, np.uint8)
     polygons = gpd.GeoSeries(_polygons(flagged.labels, before.grid, count), crs=crs)
     kinds, evidence = _kinds(flagged.labels, before, after)
     scores = component_quantile(flagged.labels, flagged.score, RANKING_QUANTILE)
-    agreed = component_quantile(flagged.labels, flagged.second_score, 0.75) > flagged.second_thresholds.grow
-    near = _near_unobserved(flagged.labels, flagged.observed, count)
-    lonlat = polygons.to_crs("EPSG:4326")
-    # taken on the grid: across the antimeridian the longitudes of an outline average to the wrong side
-    centres = gpd.GeoSeries(shapely.centroid(polygons.array), crs=crs).to_crs("EPSG:4326")
-    rows = []
-    for rank, i in enumerate(np.argsort(-scores, kind="stable"), start=1):
-        mads = flagged.thresholds.mads(scores[i])
-        point = GeoPoint(float(centres.iloc[i].y), float(centres.iloc[i].x))
-        rows.append(
-            {
-                "id": rank,
-                "kind": KIND_LABELS[kinds[i]],
-                "score": round(float(scores[i]), 4),
-                "score_mads": round(mads, 2),
-                "confidence": _confidence(mads, agreed=bool(agreed[i]), near_unobserved=bool(near[i])),
-                "area_m2": round(area_m2(lonlat.iloc[i]), 1),
-                "lat": round(point.lat, 6),
-                "lon": round(point.lon, 6),
-                "dms": point.dms,
-                "mgrs": point.mgrs,
-                "first_seen": after.scene.time_text,
-                "last_seen_before": before.scene.time_text,
-                "evidence": f"{evidence[i]}; {_agreement(agreed=bool(agreed[i]))}",
-                "warnings": _warnings(kinds[i], near_unobserved=bool(near[i])),
-                "geometry": polygons.iloc[i],
-            }
-        )
+    second = component_quantile(flagged.labels, flagged.second_score, 0.75)
+    agreed = [bool(a) for a in second > flagged.second_thresholds.grow]
+    near = [bool(n) for n in _near_unobserved(flagged.labels, flagged.observed, count)]
+    mads = [flagged.thresholds.mads(score) for score in scores]
+    sure = [_confidence(m, agreed=a, near_unobserved=n) for m, a, n in zip(mads, agreed, near, strict=True)]
+    points = _centres(polygons)
+    columns = {
+        "kind": [KIND_LABELS[kind] for kind in kinds],
+        "score": scores.round(4),
+        "score_mads": np.round(mads, 2),
+        "confidence": sure,
+        "area_m2": [round(area_m2(outline), 1) for outline in polygons.to_crs("EPSG:4326")],
+        "lat": [round(point.lat, 6) for point in points],
+        "lon": [round(point.lon, 6) for point in points],
+        "dms": [point.dms for point in points],
+        "mgrs": [point.mgrs for point in points],
+        "first_seen": after.scene.time_text,
+        "last_seen_before": before.scene.time_text,
+        "evidence": [f"{e}; {_agreement(agreed=a)}" for e, a in zip(evidence, agreed, strict=True)],
+        "warnings": [_warnings(k, near_unobserved=n) for k, n in zip(kinds, near, strict=True)],
+    }
+    ranked = gpd.GeoDataFrame(columns, geometry=polygons).iloc[np.argsort(-scores, kind="stable")]
+    ranked = ranked.assign(id=np.arange(1, count + 1)).reset_index(drop=True)
     codes = np.array([Kind.NONE, *kinds], np.uint8)
-    return gpd.GeoDataFrame(rows, columns=[*COLUMNS, "geometry"], crs=crs), codes[flagged.labels]
+    return ranked[[*COLUMNS, "geometry"]], codes[flagged.labels]
 
 
 def split_by_kind(
@@ -185,11 +185,13 @@ def empty_objects(crs: str) -> gpd.GeoDataFrame:
         Columns `COLUMNS` and ``geometry``.
     """
     import geopandas as gpd
+    import pandas as pd
 
     types: dict[str, Any] = {"id": "int64"}
     types |= dict.fromkeys(("score", "score_mads", "area_m2", "lat", "lon"), "float64")
+    text = pd.Series([""]).dtype  # which one it is depends on the version of pandas
     frame = gpd.GeoDataFrame({c: [] for c in COLUMNS}, geometry=[], crs=crs)
-    return frame.astype({c: types.get(c, "object") for c in COLUMNS})
+    return frame.astype({c: types.get(c, text) for c in COLUMNS})
 
 
 def area_m2(lonlat: Any) -> float:  # noqa: ANN401  # shapely ships no precise type for "any polygon"
@@ -210,6 +212,12 @@ def area_m2(lonlat: Any) -> float:  # noqa: ANN401  # shapely ships no precise t
     return abs(float(Geod(ellps="WGS84").geometry_area_perimeter(lonlat)[0]))
 
 
+def _wkt(grid: GeoBox) -> str:
+    if grid.crs is None:
+        raise CrsMismatchError("the pixel grid has no coordinate reference system", todo="assign one first")
+    return str(grid.crs.to_wkt())
+
+
 def _polygons(labels: NDArray[np.int32], grid: GeoBox, count: int) -> list[Any]:
     """Outline every label; groups joined only by a corner become multi-polygons, which are valid."""
     from rasterio.features import shapes
@@ -219,6 +227,15 @@ def _polygons(labels: NDArray[np.int32], grid: GeoBox, count: int) -> list[Any]:
     for geometry, value in shapes(labels, mask=labels > 0, connectivity=4, transform=grid.transform):
         parts[int(value) - 1].append(shape(geometry))
     return [p[0] if len(p) == 1 else MultiPolygon(p) for p in parts]
+
+
+def _centres(polygons: gpd.GeoSeries) -> list[GeoPoint]:
+    """Take centroids on the grid: across the antimeridian longitudes would average to the wrong side."""
+    import geopandas as gpd
+    import shapely
+
+    centres = gpd.GeoSeries(shapely.centroid(polygons.array), crs=polygons.crs).to_crs("EPSG:4326")
+    return [GeoPoint(float(point.y), float(point.x)) for point in centres]
 
 
 def _kinds(labels: NDArray[np.int32], before: Image, after: Image) -> tuple[list[Kind], list[str]]:

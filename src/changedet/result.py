@@ -136,7 +136,8 @@ class ChangeResult:
         -------
         xarray.Dataset
             ``score`` (y, x) float32 with NaN where not judged, ``state`` and ``kind`` (y, x) uint8,
-            ``before`` and ``after`` (band, y, x) float32 reflectance; it opens in rioxarray, odc-geo and hvPlot.
+            ``before`` and ``after`` (band, y, x) float32 reflectance; it opens in rioxarray, odc-geo and
+            hvPlot.
         """
         import xarray as xr
         from odc.geo.xr import wrap_xr
