@@ -66,6 +66,11 @@ class Pair:
     reason: str
     warnings: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        from changedet.notebook.repr import pair_html
+
+        return pair_html(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable description; the scenes are described apart."""
         names = (

@@ -307,6 +307,11 @@ class Image:
         """
         return np.asarray(self.data[self.bands.index(name)])
 
+    def _repr_html_(self) -> str:
+        from changedet.notebook.repr import image_html
+
+        return image_html(self)
+
     def to_xarray(self) -> xr.Dataset:
         """Return a Dataset with one variable per band, ``valid`` and ``classes``, and CF georeferencing."""
         import xarray as xr

@@ -255,7 +255,7 @@ def _closing_lines(result: ChangeResult, limits: Limits) -> list[str]:
         f"{facts.floor_text(result)}. {facts.NOT_FLAGGED_NOTE}".removeprefix(". "),
     ]
     if result.warnings:
-        lines.append("Note: " + " ".join(facts.clean(w, 200) for w in result.warnings[:3]))
+        lines.append("Note: " + "; ".join(facts.clean(w, 200) for w in result.warnings[:3]))
     return [
         *lines,
         f"{'. '.join(facts.credit_lines(result))}. Processed with changedet {version('changedet')}.",

@@ -131,7 +131,7 @@ def _summary(result: ChangeResult) -> dict[str, object]:
         "place": (("Decimal degrees", point.dd), ("Degrees", point.dms), ("MGRS", point.mgrs)),
         "quality": facts.quality(result),
         "passed": result.registration.passed,
-        "warnings": [facts.clean(w, 400) for w in (*result.warnings, *result.pair.warnings)],
+        "warnings": [facts.clean(w, 400) for w in dict.fromkeys((*result.warnings, *result.pair.warnings))],
         "confidence_note": facts.CONFIDENCE_NOTE,
         "not_flagged_note": facts.NOT_FLAGGED_NOTE,
         "reason": facts.clean(result.pair.reason, 300),
