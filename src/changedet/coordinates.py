@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 
 from changedet.errors import CoordinateError
@@ -138,8 +139,11 @@ def _parse_mgrs(text: str) -> GeoPoint:
     import mgrs
 
     try:
-        lat, lon = mgrs.MGRS().toLatLon(text)
-    except (mgrs.core.MGRSError, ValueError) as error:
+        with warnings.catch_warnings():
+            # the library only warns of a square that does not lie in its latitude band
+            warnings.simplefilter("error", RuntimeWarning)
+            lat, lon = mgrs.MGRS().toLatLon(text)
+    except (mgrs.core.MGRSError, ValueError, RuntimeWarning) as error:
         raise CoordinateError("this MGRS reference does not exist", where=text, todo=_EXAMPLES) from error
     return GeoPoint(float(lat), float(lon))
 
