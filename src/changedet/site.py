@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -364,7 +365,10 @@ def _read_layers(source: Path | bytes, folder_of: Callable[[str, int], str]) -> 
     layers = [str(name) for name, geometry_type in pyogrio.list_layers(source) if geometry_type is not None]
     sites: list[Site] = []
     for layer in layers:
-        frame = pyogrio.read_dataframe(source, layer=layer)
+        with warnings.catch_warnings():
+            # a column of numbers and words is announced as JSON, which it need not be
+            warnings.filterwarnings("ignore", "Could not parse column")
+            frame = pyogrio.read_dataframe(source, layer=layer)
         if frame.crs is not None:
             frame = frame.to_crs("EPSG:4326")
         columns = {str(column).lower(): column for column in frame.columns}
