@@ -100,7 +100,12 @@ def test_a_run_folder_holds_what_it_promises(tmp_path):
     assert list(record["files"]) == sorted(record["files"])
     assert record["command"] == ["changedet"]
     assert [p.name for p in path.parent.iterdir()] == ["run"]
-    assert steps.names == ["write rasters", "write objects", "draw plates", "write report"]
+    assert steps.names == [
+        "writing the rasters",
+        "writing the objects",
+        "drawing the plates",
+        "writing the report",
+    ]
 
 
 def test_the_same_run_gives_the_same_bytes(tmp_path):

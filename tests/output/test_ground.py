@@ -18,10 +18,10 @@ from changedet.output.ground import (
     length_text,
     lonlat,
     north_deg,
-    pixel_size_m,
     point_at,
     round_length_m,
 )
+from changedet.resample import pixel_size_m
 from changedet.site import Site
 
 
@@ -30,14 +30,14 @@ def degree_grid(west, south, size=0.01, pixels=100):
 
 
 def test_pixels_of_a_utm_grid_are_ten_true_metres():
-    width, height = pixel_size_m(GRID)
+    height, width = pixel_size_m(GRID)
     assert width == pytest.approx(10, rel=1e-3)
     assert height == pytest.approx(10, rel=1e-3)
 
 
 @pytest.mark.parametrize("latitude", [0.0, 45.0, -60.0, 75.0])
 def test_pixels_of_a_degree_grid_shrink_with_latitude(latitude):
-    width, height = pixel_size_m(degree_grid(10, latitude))
+    height, width = pixel_size_m(degree_grid(10, latitude))
     expected = math.cos(math.radians(latitude)) * 111_320 * 1e-4
     assert width == pytest.approx(expected, rel=0.01)
     assert height == pytest.approx(11.1, rel=0.01)
@@ -46,7 +46,7 @@ def test_pixels_of_a_degree_grid_shrink_with_latitude(latitude):
 def test_metres_of_web_mercator_are_not_metres():
     grid = GeoBox.from_bbox((0, 8_400_000, 1000, 8_401_000), "EPSG:3857", resolution=10, tight=True)
     latitude = centre(grid).lat
-    assert pixel_size_m(grid)[0] == pytest.approx(10 * math.cos(math.radians(latitude)), rel=0.01)
+    assert pixel_size_m(grid)[1] == pytest.approx(10 * math.cos(math.radians(latitude)), rel=0.01)
 
 
 def test_centre_of_a_site_grid_is_the_point_the_site_was_made_from():

@@ -217,16 +217,16 @@ def _record_errors(folder: Path) -> Iterator[None]:
 
 
 def _write_products(result: ChangeResult, folder: Path, keep_images: bool, progress: Progress) -> None:
-    progress.step("write rasters")
+    progress.step("writing the rasters")
     write_rasters(result, folder, images=keep_images)
-    progress.step("write objects")
+    progress.step("writing the objects")
     write_vectors(result, folder)
     write_kmz(folder / "changes.kmz", result)
-    progress.step("draw plates")
+    progress.step("drawing the plates")
     plates = folder / "plates"
     plates.mkdir()
     _write_plates(result, plates)
-    progress.step("write report")
+    progress.step("writing the report")
 
 
 def _write_plates(result: ChangeResult, folder: Path) -> None:
@@ -369,6 +369,7 @@ def _read_findings(record: Mapping[str, Any]) -> dict[str, Any]:
         "thresholds": {name: _number(value) for name, value in record["thresholds"].items()},
         "detection_floor": {name: _number(value) for name, value in record["detection_floor"].items()},
         "warnings": tuple(record["warnings"]),
+        "refusals": tuple(record.get("refusals", ())),
     }
 
 

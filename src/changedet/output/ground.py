@@ -9,6 +9,7 @@ import numpy as np
 
 from changedet.coordinates import GeoPoint
 from changedet.errors import CrsMismatchError
+from changedet.resample import pixel_size_m
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -63,25 +64,6 @@ def centre(grid: GeoBox) -> GeoPoint:
     return point_at(grid, columns / 2, rows / 2)
 
 
-def pixel_size_m(grid: GeoBox) -> tuple[float, float]:
-    """Return width and height of a pixel in true metres, measured on the ellipsoid across the grid's middle.
-
-    Right also where the units of the grid are degrees, or metres that are not metres (Web Mercator).
-
-    Returns
-    -------
-    width_m, height_m : float
-        Always positive.
-    """
-    from pyproj import Geod
-
-    rows, columns = grid.shape
-    x, y, half = columns / 2, rows / 2, 0.5
-    longitude, latitude = lonlat(grid, [x - half, x + half, x, x], [y, y, y - half, y + half])
-    _, _, length = Geod(ellps="WGS84").inv(longitude[::2], latitude[::2], longitude[1::2], latitude[1::2])
-    return float(length[0]), float(length[1])
-
-
 def north_deg(grid: GeoBox) -> float:
     """Return the direction of true north in the middle of a grid, in degrees clockwise from the top."""
     from odc.geo.crs import CRS
@@ -92,7 +74,7 @@ def north_deg(grid: GeoBox) -> float:
         np.array([point.lon, point.lon]), np.array([point.lat, ahead])
     )
     columns, rows = ~grid.transform * (np.asarray(x), np.asarray(y))
-    width_m, height_m = pixel_size_m(grid)
+    height_m, width_m = pixel_size_m(grid)
     east, north = (columns[1] - columns[0]) * width_m, (rows[0] - rows[1]) * height_m
     return math.degrees(math.atan2(east, north))
 

@@ -13,7 +13,7 @@ from changedet.coordinates import GeoPoint
 from changedet.errors import OutputError
 from changedet.kinds import KIND_CAVEATS, KIND_COLOURS, KIND_LABELS, SURFACE_RULES
 from changedet.output import facts
-from changedet.output.ground import centre, length_text, north_deg, pixel_size_m, round_length_m
+from changedet.output.ground import centre, length_text, north_deg, round_length_m
 from changedet.output.picture import (
     chip,
     natural_colour,
@@ -26,6 +26,7 @@ from changedet.output.picture import (
     to_jpeg_data_url,
     window,
 )
+from changedet.resample import pixel_size_m
 from changedet.result import STATE_LABELS, State
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _viewer(result: ChangeResult) -> dict[str, object]:
     factor = max(1, LARGEST_PICTURE_PX // max(result.state.shape))
     pictures = {"before": before, "after": after, "candidates": score_colour(result, factor)}
     rows, columns = result.grid.shape
-    width_m, height_m = pixel_size_m(result.grid)
+    height_m, width_m = pixel_size_m(result.grid)
     bar_m = round_length_m(0.3 * columns * width_m)
     low, high = score_range(result)
     rings = outlines(result.objects.head(_MOST_OUTLINED), result.grid)
@@ -252,7 +253,7 @@ def _chips(
     size = int(max(_SMALLEST_CHIP_PX, _CHIP_TO_OBJECT * (high - low).max()))
     column, row = (low + high) / 2
     rows, columns = window(shape, row, column, size)
-    width_m, height_m = pixel_size_m(result.grid)
+    height_m, width_m = pixel_size_m(result.grid)
     width, height = columns.stop - columns.start, rows.stop - rows.start
     cut = [
         to_jpeg_data_url(shrink(chip(p, row, column, size), _CHIP_PX), most_bytes=_BYTES_CHIP)
@@ -294,7 +295,7 @@ def _tables(result: ChangeResult) -> dict[str, object]:
 
 
 def _states(result: ChangeResult) -> list[dict[str, object]]:
-    width_m, height_m = pixel_size_m(result.grid)
+    height_m, width_m = pixel_size_m(result.grid)
     rows: list[dict[str, object]] = []
     for state, label in STATE_LABELS.items():
         if state != State.OUTSIDE:

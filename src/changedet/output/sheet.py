@@ -13,7 +13,8 @@ import numpy as np
 
 from changedet.kinds import KIND_COLOURS
 from changedet.output.facts import kind_of
-from changedet.output.ground import edge_ticks, length_text, lonlat, north_deg, pixel_size_m, round_length_m
+from changedet.output.ground import edge_ticks, length_text, lonlat, north_deg, round_length_m
+from changedet.resample import pixel_size_m
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -119,7 +120,7 @@ class View:
     rows, columns : slice
         The part shown.
     pixel_m : tuple of float
-        Width and height of a pixel in true metres.
+        (row, column) spacing in true metres.
     north_deg : float
         Direction of true north, clockwise from the top.
     """
@@ -144,8 +145,8 @@ class View:
     def size_m(self) -> tuple[float, float]:
         """Width and height in true metres."""
         return (
-            (self.columns.stop - self.columns.start) * self.pixel_m[0],
-            (self.rows.stop - self.rows.start) * self.pixel_m[1],
+            (self.columns.stop - self.columns.start) * self.pixel_m[1],
+            (self.rows.stop - self.rows.start) * self.pixel_m[0],
         )
 
     def fit(self, box: Box) -> Box:
