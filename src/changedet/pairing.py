@@ -239,6 +239,11 @@ def _require_content(image: Image, site: NDArray[np.bool_], name: str) -> None:
 
 def _pair_warnings(pair: Pair) -> tuple[str, ...]:
     found = []
+    times = pair.before.scene.time, pair.after.scene.time
+    if times[0] and times[1] and times[0] > times[1]:
+        found.append("the before image is the later one: every kind reads backwards; swap the two images")
+    if pair.before.scene.id == pair.after.scene.id and times[0] == times[1]:
+        found.append("both images are the same scene: whatever it shows, nothing can differ")
     if pair.season_gap_days is not None and pair.season_gap_days > SEASON_GAP_DAYS:
         found.append(
             f"the dates lie {pair.season_gap_days} days of the year apart: "

@@ -16,7 +16,6 @@ from changedet.core.registration import (
     RELIABILITY_LIMIT,
     RESIDUAL_LIMIT_PX,
     Registration,
-    Residual,
     Shift,
     estimate_shift,
     judge,
@@ -30,7 +29,7 @@ from changedet.pairing import Pair, make_pair
 from changedet.progress import Progress, Silent
 from changedet.provenance import sha256_file
 from changedet.providers.local import LocalOptions, Source, open_source
-from changedet.resample import pixel_size_m, utm_grid
+from changedet.resample import crs_of, pixel_size_m, utm_grid
 from changedet.result import ChangeResult, State
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
-    from changedet.scene import Image
+    from changedet.scene import Image, Scene
     from changedet.site import Site
 
     Input = str | Path | xr.Dataset | xr.DataArray | Image
@@ -196,7 +195,7 @@ def detect(
     progress.step("describing the objects")
     objects, kind = build_objects(comparison.flagged, pair.before, comparison.after)
     return ChangeResult(
-        name=site.name if site else sources[0].scene.tile or "comparison",
+        name=default_name(site, sources[0].scene),
         grid=grid,
         score=comparison.flagged.score,
         state=comparison.state,
@@ -226,6 +225,11 @@ def detect(
     )
 
 
+def default_name(site: Site | None, before: Scene) -> str:
+    """Return what a comparison is called when nobody named it: the site, the tile, or just "comparison"."""
+    return site.name if site else before.tile or "comparison"
+
+
 def choose_grid(before: Source, after: Source, kind: Literal["before", "utm"], site: Site | None) -> GeoBox:
     """Choose the grid on which two sources are compared, cropped to the site.
 
@@ -245,7 +249,7 @@ def choose_grid(before: Source, after: Source, kind: Literal["before", "utm"], s
             todo="pass --grid utm to resample both onto one UTM grid",
         )
     grid = before.grid if kind == "before" else utm_grid(before.grid)
-    outline = after.grid.extent.to_crs(grid.crs)
+    outline = after.grid.extent.to_crs(crs_of(grid))
     if not grid.extent.intersects(outline):
         raise NoOverlapError(
             "the two images do not overlap",
@@ -254,7 +258,7 @@ def choose_grid(before: Source, after: Source, kind: Literal["before", "utm"], s
         )
     if site is None:
         return grid
-    wanted = Geometry(site.geometry, "EPSG:4326").to_crs(grid.crs)
+    wanted = Geometry(site.geometry, "EPSG:4326").to_crs(crs_of(grid))
     if not grid.extent.intersects(wanted):
         raise NoOverlapError(
             "the site lies outside the before image", where=site.name, todo="check the coordinates"
@@ -301,7 +305,7 @@ def register(pair: Pair, source: Source, limit_px: float = RESIDUAL_LIMIT_PX) ->
 def _refined(shift: Shift, reference: Image, moving: Image) -> Shift:
     """Correct a global shift by what windows say: the image's edges and changes pull on its one peak."""
     trial = np.stack([shift_image(band, shift.row_px, shift.column_px) for band in moving.data])
-    valid = np.isfinite(trial).all(axis=0)
+    valid = np.asarray(np.isfinite(trial).all(axis=0), bool)
     left = measure_residual(reference.data, trial, reference.valid, valid)
     if left.tie_points == 0 or left.length_px > _REFINE_LIMIT_PX:
         return shift
@@ -323,7 +327,7 @@ def site_mask(site: Site | None, grid: GeoBox) -> NDArray[np.bool_]:
     from odc.geo.geom import Geometry
     from rasterio.features import geometry_mask
 
-    outline = Geometry(site.geometry, "EPSG:4326").to_crs(grid.crs)
+    outline = Geometry(site.geometry, "EPSG:4326").to_crs(crs_of(grid))
     inside = geometry_mask([outline.geom], tuple(grid.shape), grid.transform, invert=True)
     return np.asarray(inside, bool)
 
@@ -418,7 +422,8 @@ def _decide(
     score = score_with(settings.method)
     second_score = score_with("cva" if settings.method == "predict" else "predict")
     thresholds = robust_thresholds(score, settings.threshold)
-    outline = outline_pixels(score_with(settings.method, smoothing_px=_OUTLINE_SMOOTHING_PX), settings.threshold)
+    sharp = score_with(settings.method, smoothing_px=_OUTLINE_SMOOTHING_PX)
+    outline = outline_pixels(sharp, settings.threshold)
     contrast = np.max(np.abs(np.nan_to_num(after.data - before.data)), axis=0) >= MIN_CONTRAST
     grow = judged & contrast & outline & (np.nan_to_num(score) > thresholds.grow)
     min_pixels = settings.min_area_m2 / float(np.prod(pixel_size_m(before.grid)))
@@ -439,7 +444,7 @@ def _snow_on_one_date(pair: Pair) -> NDArray[np.bool_]:
 
     snow = (pair.before.snow != pair.after.snow).astype(np.uint8)
     if not snow.any():
-        return snow.astype(bool)
+        return np.zeros(snow.shape, bool)
     size = 2 * _SNOW_MARGIN_PX + 1
     return np.asarray(cv2.dilate(snow, np.ones((size, size), np.uint8), borderValue=0) > 0)
 

@@ -116,6 +116,7 @@ def run_record(
         "grid": _grid_record(result.grid),
         "counts": _counts(result),
         "warnings": result.warnings,
+        "refusals": result.refusals,
         "limits": limits(result),
         "credit": facts.credit_lines(result),
         "files": {} if folder is None else file_records(folder, file_names(folder)),

@@ -108,7 +108,9 @@ def _require_unaltered(side: Mapping[str, Any], where: Path) -> None:
         path = Path(href)
         if not path.is_file():
             raise InputFileError(
-                "input file of the run is missing", where=href, todo="put it back, or run from the same folder"
+                "input file of the run is missing",
+                where=href,
+                todo="put it back, or start from the folder in which the run was made",
             )
         if sha256_file(path) != digest:
             raise InputFileError(

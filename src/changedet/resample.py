@@ -12,6 +12,7 @@ from changedet.errors import CrsMismatchError
 if TYPE_CHECKING:
     from affine import Affine
     from numpy.typing import NDArray
+    from odc.geo.crs import CRS
     from odc.geo.geobox import GeoBox
 
 Method = Literal["cubic", "nearest", "bilinear", "average"]
@@ -167,6 +168,29 @@ def pixel_size_m(grid: GeoBox) -> tuple[float, float]:
     return float(sides[0]), float(sides[1])
 
 
+def crs_of(grid: GeoBox) -> CRS:
+    """Return the coordinate reference system of a grid.
+
+    Parameters
+    ----------
+    grid : GeoBox
+        Any grid.
+
+    Returns
+    -------
+    odc.geo.crs.CRS
+        Never None.
+
+    Raises
+    ------
+    CrsMismatchError
+        When the grid has none.
+    """
+    if grid.crs is None:
+        raise CrsMismatchError("the pixel grid has no coordinate reference system", todo="assign one first")
+    return grid.crs
+
+
 def utm_grid(grid: GeoBox) -> GeoBox:
     """Return the site grid that covers a grid: UTM zone of its centre, 10 m, corners on multiples of 20 m.
 
@@ -205,9 +229,7 @@ def _apply(
 
 
 def _wkt(grid: GeoBox) -> str:
-    if grid.crs is None:
-        raise CrsMismatchError("the pixel grid has no coordinate reference system", todo="assign one first")
-    return str(grid.crs.to_wkt())
+    return str(crs_of(grid).to_wkt())
 
 
 def _edge_step(grid: GeoBox) -> float:

@@ -215,8 +215,8 @@ class Scene:
 
 
 _PLAIN_FIELDS = (
-    "id", "provider", "level", "platform", "time_source", "day_only", "processing_baseline", "relative_orbit", "tile",
-    "sun_elevation_deg", "sun_azimuth_deg", "resolution_m", "simulated",
+    "id", "provider", "level", "platform", "time_source", "day_only", "processing_baseline", "relative_orbit",
+    "tile", "sun_elevation_deg", "sun_azimuth_deg", "resolution_m", "simulated",
 )  # fmt: skip
 
 

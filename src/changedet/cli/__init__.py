@@ -1,27 +1,32 @@
-"""The command line: one file for each command, every option in `options`, exit codes in `changedet.errors`."""
+"""The command line: one file for each command; options are in `options`, exit codes in `changedet.errors`."""
 
 from __future__ import annotations
 
+import signal
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from changedet.cli import demo, detect, doctor, report, sites, verify
 from changedet.cli.console import Outcome
 from changedet.cli.settings import default_map
+from changedet.errors import InterruptedRunError
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 _EPILOG = (
     "Exit codes: 0 done; 1 something was flagged (with --exit-code); 2 usage; 3 no usable imagery; "
     "4 credentials or quota; 5 provider or network; 6 refused by a quality gate; 7 some sites failed; "
     "8 input unusable; 70 a bug; 73 output cannot be written; 130 interrupted."
 )
+_STOPPED = 130
 
 app = typer.Typer(
     name="changedet",
     help="Find what changed on the ground between two dates of open satellite imagery, with evidence.",
     epilog=_EPILOG,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -34,7 +39,7 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(sites.app, name="sites")
 
 
-def _print_version(wanted: bool) -> None:  # noqa: FBT001  # click calls it with the flag's value
+def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
@@ -44,7 +49,7 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001  # click calls it with
 
 @app.callback()
 def _root(
-    version: Annotated[  # noqa: ARG001
+    version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
@@ -57,7 +62,7 @@ def run(arguments: list[str]) -> int:
     Parameters
     ----------
     arguments : list of str
-        What follows the program's name.
+        What follows the program's name; nothing asks for the help.
 
     Returns
     -------
@@ -66,12 +71,29 @@ def run(arguments: list[str]) -> int:
     """
     with Outcome(arguments) as outcome:
         command = typer.main.get_command(app)
-        settings = {"default_map": default_map(), "auto_envvar_prefix": "CHANGEDET"}
-        result = command.main(arguments, prog_name="changedet", standalone_mode=False, **settings)
+        result = command.main(
+            arguments or ["--help"],
+            prog_name="changedet",
+            standalone_mode=False,
+            default_map=default_map(command),
+            auto_envvar_prefix="CHANGEDET",
+        )
+        if result == _STOPPED:  # what Typer makes of a KeyboardInterrupt
+            raise InterruptedRunError("stopped by the user", todo="nothing half-written was left behind")
         outcome.code = result if isinstance(result, int) else 0
     return outcome.code
 
 
 def main() -> None:
     """Run the command line of this process and exit."""
+    signal.signal(signal.SIGTERM, _stop)
+    for stream in (sys.stdout, sys.stderr):
+        # a path may hold what the terminal's encoding cannot say
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    """End a run that is told to terminate the way Ctrl-C does, so that it cleans up behind itself."""
+    raise KeyboardInterrupt

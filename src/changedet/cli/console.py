@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 import traceback
@@ -52,7 +53,8 @@ class Outcome:
     def __init__(self, arguments: Sequence[str]) -> None:
         self.code = 0
         self._json = "--json" in arguments
-        self._traceback = "-vv" in arguments or sum(a in {"-v", "--verbose"} for a in arguments) > 1
+        short = "".join(a for a in arguments if re.fullmatch("-[qv]+", a))
+        self._traceback = short.count("v") + arguments.count("--verbose") > 1
 
     def __enter__(self) -> Outcome:
         return self
@@ -80,18 +82,21 @@ class Outcome:
 
 def _translate(error: BaseException) -> ChangedetError | None:
     """Put an exception from the frame of the command line into our own words, None for a bug."""
-    import click
-
     if isinstance(error, ChangedetError):
         return error
-    if isinstance(error, KeyboardInterrupt | click.Abort | typer.Abort):
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
         return InterruptedRunError("stopped by the user", todo="nothing half-written was left behind")
-    if isinstance(error, click.ClickException):
-        return UsageError(error.format_message().rstrip("."), todo="see changedet --help")
+    # Typer raises the exceptions of click, or of its own copy of click, by its version: known by what they do
+    if (format_message := getattr(error, "format_message", None)) is not None:
+        path = getattr(getattr(error, "ctx", None), "command_path", "changedet")
+        return UsageError(str(format_message()).rstrip("."), todo=f"see {path} --help")
     if isinstance(error, MemoryError):
         return OutputError("not enough memory", todo="choose a smaller site with --at and --radius")
     if isinstance(error, OSError) and error.errno is not None:
-        return OutputError(error.strerror or "input or output failed", where=str(error.filename or ""))
+        what, where = error.strerror or "input or output failed", str(error.filename or "")
+        return OutputError(
+            what, where=where, todo="check that it is there, its permission and the free space"
+        )
     return None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,10 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from changedet.cli import options
+from changedet.cli import options  # noqa: TC001  # Typer reads the annotations at run time
 from changedet.cli.console import command_line, emit, progress_on_terminal, say
+from changedet.errors import OutputExistsError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import geopandas as gpd
 
 Samples = Annotated[
@@ -34,7 +39,7 @@ def demo(
     verbose: options.Verbose = 0,
     progress: options.ShowProgress = None,
 ) -> None:
-    """Run the whole job on simulated scenes, compare what was flagged with the truth, and say where to look."""
+    """Run the whole job on simulated scenes, compare the outcome with the truth, and say where to look."""
     from changedet.output.folder import check_target, save
     from changedet.pipeline import detect
 
@@ -43,15 +48,15 @@ def demo(
     check_target(folder, overwrite=overwrite)
     with progress_on_terminal(show=progress, quiet=quiet, verbose=verbose) as bar:
         bar.step("preparing the simulated scenes")
-        pair = _pair_folder(samples, folder)
-        result = replace(detect(pair / "before", pair / "after", progress=bar), name="Simulated demo site")
-        save(result, folder, overwrite=overwrite, command=command_line(), started=started, progress=bar)
-    events, decoys, others = compare_with_truth(
-        result.objects, pair / "truth.geojson", pair / "decoys.geojson"
-    )
+        with _pair_folder(samples, folder, overwrite=overwrite) as pair:
+            result = replace(
+                detect(pair / "before", pair / "after", progress=bar), name="Simulated demo site"
+            )
+            truth = compare_with_truth(result.objects, pair / "truth.geojson", pair / "decoys.geojson")
+            save(result, folder, overwrite=overwrite, command=command_line(), started=started, progress=bar)
     for warning in result.warnings:
         say(f"changedet: warning: {warning}", quiet=quiet)
-    document = {"folder": str(folder), "events": events, "decoys": decoys, "other_objects": others}
+    document = {"folder": str(folder), **dict(zip(("events", "decoys", "other_objects"), truth, strict=True))}
     emit(document, _lines(document, folder), as_json=as_json)
 
 
@@ -70,8 +75,8 @@ def compare_with_truth(
     Returns
     -------
     events, decoys : list of dict
-        One for each polygon: name, kind, area_m2, share of its area that was flagged, the objects that did, and
-        the kinds they were given.
+        One for each polygon: name, kind, area_m2, share of its area that was flagged, the objects that
+        did, and the kinds they were given.
     others : list of int
         Objects that touch neither.
     """
@@ -98,15 +103,24 @@ def _overlap(event: dict[str, Any], objects: gpd.GeoDataFrame) -> dict[str, Any]
     }
 
 
-def _pair_folder(samples: Path | None, out: Path) -> Path:
-    """Return the folder of the bundled pair, or make the pair beside the output folder."""
+@contextmanager
+def _pair_folder(samples: Path | None, out: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give the folder of the bundled pair, or make it beside the output folder; a failed run takes it away."""
     from changedet.samples import make_pair
 
     if samples is not None:
-        return samples / "pair"
+        yield samples / "pair"
+        return
     folder = out.with_name(f"{out.name}-sample")
-    make_pair(folder)
-    return folder
+    with ExitStack() as undo:
+        if not folder.exists():
+            undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        elif not overwrite:
+            todo = "pass --overwrite to replace it, or choose another --out"
+            raise OutputExistsError("is there already", where=str(folder), todo=todo)
+        make_pair(folder)
+        yield folder
+        undo.pop_all()
 
 
 def _lines(document: dict[str, Any], folder: Path) -> list[str]:
@@ -117,7 +131,8 @@ def _lines(document: dict[str, Any], folder: Path) -> list[str]:
         mark = "flagged    " if event["found"] else "not flagged"
         given = f", given as {' / '.join(event['given_kinds'])}" if event["given_kinds"] else ""
         lines.append(
-            f"  {mark}  {event['name']} ({event['kind']}): {event['flagged_share']:.0%} of {event['area_m2']:.0f} m2{given}"
+            f"  {mark}  {event['name']} ({event['kind']}): "
+            f"{event['flagged_share']:.0%} of {event['area_m2']:.0f} m2{given}"
         )
     lines.append("Things that look like change and are not:")
     for decoy in document["decoys"]:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from changedet.cli import options
+from changedet.cli import options  # noqa: TC001  # Typer reads the annotations at run time
 from changedet.cli.console import command_line, emit, progress_on_terminal, say
 from changedet.errors import QualityGateError, UsageError
 
 if TYPE_CHECKING:
+    from changedet.pipeline import DetectSettings
+    from changedet.progress import Progress
     from changedet.providers.local import LocalOptions
     from changedet.result import ChangeResult
     from changedet.site import Site
 
 
 def detect(
+    *,
     before: options.Before,
     after: options.After,
     before_time: options.BeforeTime = None,
@@ -51,48 +54,101 @@ def detect(
 ) -> None:
     """Compare two local images of one place and write a run folder. No network is used."""
     from changedet.output.folder import check_target, save
-    from changedet.pipeline import DetectSettings, threshold_of
-    from changedet.pipeline import detect as compare
-    from changedet.providers.local import LocalOptions
-    from changedet.site import parse_area_m2
 
     started = datetime.now(UTC)
     if out is not None:
         check_target(out, overwrite=overwrite)
-    settings = DetectSettings(
-        method=method,
-        threshold=threshold_of(threshold),
-        min_area_m2=parse_area_m2(min_area),
-        grid=grid,  # type: ignore[arg-type]  # checked by DetectSettings, whose message is better
-        residual_limit_px=max_residual,
+    said = _Numbers(scale, offset, nodata)
+    task = _Task(
+        (before, said.options(before_offset, before_time)),
+        (after, said.options(after_offset, after_time)),
+        choose_site(at, radius, bbox, aoi, name),
+        _settings(method, threshold, min_area, grid, max_residual),
+        name,
     )
-    said = LocalOptions(scale=scale, offset=offset, nodata=nodata)
+    if out is None:
+        out = task.default_folder()
+        check_target(out, overwrite=overwrite)
     with progress_on_terminal(show=progress, quiet=quiet, verbose=verbose) as bar:
-        result = compare(
-            before,
-            after,
-            site=choose_site(at, radius, bbox, aoi, name),
-            settings=settings,
-            before_options=_with(said, before_offset, before_time),
-            after_options=_with(said, after_offset, after_time),
-            progress=bar,
-        )
-        if name:
-            result = replace(result, name=name)
+        result = task.run(bar)
         if strict and result.warnings:
             raise QualityGateError(result.warnings[0], where=result.name, todo="or run without --strict")
-        folder = out or default_folder(result)
         save(
             result,
-            folder,
+            out,
             overwrite=overwrite,
             keep_images=keep_images,
             command=command_line(),
             started=started,
             progress=bar,
         )
-    summarise(result, folder, as_json=as_json, quiet=quiet)
+    summarise(result, out, as_json=as_json, quiet=quiet)
     raise typer.Exit(_code(result, exit_code=exit_code))
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """What the user says about the stored numbers of both dates."""
+
+    scale: float | None
+    offset: float | None
+    nodata: float | None
+
+    def options(self, offset: float | None, time: str | None) -> LocalOptions:
+        from changedet.providers.local import LocalOptions
+
+        return LocalOptions(
+            scale=self.scale,
+            offset=self.offset if offset is None else offset,
+            nodata=self.nodata,
+            time=None if time is None else _parse_time(time),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """The comparison that the options describe."""
+
+    before: tuple[Path, LocalOptions]
+    after: tuple[Path, LocalOptions]
+    site: Site | None
+    settings: DetectSettings
+    name: str | None
+
+    def default_folder(self) -> Path:
+        """Look into the headers for the name and the date of the folder that was not given."""
+        from changedet.pipeline import default_name
+        from changedet.providers.local import open_source
+
+        scenes = [open_source(*side).scene for side in (self.before, self.after)]
+        return default_folder(self.name or default_name(self.site, scenes[0]), scenes[1].date_text)
+
+    def run(self, progress: Progress) -> ChangeResult:
+        from changedet.pipeline import detect as compare
+
+        result = compare(
+            self.before[0],
+            self.after[0],
+            site=self.site,
+            settings=self.settings,
+            before_options=self.before[1],
+            after_options=self.after[1],
+            progress=progress,
+        )
+        return replace(result, name=self.name) if self.name else result
+
+
+def _settings(method: str, threshold: float, min_area: str, grid: str, max_residual: float) -> DetectSettings:
+    from changedet.pipeline import DetectSettings, threshold_of
+    from changedet.site import parse_area_m2
+
+    return DetectSettings(
+        method=method,
+        threshold=threshold_of(threshold),
+        min_area_m2=parse_area_m2(min_area),
+        grid=grid,  # type: ignore[arg-type]  # checked by DetectSettings, whose message is better
+        residual_limit_px=max_residual,
+    )
 
 
 def choose_site(
@@ -107,7 +163,9 @@ def choose_site(
     """
     from changedet.site import Site, parse_length_m, read_sites
 
-    given = [option for option, value in (("--at", at), ("--bbox", bbox), ("--aoi", aoi)) if value is not None]
+    given = [
+        option for option, value in (("--at", at), ("--bbox", bbox), ("--aoi", aoi)) if value is not None
+    ]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} contradict each other", todo="give one of them")
     if at is not None:
@@ -127,11 +185,10 @@ def choose_site(
     return replace(sites[0], name=name) if name else sites[0]
 
 
-def default_folder(result: ChangeResult) -> Path:
+def default_folder(name: str, date: str) -> Path:
     """Return ``./changedet-runs/<name>-<after date>``, with a name that is safe as a file name."""
-    safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in result.name)[:60].strip("-") or "run"
-    date = result.after.scene.date_text.replace(" ", "-")
-    return Path("changedet-runs") / f"{safe}-{date}"
+    safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in name)[:40].strip("-") or "run"
+    return Path("changedet-runs") / f"{safe}-{date.replace(' ', '-')}"
 
 
 def summarise(result: ChangeResult, folder: Path, *, as_json: bool, quiet: bool) -> None:
@@ -143,14 +200,6 @@ def summarise(result: ChangeResult, folder: Path, *, as_json: bool, quiet: bool)
         say(f"changedet: warning: {warning}", quiet=quiet)
     document = read_record(folder) | {"folder": str(folder)} if as_json else {}
     emit(document, [result_text(result), f"report: {folder / 'report.html'}"], as_json=as_json)
-
-
-def _with(said: LocalOptions, offset: float | None, time: str | None) -> LocalOptions:
-    return replace(
-        said,
-        offset=said.offset if offset is None else offset,
-        time=None if time is None else _parse_time(time),
-    )
 
 
 def _parse_time(text: str) -> datetime:
@@ -167,5 +216,3 @@ def _code(result: ChangeResult, *, exit_code: bool) -> int:
     if result.refusals:
         return EXIT_CODES[QualityGateError]
     return int(exit_code and len(result.objects) > 0)
-
-

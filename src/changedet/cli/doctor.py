@@ -1,4 +1,4 @@
-"""``changedet doctor``: can this installation do its work?"""
+"""``changedet doctor``: look whether this installation can do its work."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from changedet.cli import options
+from changedet.cli import options  # noqa: TC001  # Typer reads the annotations at run time
 from changedet.cli.console import emit
-from changedet.cli.settings import default_map, settings_files
+from changedet.cli.settings import read_settings, settings_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,7 +94,7 @@ def _optional() -> Iterator[Finding]:
 def _settings() -> Iterator[Finding]:
     files = settings_files()
     yield Finding("settings files", "ok", ", ".join(map(str, files)) or "none; the defaults are used")
-    for command, table in default_map().items():
+    for command, table in read_settings().items():
         for key, value in table.items():
             yield Finding(f"{command}.{key}", "ok", f"{value} (settings file)")
     for variable in sorted(v for v in os.environ if v.startswith("CHANGEDET_")):

@@ -70,7 +70,9 @@ Name = Annotated[
 ]  # fmt: skip
 Method = Annotated[
     str,
-    typer.Option("--method", help="Detector: predict (default) or cva.", rich_help_panel=_METHOD, metavar="NAME"),
+    typer.Option(
+        "--method", help="Detector: predict (default) or cva.", rich_help_panel=_METHOD, metavar="NAME"
+    ),
 ]
 MinArea = Annotated[
     str,
@@ -117,7 +119,9 @@ AfterOffset = Annotated[
 ]
 Nodata = Annotated[
     Optional[float],  # noqa: UP045
-    typer.Option("--nodata", help="Stored number that means no data, both dates.", rich_help_panel=_RADIOMETRY),
+    typer.Option(
+        "--nodata", help="Stored number that means no data, both dates.", rich_help_panel=_RADIOMETRY
+    ),
 ]
 Out = Annotated[
     Optional[Path],  # noqa: UP045
@@ -131,7 +135,8 @@ Overwrite = Annotated[
 ]  # fmt: skip
 KeepImages = Annotated[
     Optional[bool],  # noqa: UP045
-    typer.Option("--keep-images/--no-keep-images", help="Write before.tif and after.tif (default: below 25 Mpx).",
+    typer.Option("--keep-images/--no-keep-images",
+                 help="Write before.tif and after.tif (default: below 25 Mpx).",
                  rich_help_panel=_OUTPUT),
 ]  # fmt: skip
 ExitCode = Annotated[
@@ -140,7 +145,10 @@ ExitCode = Annotated[
                  rich_help_panel=_OUTPUT),
 ]  # fmt: skip
 AsJson = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document on stdout, also on failure.", rich_help_panel=_OUTPUT)
+    bool,
+    typer.Option(
+        "--json", help="Print one JSON document on stdout, also on failure.", rich_help_panel=_OUTPUT
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but results and errors.")]
 Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more; -vv shows tracebacks.")]

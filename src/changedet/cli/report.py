@@ -7,13 +7,15 @@ from typing import Annotated, Optional
 
 import typer
 
-from changedet.cli import options
+from changedet.cli import options  # noqa: TC001  # Typer reads the annotations at run time
 from changedet.cli.console import emit
 from changedet.errors import OutputExistsError
 
 OutFile = Annotated[
     Optional[Path],  # noqa: UP045
-    typer.Option("--out", "-o", help="HTML file to write; <run folder>-report.html by default.", metavar="FILE"),
+    typer.Option(
+        "--out", "-o", help="HTML file to write; <run folder>-report.html by default.", metavar="FILE"
+    ),
 ]
 
 

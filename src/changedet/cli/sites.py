@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from changedet.cli import options
+from changedet.cli import options  # noqa: TC001  # Typer reads the annotations at run time
 from changedet.cli.console import emit
 
 if TYPE_CHECKING:
     from changedet.site import Site
 
-app = typer.Typer(help="Work with lists of sites.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Work with lists of sites.", rich_markup_mode=None)
 
 SiteFile = Annotated[Path, typer.Argument(help="KML, KMZ, GeoJSON, GPKG, CSV or WKT.", metavar="FILE")]
 #: A site beyond this is watched better in parts, in square kilometres.
@@ -36,7 +36,9 @@ def check(file: SiteFile, as_json: options.AsJson = False) -> None:
     lines = [f"{len(sites)} site(s) in {file}"]
     for row in rows:
         group = f"{row['folder']} / " if row["folder"] else ""
-        lines.append(f"{group}{row['name']}: {row['dd']}  {row['dms']}  {row['mgrs']}  {row['area_km2']:.2f} km2")
+        lines.append(
+            f"{group}{row['name']}: {row['dd']}  {row['dms']}  {row['mgrs']}  {row['area_km2']:.2f} km2"
+        )
         lines += [f"  warning: {warning}" for warning in row["warnings"]]
     emit({"file": str(file), "sites": rows}, lines, as_json=as_json)
 

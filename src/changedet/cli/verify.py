@@ -1,4 +1,4 @@
-"""``changedet verify``: does a run folder still hold what it promised, and can it be redone?"""
+"""``changedet verify``: check that a run folder still holds what it promised, and that it can be redone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from changedet.cli import options
+from changedet.cli import options  # noqa: TC001  # Typer reads the annotations at run time
 from changedet.cli.console import emit, progress_on_terminal
 from changedet.errors import VerificationError
 
