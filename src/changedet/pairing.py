@@ -102,7 +102,9 @@ def make_pair(before: Image, after: Image, site: NDArray[np.bool_]) -> Pair:
     NoOverlapError
         When one of them has no data at all inside the site.
     NoUsableImageryError
-        When cloud, shadow or missing data leave nothing to compare, or an image is constant.
+        When the site is too small, or cloud, shadow or missing data leave nothing to compare.
+    InputFileError
+        When an image is constant.
     """
     bands = shared_bands(before, after)
     before, after = before.select(bands), after.select(bands)
@@ -111,6 +113,12 @@ def make_pair(before: Image, after: Image, site: NDArray[np.bool_]) -> Pair:
         _require_content(image, site, name)
     both = before.valid & after.valid & site
     size = max(int(site.sum()), 1)
+    if site.sum() < _MIN_CLEAR_PIXELS:
+        raise NoUsableImageryError(
+            f"the compared area has only {site.sum()} pixels, and {_MIN_CLEAR_PIXELS} are needed",
+            where=f"{before.scene.id} and {after.scene.id}",
+            todo="give a larger site (--radius) or larger images",
+        )
     shares = [float((v & site).sum() / size) for v in (before.valid, after.valid, both)]
     if both.sum() < _MIN_CLEAR_PIXELS:
         raise NoUsableImageryError(

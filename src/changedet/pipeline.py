@@ -357,8 +357,10 @@ def _refusals(registration: Registration, pair: Pair) -> tuple[str, ...]:
     jump = _offset_jump(pair)
     if jump is not None:
         found.append(
-            f"not comparable: every band is {jump:+.2f} reflectance darker or brighter at its dark end, "
-            "as when the offset of processing baseline 04.00 is missed on one date; state it with --offset"
+            f"not comparable: every band of the after image is {abs(jump):.2f} reflectance "
+            f"{'brighter' if jump > 0 else 'darker'} at its dark end, as when the offset of processing "
+            f"baseline 04.00 is missed on the {'after' if jump > 0 else 'before'} date; "
+            f"state it with --{'after' if jump > 0 else 'before'}-offset -0.1"
         )
     return tuple(found)
 

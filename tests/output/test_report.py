@@ -184,7 +184,7 @@ def test_a_refused_pair_shows_its_state_and_no_normalisation():
     result.state[:] = State.NOT_COMPARABLE
     registration = replace(result.registration, verdict="not reliable", applied=False)
     html = report_html(replace(result, registration=registration, normalization=None), {})
-    assert "Registration gate: refused" in html
+    assert "Quality gates: refused" in html
     assert "not comparable (a quality gate refused) 100.0 %" in html
     assert "band by band</summary>" not in html
 

@@ -36,9 +36,9 @@ def command_line() -> list[str]:
 
 
 def say(text: str, *, quiet: bool = False) -> None:
-    """Print a line for a human on stderr."""
+    """Print a line for a human on stderr; file names cannot move its cursor or colour it."""
     if not quiet:
-        print(text, file=sys.stderr)
+        print("".join(c if c.isprintable() else "?" for c in text), file=sys.stderr)
 
 
 class Outcome:
@@ -73,7 +73,7 @@ class Outcome:
         known = _translate(error)
         self.code = EXIT_BUG if known is None else exit_code(known)
         text = str(known) if known else _bug(error)
-        print(f"changedet: error: {text}", file=sys.stderr)
+        say(f"changedet: error: {text}")
         if self._json:
             name = type(known).__name__ if known else type(error).__name__
             emit({"error": {"type": name, "message": text, "exit_code": self.code}}, (), as_json=True)

@@ -105,7 +105,7 @@ def _overlap(event: dict[str, Any], objects: gpd.GeoDataFrame) -> dict[str, Any]
 
 @contextmanager
 def _pair_folder(samples: Path | None, out: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Give the folder of the bundled pair, or make it beside the output folder; a failed run takes it away."""
+    """Give the folder of the bundled pair, or make it beside the output folder; a failed run removes it."""
     from changedet.samples import make_pair
 
     if samples is not None:

@@ -205,6 +205,11 @@ def finding(result: ChangeResult) -> str:
             f"{name}: the images {period} were not compared, because the registration gate refused them "
             f"({clean(result.registration.verdict)}); nothing is said about change."
         )
+    if result.refusals:
+        return (
+            f"{name}: the images {period} were not compared, because a quality gate refused them; "
+            "nothing is said about change."
+        )
     if len(objects) == 0:
         return (
             f"{name}: no candidate was flagged {period}; this does not mean that nothing happened "

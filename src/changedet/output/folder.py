@@ -138,11 +138,14 @@ def check_target(folder: str | Path, *, overwrite: bool = False) -> None:
         any, with it one that no run wrote or that holds files that no run wrote.
     UsageError
         When the target is the working directory.
+    OutputError
+        When the nearest folder above that is there is a file, or may not be written.
     """
     where, target = str(folder), Path(folder).resolve()
     if target == Path.cwd() or not target.name:
         raise UsageError("a run needs a folder of its own", where=where, todo="name a new folder")
     if not target.exists():
+        _check_parent(target, where)
         return
     if not target.is_dir():
         raise OutputExistsError("a file of this name exists", where=where, todo="choose another folder")
@@ -154,6 +157,18 @@ def check_target(folder: str | Path, *, overwrite: bool = False) -> None:
     if foreign := _foreign_file(target):
         raise OutputExistsError(
             f"the folder holds what no run wrote ({foreign})", where=where, todo="choose another folder"
+        )
+
+
+def _check_parent(target: Path, where: str) -> None:
+    parent = next(p for p in target.parents if p.exists())
+    if not parent.is_dir():
+        raise OutputError(
+            f"nothing was written: {parent} is a file", where=where, todo="choose another folder"
+        )
+    if not os.access(parent, os.W_OK):
+        raise OutputError(
+            f"nothing was written: Permission denied in {parent}", where=where, todo="choose another folder"
         )
 
 
@@ -301,8 +316,8 @@ def _own_errors(target: Path) -> Iterator[None]:
 
 def _is_full(error: BaseException | None, target: Path) -> bool:
     while error is not None:
-        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            return True
+        if isinstance(error, OSError) and error.errno is not None:
+            return error.errno in {errno.ENOSPC, errno.EDQUOT}
         error = error.__cause__
     parent = next((p for p in target.parents if p.is_dir()), None)
     return (

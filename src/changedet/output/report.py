@@ -131,7 +131,7 @@ def _summary(result: ChangeResult) -> dict[str, object]:
         "simulated": facts.SIMULATED_NOTE if facts.is_simulated(result) else "",
         "place": (("Decimal degrees", point.dd), ("Degrees", point.dms), ("MGRS", point.mgrs)),
         "quality": facts.quality(result),
-        "passed": result.registration.passed,
+        "passed": result.registration.passed and not result.refusals,
         "warnings": [facts.clean(w, 400) for w in dict.fromkeys((*result.warnings, *result.pair.warnings))],
         "confidence_note": facts.CONFIDENCE_NOTE,
         "not_flagged_note": facts.NOT_FLAGGED_NOTE,
