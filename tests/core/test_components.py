@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from changedet.core.components import component_quantile, component_sizes, label_components
+from changedet.core.components import (
+    component_quantile,
+    component_sizes,
+    label_components,
+    split_components,
+)
 
 EIGHT = np.ones((3, 3))
 masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14))
@@ -69,7 +74,7 @@ def test_a_seed_outside_the_candidates_starts_nothing():
 )
 def test_quantiles_equal_numpy_group_by_group(labels, quantile, seed):
     rng = np.random.default_rng(seed)
-    values = rng.random((7, 8)).astype(np.float32)
+    values = (rng.standard_normal((7, 8)) * 10.0 ** rng.integers(-20, 20, (7, 8))).astype(np.float32)
     values[rng.random((7, 8)) < 0.3] = np.nan
     found = component_quantile(labels, values, quantile)
     assert found.shape == (labels.max(),)
@@ -108,3 +113,28 @@ def test_arguments_are_left_alone():
     assert (grow == np.eye(5)).all()
     assert (seed == np.eye(5)).all()
     assert (values == 1).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(grow=masks, seed=st.integers(0, 5), min_pixels=st.integers(1, 5))
+def test_a_split_keeps_the_pixels_and_parts_only_where_the_class_changes(grow, seed, min_pixels):
+    classes = np.random.default_rng(seed).integers(1, 3, grow.shape).astype(np.uint8)
+    labels = label_components(grow, grow)
+    parts = split_components(labels, classes, min_pixels=min_pixels)
+    np.testing.assert_array_equal(parts > 0, labels > 0)
+    assert set(np.unique(parts)) | {0} == set(range(parts.max() + 1))
+    for number in range(1, parts.max() + 1):
+        assert len(set(labels[parts == number])) == 1
+        alone = (labels == labels[parts == number][0]) == (parts == number)
+        assert (parts == number).sum() >= min_pixels or alone.all()
+    if min_pixels == 1:
+        for value in (1, 2):
+            expected, count = ndimage.label((classes == value) & grow, EIGHT)
+            assert len(np.unique(parts[expected > 0])) == count
+
+
+def test_what_is_too_small_stays_with_the_largest_part():
+    labels = np.ones((1, 9), np.int32)
+    classes = np.array([[1, 1, 2, 3, 3, 3, 3, 2, 1]], np.uint8)
+    assert split_components(labels, classes, min_pixels=2).tolist() == [[1, 1, 2, 2, 2, 2, 2, 2, 2]]
+    assert not split_components(np.zeros((2, 2), np.int32), classes[:, :4].reshape(2, 2)).any()

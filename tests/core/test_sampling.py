@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from changedet.core.sampling import sample_pixels
+from changedet.core.sampling import last_axis_median, sample_pixels
 
 
 @settings(max_examples=30, deadline=None)
@@ -47,3 +47,18 @@ def test_the_mean_of_the_sample_is_the_mean_of_the_image():
     image = np.random.default_rng(0).normal(5.0, 1.0, (1, 300, 300)).astype(np.float32)
     (drawn,) = sample_pixels((image,), np.ones((300, 300), bool), 10_000, seed=0)
     assert drawn.mean() == pytest.approx(5.0, abs=0.04)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    values=hnp.arrays(
+        st.sampled_from([np.float32, np.float64]),
+        st.tuples(st.integers(1, 3), st.integers(1, 9)),
+        elements=st.floats(-100, 100, width=32),
+    )
+)
+def test_the_median_is_that_of_numpy(values):
+    found = last_axis_median(values)
+    np.testing.assert_array_equal(found, np.median(values, axis=1))
+    assert found.dtype == values.dtype
+    assert last_axis_median(values[0]) == np.median(values[0])

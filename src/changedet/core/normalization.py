@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from changedet.core.sampling import sample_pixels
+from changedet.core.sampling import last_axis_median, sample_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +57,16 @@ class Normalization:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Normalization:
         """Make a normalisation again from what `to_dict` gave; None (how JSON writes NaN) becomes NaN.
+
+        Parameters
+        ----------
+        data : mapping
+            Every key that `to_dict` writes.
+
+        Returns
+        -------
+        Normalization
+            Equal to the one described.
 
         Raises
         ------
@@ -144,14 +154,14 @@ def apply_normalization(after: NDArray[np.float32], normalization: Normalization
 def _match_medians(
     x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    centre_x, centre_y = np.median(x, axis=1), np.median(y, axis=1)
+    centre_x, centre_y = last_axis_median(x), last_axis_median(y)
     scale_x, scale_y = (_robust_scale(v, c) for v, c in ((x, centre_x), (y, centre_y)))
     gain = np.clip(scale_y / scale_x, *_GAIN_RANGE)
     return gain, centre_y - gain * centre_x
 
 
 def _robust_scale(values: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.maximum(1.4826 * np.median(np.abs(values - centre[:, None]), axis=1), 1e-6)
+    return np.maximum(1.4826 * last_axis_median(np.abs(values - centre[:, None])), 1e-6)
 
 
 def _least_surprising(residual: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import cv2
 import numpy as np
 
-from changedet.core.sampling import sample_pixels
+from changedet.core.sampling import last_axis_median, sample_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -175,8 +175,12 @@ def cva_score(
     total = np.zeros(valid.shape, np.float32)
     planes = zip(before, after, weights, strict=True)
     for i, (plane_before, plane_after, weight) in enumerate(planes):
-        change = (plane_after - mean_a[i]) / scale_a[i] - (plane_before - mean_b[i]) / scale_b[i]
-        total += np.float32(weight) * change.astype(np.float32) ** 2
+        change = plane_after * np.float32(1 / scale_a[i])
+        change -= plane_before * np.float32(1 / scale_b[i])
+        change -= np.float32(mean_a[i] / scale_a[i] - mean_b[i] / scale_b[i])
+        change *= change
+        change *= np.float32(weight)
+        total += change
     return smooth_score(np.sqrt(total / np.float32(sum(weights))), valid, parameters.smoothing_px)
 
 
@@ -272,8 +276,8 @@ def _standardisation(sample: NDArray[np.float64]) -> tuple[NDArray[np.float64], 
 
 
 def _robust_standardisation(sample: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    centre = np.median(sample, axis=1)
-    return centre, np.maximum(1.4826 * np.median(np.abs(sample - centre[:, None]), axis=1), 1e-6)
+    centre = last_axis_median(sample)
+    return centre, np.maximum(1.4826 * last_axis_median(np.abs(sample - centre[:, None])), 1e-6)
 
 
 def _trimmed_fit(

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from scipy import fft
 
+from changedet.core.sampling import last_axis_median
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -100,6 +102,16 @@ class Registration:
     def from_dict(cls, data: Mapping[str, Any]) -> Registration:
         """Make a registration again from what `to_dict` gave; None (how JSON writes NaN) becomes NaN.
 
+        Parameters
+        ----------
+        data : mapping
+            Every key that `to_dict` writes.
+
+        Returns
+        -------
+        Registration
+            Equal to the one described.
+
         Raises
         ------
         KeyError, TypeError, ValueError
@@ -187,12 +199,12 @@ def edge_feature(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArra
     """
     if not valid.any():
         return np.zeros(image.shape, np.float32)
-    filled = np.where(valid, image, np.float32(np.median(image[valid])))
+    filled = np.where(valid, image, last_axis_median(image[valid]))
     smooth = cv2.GaussianBlur(filled, (0, 0), 1.0)
     rows, columns = np.gradient(smooth)
-    magnitude = np.hypot(rows, columns)
+    magnitude = cv2.magnitude(rows, columns)
     usable = cv2.erode(valid.astype(np.uint8), np.ones((7, 7), np.uint8), borderValue=1) > 0
-    typical = float(np.median(magnitude[usable])) if usable.any() else 0.0
+    typical = float(last_axis_median(magnitude[usable])) if usable.any() else 0.0
     if typical <= 0:
         return np.zeros(image.shape, np.float32)
     feature = np.log1p(magnitude / np.float32(typical))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from changedet.core.sampling import last_axis_median
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -60,7 +62,18 @@ class Thresholds:
     grow: float
 
     def mads(self, score: float) -> float:
-        """Return a score as robust standard deviations above the background median."""
+        """Return a score as robust standard deviations above the background median.
+
+        Parameters
+        ----------
+        score : float
+            In units of the score map.
+
+        Returns
+        -------
+        float
+            0 when the background does not vary.
+        """
         return (score - self.median) / self.mad if self.mad > 0 else 0.0
 
 
@@ -92,8 +105,8 @@ def robust_thresholds(
     judged = score[np.isfinite(score)]
     if judged.size == 0:
         return Thresholds(float("nan"), 0.0, float("inf"), float("inf"))
-    median = float(np.median(judged))
-    mad = float(1.4826 * np.median(np.abs(judged - np.float32(median))))
+    median = float(last_axis_median(judged))
+    mad = float(1.4826 * last_axis_median(np.abs(judged - np.float32(median))))
     if mad <= 0:
         return Thresholds(median, 0.0, float("inf"), float("inf"))
     return Thresholds(median, mad, median + parameters.seed_mads * mad, median + parameters.grow_mads * mad)
