@@ -73,6 +73,11 @@ class Site:
         name : str
             Name of the site; the MGRS reference of the centre when empty.
 
+        Returns
+        -------
+        Site
+            A square along the axes of the UTM zone of its centre.
+
         Raises
         ------
         CoordinateError

@@ -24,6 +24,11 @@ def normalised_difference(first: NDArray[np.float32], second: NDArray[np.float32
     first, second : ndarray of float32, same shape
         Reflectance.
 
+    Returns
+    -------
+    ndarray of float32, same shape
+        -1 to 1 where both are at least 0; 0 where both are 0.
+
     Examples
     --------
     >>> normalised_difference(np.float32([0.4, 0.0]), np.float32([0.1, 0.0])).tolist()
@@ -33,7 +38,18 @@ def normalised_difference(first: NDArray[np.float32], second: NDArray[np.float32
 
 
 def ndvi(planes: Planes) -> NDArray[np.float32]:
-    """Normalised difference vegetation index, B08 and B04 (Rouse et al. 1974)."""
+    """Normalised difference vegetation index, B08 and B04 (Rouse et al. 1974).
+
+    Parameters
+    ----------
+    planes : mapping of str to ndarray of float32
+        Reflectance by canonical band name.
+
+    Returns
+    -------
+    ndarray of float32, same shape
+        -1 to 1; NaN stays NaN.
+    """
     return normalised_difference(planes["B08"], planes["B04"])
 
 
@@ -41,12 +57,33 @@ def ndbi(planes: Planes) -> NDArray[np.float32]:
     """Normalised difference built-up index, B11 and B08.
 
     Zha, Gao and Ni 2003, doi:10.1080/01431160304987.
+
+    Parameters
+    ----------
+    planes : mapping of str to ndarray of float32
+        Reflectance by canonical band name.
+
+    Returns
+    -------
+    ndarray of float32, same shape
+        -1 to 1; NaN stays NaN.
     """
     return normalised_difference(planes["B11"], planes["B08"])
 
 
 def bsi(planes: Planes) -> NDArray[np.float32]:
-    """Bare soil index, B11 + B04 against B08 + B02 (Rikimaru, Roy and Miyatake 2002)."""
+    """Bare soil index, B11 + B04 against B08 + B02 (Rikimaru, Roy and Miyatake 2002).
+
+    Parameters
+    ----------
+    planes : mapping of str to ndarray of float32
+        Reflectance by canonical band name.
+
+    Returns
+    -------
+    ndarray of float32, same shape
+        -1 to 1; NaN stays NaN.
+    """
     return normalised_difference(planes["B11"] + planes["B04"], planes["B08"] + planes["B02"])
 
 
@@ -54,27 +91,81 @@ def mndwi(planes: Planes) -> NDArray[np.float32]:
     """Compute the modified normalised difference water index, B03 and B11.
 
     Xu 2006, doi:10.1080/01431160600589179.
+
+    Parameters
+    ----------
+    planes : mapping of str to ndarray of float32
+        Reflectance by canonical band name.
+
+    Returns
+    -------
+    ndarray of float32, same shape
+        -1 to 1; NaN stays NaN.
     """
     return normalised_difference(planes["B03"], planes["B11"])
 
 
 def ndwi(planes: Planes) -> NDArray[np.float32]:
-    """Normalised difference water index, B03 and B08 (McFeeters 1996, doi:10.1080/01431169608948714)."""
+    """Normalised difference water index, B03 and B08 (McFeeters 1996, doi:10.1080/01431169608948714).
+
+    Parameters
+    ----------
+    planes : mapping of str to ndarray of float32
+        Reflectance by canonical band name.
+
+    Returns
+    -------
+    ndarray of float32, same shape
+        -1 to 1; NaN stays NaN.
+    """
     return normalised_difference(planes["B03"], planes["B08"])
 
 
 def redness(planes: Planes) -> NDArray[np.float32]:
-    """Normalised difference of red and blue: high over soils, near zero over concrete and metal."""
+    """Normalised difference of red and blue: high over soils, near zero over concrete and metal.
+
+    Parameters
+    ----------
+    planes : mapping of str to ndarray of float32
+        Reflectance by canonical band name.
+
+    Returns
+    -------
+    ndarray of float32, same shape
+        -1 to 1; NaN stays NaN.
+    """
     return normalised_difference(planes["B04"], planes["B02"])
 
 
 def brightness(planes: Planes) -> NDArray[np.float32]:
-    """Mean of the three visible bands."""
+    """Mean of the three visible bands.
+
+    Parameters
+    ----------
+    planes : mapping of str to ndarray of float32
+        Reflectance by canonical band name.
+
+    Returns
+    -------
+    ndarray of float32, same shape
+        Reflectance.
+    """
     return np.asarray((planes["B02"] + planes["B03"] + planes["B04"]) / np.float32(3), np.float32)
 
 
 def near_infrared(planes: Planes) -> NDArray[np.float32]:
-    """Return the near-infrared reflectance itself, B08."""
+    """Return the near-infrared reflectance itself, B08.
+
+    Parameters
+    ----------
+    planes : mapping of str to ndarray of float32
+        Reflectance by canonical band name.
+
+    Returns
+    -------
+    ndarray of float32, same shape
+        Reflectance.
+    """
     return planes["B08"]
 
 

@@ -57,6 +57,16 @@ CLOUD_BUFFER_M = 60.0
 def cloud_buffer_px(pixel_size_m: float) -> int:
     """Return the width of the cloud buffer in pixels, rounded up.
 
+    Parameters
+    ----------
+    pixel_size_m : float
+        Spacing of the pixels in metres.
+
+    Returns
+    -------
+    int
+        At least 1.
+
     Examples
     --------
     >>> cloud_buffer_px(10.0), cloud_buffer_px(9.7)
