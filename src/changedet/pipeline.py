@@ -103,6 +103,16 @@ class DetectSettings:
     def from_dict(cls, data: Mapping[str, Any]) -> DetectSettings:
         """Make settings again from what `to_dict` gave.
 
+        Parameters
+        ----------
+        data : mapping
+            Every key that `to_dict` writes.
+
+        Returns
+        -------
+        DetectSettings
+            Equal to the one described.
+
         Raises
         ------
         UsageError
