@@ -166,10 +166,10 @@ def _picture(colour: NDArray[np.uint8], word: str, image: Image) -> str:
 
 
 def _figure(colour: NDArray[np.uint8], title: str, note: str, grid: GeoBox) -> str:
-    from changedet.output.ground import pixel_size_m
     from changedet.output.picture import shrink, to_jpeg_data_url
+    from changedet.resample import pixel_size_m
 
-    width_m, height_m = pixel_size_m(grid)
+    height_m, width_m = pixel_size_m(grid)
     aspect = grid.shape[1] * width_m / (grid.shape[0] * height_m)
 
     url = to_jpeg_data_url(shrink(colour, _THUMBNAIL_PX), most_bytes=_BYTES_THUMBNAIL)

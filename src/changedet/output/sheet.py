@@ -344,7 +344,7 @@ def _scale_bar(axes: Axes, view: View) -> None:
     length_m = round_length_m(0.3 * width_m)
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     start, y = left + 0.04 * (right - left), bottom + 0.06 * (top - bottom)
-    end = start + length_m / view.pixel_m[0]
+    end = start + length_m / view.pixel_m[1]
     axes.plot([start, end], [y, y], color="white", lw=2.2, solid_capstyle="butt", path_effects=_rim(1.6))
     axes.annotate(
         length_text(length_m), (start, y), (0, 3), textcoords="offset points", ha="left",
