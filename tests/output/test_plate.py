@@ -93,9 +93,9 @@ def test_a_degree_grid_is_drawn_in_true_proportions():
     figure = plot(replace(result, grid=grid, objects=objects, **images))
     box, size = figure.axes[0].get_position(), figure.get_size_inches()
     assert box.width * size[0] / (box.height * size[1]) == pytest.approx(1.2 * 0.502, rel=0.02)
-    # a pixel is 5.58 m wide here, and the bar says 100 m
-    assert "100 m" in words_of(figure)
-    assert np.ptp(figure.axes[0].lines[0].get_xdata()) * 5.58 == pytest.approx(100, rel=0.005)
+    # a pixel is 5.58 m wide here
+    assert "200 m" in words_of(figure)
+    assert np.ptp(figure.axes[0].lines[0].get_xdata()) * 5.58 == pytest.approx(200, rel=0.005)
 
 
 def test_files_repeat_byte_for_byte_and_are_printable(tmp_path):
