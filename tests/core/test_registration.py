@@ -264,9 +264,16 @@ def test_missing_pixels_stay_missing_and_spread_no_value():
     image[8, 9] = np.nan
     result = shift_image(image, 2, 3)
     assert np.argwhere(np.isnan(result[2:, 3:])).tolist() == [[8, 9]]
+    # between pixels, two on each side are needed
     half = shift_image(image, 0.5, 0.0)
-    assert np.argwhere(np.isnan(half[1:])).tolist() == [[7, 9], [8, 9]]
-    assert np.isnan(half[0]).all()
+    assert np.argwhere(np.isnan(half[2:-1])).tolist() == [[row, 9] for row in range(5, 9)]
+    assert np.isnan(half[[0, 1, -1]]).all()
+    np.testing.assert_allclose(half[np.isfinite(half)], 0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shift", [(25.0, 0.0), (0.0, -20.0), (-19.5, 40.25)])
+def test_content_moved_out_of_the_image_is_gone(shift):
+    assert np.isnan(shift_image(np.ones((20, 20), np.float32), *shift)).all()
 
 
 @settings(max_examples=15, deadline=None)

@@ -340,7 +340,9 @@ def judge(
 
 
 def shift_image(image: NDArray[np.float32], row_px: float, column_px: float) -> NDArray[np.float32]:
-    """Move the content of an image by a sub-pixel shift with cubic interpolation.
+    """Move the content of an image by a sub-pixel shift with cubic convolution.
+
+    Keys 1981, doi:10.1109/TASSP.1981.1163711. A shift by whole pixels is exact.
 
     Parameters
     ----------
@@ -355,13 +357,45 @@ def shift_image(image: NDArray[np.float32], row_px: float, column_px: float) -> 
     ndarray of float32, shape (y, x)
         The moved image on the same grid.
     """
-    matrix = np.array([[1, 0, column_px], [0, 1, row_px]], np.float64)
+    whole = [int(np.floor(shift)) for shift in (row_px, column_px)]
+    weights = [_cubic_weights(shift - w) for shift, w in zip((row_px, column_px), whole, strict=True)]
+    taps = [(w != 0).astype(np.float32) for w in weights]
     missing = np.isnan(image)
-    size = image.shape[1], image.shape[0]
-    moved = cv2.warpAffine(np.where(missing, 0, image), matrix, size, flags=cv2.INTER_CUBIC)
-    inside = np.where(missing, np.float32(0), np.float32(1))
-    weight = cv2.warpAffine(inside, matrix, size, flags=cv2.INTER_LINEAR, borderValue=0)
-    return np.where(weight > 0.999, moved, np.float32(np.nan)).astype(np.float32)
+    gaps = bool(missing.any())
+    filled = np.where(missing, np.float32(0), image) if gaps else image
+    moved = _filter(filled, weights)
+    if gaps:
+        moved[_filter(missing.astype(np.float32), taps) > 0.5] = np.nan
+    for axis_view, tap in ((moved, taps[0]), (moved.T, taps[1])):
+        reach = np.flatnonzero(tap) - 2
+        axis_view[: -min(reach[0], 0)] = np.nan
+        axis_view[len(axis_view) - max(reach[-1], 0) :] = np.nan
+    out = np.full(image.shape, np.nan, np.float32)
+    spans = [_overlap(w, length) for w, length in zip(whole, image.shape, strict=True)]
+    out[spans[0][0], spans[1][0]] = moved[spans[0][1], spans[1][1]]
+    return out
+
+
+def _filter(image: NDArray[np.float32], weights: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Weigh the pixels at -2, -1, 0 and 1 of every pixel, row-wise and column-wise."""
+    return np.asarray(cv2.sepFilter2D(image, -1, weights[1], weights[0], anchor=(2, 2)), np.float32)
+
+
+def _cubic_weights(part_px: float) -> NDArray[np.float32]:
+    """Weights of the pixels at -2, -1, 0 and 1 for content moved by 0 to 1 px, with a = -0.75."""
+    distance = np.abs(np.arange(-2, 2) + round(part_px, 6))
+    near = (1.25 * distance - 2.25) * distance**2 + 1
+    far = ((-0.75 * distance + 3.75) * distance - 6) * distance + 3
+    return np.asarray(np.where(distance <= 1, near, far), np.float32)
+
+
+def _overlap(shift_px: int, length_px: int) -> tuple[slice, slice]:
+    """Where moved content lands on its axis, and where it came from."""
+    shift_px = max(-length_px, min(length_px, shift_px))
+    return (
+        slice(max(shift_px, 0), length_px + min(shift_px, 0)),
+        slice(max(-shift_px, 0), length_px - max(shift_px, 0)),
+    )
 
 
 def _features(bands: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
