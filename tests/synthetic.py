@@ -63,14 +63,15 @@ def make_objects(grid, boxes, kinds, before, after):
         point = GeoPoint(lonlat.y, lonlat.x)
         area = (r1 - r0) * (c1 - c0) * 100.0
         rows.append(
-            dict(
-                id=number, kind=KIND_LABELS[kind], score=9.0 - number, score_mads=18.0 - 2 * number,
-                confidence="medium" if number == 1 else "low", area_m2=area, lat=point.lat, lon=point.lon,
-                dms=point.dms, mgrs=point.mgrs, first_seen=after.scene.time_text,
-                last_seen_before=before.scene.time_text,
-                evidence="NDVI 0.62 to 0.11, brightness 0.06 to 0.24; both detectors agree",
-                warnings="" if number else "near a cloud", geometry=polygon,
-            )
+            {
+                "id": number, "kind": KIND_LABELS[kind], "score": 9.0 - number,
+                "score_mads": 18.0 - 2 * number, "confidence": "medium" if number == 1 else "low",
+                "area_m2": area, "lat": point.lat, "lon": point.lon,
+                "dms": point.dms, "mgrs": point.mgrs, "first_seen": after.scene.time_text,
+                "last_seen_before": before.scene.time_text,
+                "evidence": "NDVI 0.62 to 0.11, brightness 0.06 to 0.24; both detectors agree",
+                "warnings": "" if number else "near a cloud", "geometry": polygon,
+            }
         )  # fmt: skip
     return gpd.GeoDataFrame(rows, columns=[*COLUMNS, "geometry"], crs=grid.crs.to_wkt())
 

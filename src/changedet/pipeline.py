@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -52,6 +53,9 @@ _REFINE_LIMIT_PX = 1.0
 _OUTLINE_SMOOTHING_PX = (1.0,)
 #: A part of an object is cut off as another kind only when it is this many times the smallest object.
 _PART_FACTOR = 3.0
+#: Peak memory of a comparison, measured, and the share of the machine's memory it may take.
+_BYTES_PER_PIXEL_AND_BAND = 36.0
+_MEMORY_SHARE = 0.7
 #: Snow edges melt: this many pixels round snow on one date are not compared either.
 _SNOW_MARGIN_PX = 3
 #: A jump of the dark end of *every* band within these limits is a missed -1000 offset, not the ground.
@@ -192,6 +196,7 @@ def detect(
     progress.step("reading the images")
     sources = open_source(before, before_options), open_source(after, after_options)
     grid = choose_grid(sources[0], sources[1], settings.grid, site)
+    require_memory(grid, max(len(source.scene.assets) or 1 for source in sources))
     inside = site_mask(site, grid)
     first = sources[0].load(grid)
     progress.advance(0.5)
@@ -275,6 +280,41 @@ def choose_grid(before: Source, after: Source, kind: Literal["before", "utm"], s
         )
     window = grid.overlap_roi(grid.enclosing(wanted))
     return grid[window]
+
+
+def require_memory(grid: GeoBox, bands: int, available_bytes: float | None = None) -> None:
+    """Refuse a comparison that this machine cannot hold, before it tries.
+
+    Parameters
+    ----------
+    grid : GeoBox
+        Grid of the comparison.
+    bands : int
+        Number of bands that are loaded.
+    available_bytes : float, optional
+        Memory of the machine; asked of the system when not given, and not checked when it does not say.
+
+    Raises
+    ------
+    UsageError
+        With the size and what to do about it.
+    """
+    if available_bytes is None:
+        available_bytes = _physical_memory_bytes()
+    needed = float(np.prod(tuple(grid.shape))) * bands * _BYTES_PER_PIXEL_AND_BAND
+    if needed > _MEMORY_SHARE * available_bytes:
+        raise UsageError(
+            f"{np.prod(tuple(grid.shape)) / 1e6:.0f} megapixels with {bands} bands need about "
+            f"{needed / 1e9:.0f} GB of memory, this machine has {available_bytes / 1e9:.0f} GB",
+            todo="restrict the comparison with --at and --radius, or with --bbox",
+        )
+
+
+def _physical_memory_bytes() -> float:
+    names = getattr(os, "sysconf_names", {})
+    if "SC_PHYS_PAGES" not in names:
+        return float("inf")
+    return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
 
 
 def register(pair: Pair, source: Source, limit_px: float = RESIDUAL_LIMIT_PX) -> tuple[Registration, Image]:
