@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from changedet.errors import InputFileError
+from changedet.errors import ChangedetError, InputFileError
 from changedet.progress import Progress, Silent
 from changedet.provenance import Verification, compare_folders, read_record, sha256_file
 from changedet.providers.local import LocalOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from changedet.result import ChangeResult
 
@@ -44,18 +46,14 @@ def rerun(folder: str | Path, *, progress: Progress = _SILENT) -> Verification:
 
     folder = Path(folder)
     record = read_record(folder)
+    with _understood(folder):
+        # what the record says of the first run is part of the report's bytes
+        said = {"command": record["command"], "started": datetime.fromisoformat(record["created_utc"])}
     result = repeat(record, where=folder, progress=progress)
     keep_images = (folder / "before.tif").is_file()
     with tempfile.TemporaryDirectory(prefix="changedet-rerun-") as scratch:
-        again = save(
-            result,
-            Path(scratch) / folder.resolve().name,
-            keep_images=keep_images,
-            # what the record says of the first run is part of the report's bytes
-            command=record["command"],
-            started=datetime.fromisoformat(record["created_utc"]),
-            progress=progress,
-        )
+        again = Path(scratch) / folder.resolve().name
+        save(result, again, keep_images=keep_images, progress=progress, **said)
         return compare_folders(folder, again)
 
 
@@ -72,39 +70,65 @@ def repeat(record: Mapping[str, Any], *, where: Path, progress: Progress = _SILE
     from changedet.pipeline import DetectSettings, detect
     from changedet.site import site_from_dict
 
+    with _understood(where):
+        inputs, name = record["inputs"], str(record["name"])
+        before, after = (_side(inputs[date]) for date in ("before", "after"))
+        site = site_from_dict(inputs["site"]) if inputs["site"] else None
+        settings = DetectSettings.from_dict(inputs["settings"])
+    for side in (before, after):
+        _require_unaltered(side, where)
+    result = detect(
+        before.path,
+        after.path,
+        site=site,
+        settings=settings,
+        before_options=before.options,
+        after_options=after.options,
+        progress=progress,
+    )
+    return replace(result, name=name)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One input of a run, as its record describes it."""
+
+    path: str
+    in_memory: bool
+    files: dict[str, str]
+    options: LocalOptions
+
+
+def _side(described: Mapping[str, Any]) -> _Side:
+    if described["in_memory"]:
+        return _Side("", in_memory=True, files={}, options=LocalOptions())
+    files = {str(href): str(digest) for href, digest in described["files"].items()}
+    return _Side(str(described["path"]), in_memory=False, files=files, options=_options(described["options"]))
+
+
+@contextmanager
+def _understood(where: Path) -> Iterator[None]:
+    """Turn what goes wrong with a damaged record into one line about it."""
     try:
-        inputs = record["inputs"]
-        sides = [inputs["before"], inputs["after"]]
-        for side in sides:
-            _require_unaltered(side, where)
-        result = detect(
-            sides[0]["path"],
-            sides[1]["path"],
-            site=site_from_dict(inputs["site"]) if inputs["site"] else None,
-            settings=DetectSettings.from_dict(inputs["settings"]),
-            before_options=_options(sides[0]["options"]),
-            after_options=_options(sides[1]["options"]),
-            progress=progress,
-        )
-    except (KeyError, TypeError) as error:
-        if isinstance(error, InputFileError):
-            raise
+        yield
+    except ChangedetError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputFileError(
             f"run.json does not say how the run was made ({error!r})",
             where=str(where),
             todo="run changedet detect again",
         ) from error
-    return replace(result, name=record["name"])
 
 
-def _require_unaltered(side: Mapping[str, Any], where: Path) -> None:
-    if side.get("in_memory"):
+def _require_unaltered(side: _Side, where: Path) -> None:
+    if side.in_memory:
         raise InputFileError(
             "the images were given in memory, so the run cannot be repeated from run.json",
             where=str(where),
             todo="run it again on files",
         )
-    for href, digest in side["files"].items():
+    for href, digest in side.files.items():
         path = Path(href)
         if not path.is_file():
             raise InputFileError(

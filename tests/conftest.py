@@ -1,0 +1,68 @@
+"""Fixtures that several test files share."""
+
+import shutil
+
+import pytest
+from tests.runs import SAMPLES, Command, clean_environment, write_no_plates
+
+from changedet.cli import run
+from changedet.pipeline import detect
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """An empty working directory, without settings of any user."""
+    clean_environment(monkeypatch, tmp_path / "home")
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def no_plates(monkeypatch):
+    monkeypatch.setattr("changedet.output.plate.write_plates", write_no_plates)
+
+
+@pytest.fixture
+def cli(workplace, capfd):
+    return Command(capfd)
+
+
+@pytest.fixture(scope="session")
+def sample():
+    """The bundled pair: a folder with ``before``, ``after`` and the truth."""
+    return SAMPLES
+
+
+@pytest.fixture(scope="session")
+def sample_run(tmp_path_factory, sample):
+    """A run folder of the bundled pair as the command line writes it, pictures and all. Not to be changed."""
+    folder = tmp_path_factory.mktemp("session")
+    with pytest.MonkeyPatch.context() as patch:
+        clean_environment(patch, folder / "home")
+        patch.chdir(folder)
+        code = run(["detect", "--before", f"{sample / 'before'}", "--after", f"{sample / 'after'}",
+                    "--out", "run", "--quiet", "--name", "Sample pair"])  # fmt: skip
+    assert code == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def run_copy(sample_run, tmp_path):
+    """A copy of the run folder that a test may spoil."""
+    return shutil.copytree(sample_run, tmp_path / "copy" / "run")
+
+
+@pytest.fixture(scope="session")
+def sample_result(sample):
+    """The bundled pair compared, in memory."""
+    return detect(sample / "before", sample / "after")
+
+
+@pytest.fixture(scope="session")
+def unshifted():
+    """A simulated pair without clouds and without a shift: before and after as images, and its truth."""
+    from changedet.samples import SceneSettings, simulate_pair
+
+    return simulate_pair(SceneSettings(size_px=160, clouds=False, after_shift_px=(0.0, 0.0)))
