@@ -223,6 +223,33 @@ def test_commands_and_options_in_sentences_exist(path):
             assert words[0] in known, code
 
 
+def test_every_command_is_spoken_of():
+    shown = "".join(text_of(path) for path in DOCUMENTS)
+    waiting = {"changedet": click_command([])[0]}
+    while waiting:
+        name, command = waiting.popitem()
+        parts = getattr(command, "commands", {})
+        assert parts or name in shown, name
+        waiting |= {f"{name} {part}": below for part, below in parts.items()}
+
+
+def test_targets_in_the_contributing_guide_are_those_of_the_makefile():
+    rows = rows_under(text_of(ROOT / "CONTRIBUTING.md"), "## Set-up")
+    targets = re.findall(r"^([a-z]+):.*## ", text_of(ROOT / "Makefile"), re.MULTILINE)
+    assert {row[0].strip("`") for row in rows} == {f"make {target}" for target in targets} - {"make help"}
+
+
+def test_house_figures_in_the_contributing_guide_are_those_that_are_checked():
+    limits = dict(
+        re.findall(r"^([A-Z_0-9]+) = ([\d.]+)$", text_of(ROOT / "tools" / "house.py"), re.MULTILINE)
+    )
+    guide = " ".join(text_of(ROOT / "CONTRIBUTING.md").split())
+    assert f"95 % of functions have at most {limits['MAX_P95_LINES']} lines" in guide
+    assert f"none has more than {limits['MAX_FUNCTION_LINES']}, " in guide
+    assert f"no module more than {limits['MAX_MODULE_LINES']};" in guide
+    assert f"at least {limits['MIN_TEST_RATIO']} lines of test" in guide
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=named)
 def test_every_relative_link_leads_somewhere(path):
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(text_of(path))):
