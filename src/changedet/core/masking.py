@@ -52,6 +52,8 @@ SOFT_EDGED_CLASSES: tuple[SceneClass, ...] = (
 
 #: Clouds, cirrus and cloud shadows are widened by this before pixels count as usable, in metres.
 CLOUD_BUFFER_M = 60.0
+# pixels of a projected grid are not quite as long on the ground as on the map
+_WHOLE_PIXEL_SLACK = 0.05
 
 
 def cloud_buffer_px(pixel_size_m: float) -> int:
@@ -72,7 +74,7 @@ def cloud_buffer_px(pixel_size_m: float) -> int:
     >>> cloud_buffer_px(10.0), cloud_buffer_px(9.7)
     (6, 7)
     """
-    return math.ceil(CLOUD_BUFFER_M / pixel_size_m - 0.01)
+    return math.ceil(CLOUD_BUFFER_M / pixel_size_m - _WHOLE_PIXEL_SLACK)
 
 
 @dataclass(frozen=True)

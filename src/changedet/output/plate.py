@@ -10,7 +10,7 @@ import numpy as np
 
 from changedet.coordinates import GeoPoint
 from changedet.errors import OutputError
-from changedet.kinds import KIND_CAVEATS, KIND_COLOURS
+from changedet.kinds import KIND_COLOURS
 from changedet.output import facts
 from changedet.output.ground import centre, length_text
 from changedet.output.picture import (
@@ -287,9 +287,10 @@ def _legend(sheet: Sheet, box: Box, result: ChangeResult) -> None:
     axes = sheet.axes(Box(box.left, box.top, box.width, 0.08))
     axes.imshow(score_colours()[None], extent=(low, high, 0, 1), aspect="auto", interpolation="nearest")
     seed = result.thresholds.get("seed")
-    ticks = [(low, f"score {low:.2g}: background"), (high, f"{high:.2g} or more")]
-    if seed is not None and low + 0.3 * (high - low) < seed < low + 0.7 * (high - low):
-        ticks.insert(1, (float(seed), f"{seed:.2g}: flagged from here"))
+    ticks = [(low, f"{low:.2g} background"), (high, f"{high:.2g} or more")]
+    # nearer to an end than this its label would run into the other one
+    if seed is not None and low + 0.42 * (high - low) < seed < low + 0.62 * (high - low):
+        ticks.insert(1, (float(seed), f"{seed:.2g} flagged"))
     axes.set_xticks([t for t, _ in ticks], [label for _, label in ticks])
     labels = axes.get_xticklabels()
     labels[0].set_horizontalalignment("left")
@@ -363,10 +364,6 @@ def _object_facts(sheet: Sheet, box: Box, result: ChangeResult, number: int) -> 
         (f"MGRS {point.mgrs}", _CAPTION),
         (f"Score {facts.number(float(row['score_mads']), 1)} robust deviations above background", _CAPTION),
         (facts.clean(row["evidence"], 300), Lettering(6.8, most_lines=7)),
-        (
-            KIND_CAVEATS.get(facts.kind_of(str(row["kind"])), ""),
-            Lettering(6.8, colour="#555555", most_lines=2),
-        ),
         (facts.clean(row["warnings"], 200), Lettering(6.8, colour="#8a4b00", most_lines=4)),
     ]
     top = box.top

@@ -11,7 +11,7 @@ import numpy as np
 
 from changedet.coordinates import GeoPoint
 from changedet.errors import OutputError
-from changedet.kinds import KIND_CAVEATS, KIND_COLOURS, KIND_LABELS, SURFACE_RULES
+from changedet.kinds import KIND_COLOURS, KIND_LABELS, SURFACE_RULES
 from changedet.output import facts
 from changedet.output.ground import centre, length_text, north_deg, round_length_m
 from changedet.output.picture import (
@@ -227,7 +227,6 @@ def _objects(
                 "id": int(row["id"]),
                 "kind": facts.consistent_with(str(row["kind"])),
                 "colour": KIND_COLOURS[kind],
-                "caveat": KIND_CAVEATS.get(kind, ""),
                 "evidence": facts.clean(row["evidence"], 400),
                 "warnings": facts.clean(row["warnings"], 300),
                 "confidence": facts.clean(row["confidence"], 20),

@@ -175,12 +175,9 @@ class Sheet:
     @classmethod
     def new(cls, width: float, height: float) -> Sheet:
         """Return an empty white page with its own Agg canvas."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        from changedet.output.figure import PageFigure
 
-        figure = Figure(figsize=(width, height), dpi=100, facecolor="white")
-        FigureCanvasAgg(figure)
-        return cls(figure, width, height)
+        return cls(PageFigure(width, height), width, height)
 
     def axes(self, box: Box) -> Axes:
         """Return new axes that fill `box`."""

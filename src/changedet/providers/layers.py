@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from changedet.bands import COMPARED_BANDS, REQUIRED_BANDS, SCL, SENTINEL2_BANDS
-from changedet.core.masking import SceneClass, spectral_classes, usable_from_classes
+from changedet.core.masking import SceneClass, cloud_buffer_px, spectral_classes, usable_from_classes
 from changedet.errors import InputFileError, MissingBandError, NoOverlapError
 from changedet.providers.local_radiometry import to_reflectance
 from changedet.resample import pixel_size_m, resample, source_window
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
-#: Clouds, cirrus and shadows are widened by this before pixels count as usable, in metres.
-CLOUD_BUFFER_M = 60.0
-#: A buffer of 6.01 pixels is 6: a pixel of a 10 m grid is rarely 10 m on the ground to the last millimetre.
-_WHOLE_PIXEL_SLACK = 0.05
 
 _SENTINEL2_NAMES = tuple(band.name for band in SENTINEL2_BANDS)
 #: Reading a window of a band: rows and columns in, stored numbers out.
@@ -127,7 +123,7 @@ class LayerSource:
         classification = next((layer for layer in self.layers if layer.name == SCL), None)
         names = tuple(layer.name for layer in bands)
         classes, classes_source = _classes(classification, wanted, data, names, self.scene)
-        buffer_px = math.ceil(CLOUD_BUFFER_M / min(pixel_size_m(wanted)) - _WHOLE_PIXEL_SLACK)
+        buffer_px = cloud_buffer_px(min(pixel_size_m(wanted)))
         valid = usable_from_classes(classes, dilation_px=buffer_px) & observed_pixels(data, names)
         return Image(data, names, valid, classes, wanted, self.scene, classes_source)
 
