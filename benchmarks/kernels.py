@@ -42,6 +42,7 @@ class Kernel:
     peer: Callable[..., Any] | None = None
     peer_name: str = ""
     naive_up_to: int = 1 << 30
+    naive_loops: bool = False  # tracing memory slows a Python loop, so that time does not count
 
     def versions(self, size: int) -> dict[str, Callable[..., Any]]:
         """What is run at a size, ours first; a plain version that would take half a minute is left out."""
@@ -157,7 +158,7 @@ KERNELS = (
     Kernel("optical.smooth_score", _score, smooth_score, naive.smooth_score, _close(1e-4),
            _smooth_scipy, "scipy gaussian_filter"),
     Kernel("components.objects", inputs.flags, _objects, naive.objects, _same_objects,
-           _objects_skimage, "skimage regionprops_table"),
+           _objects_skimage, "skimage regionprops_table", naive_loops=True),
     Kernel("normalization.fit_and_apply", inputs.dimmed, _normalise, naive.normalise, _close(0.003),
            naive_up_to=1024),
 )  # fmt: skip

@@ -80,7 +80,8 @@ def measure(kernel: Kernel, size: int, disagreements: list[str]) -> list[dict[st
         except AssertionError as error:
             disagreements.append(f"{kernel.name} at {size}: {name}: {' '.join(str(error).split())[:200]}")
     for count in range(1, min(processors(), 2) + 1):
-        slow = {"naive": first["naive"]} if first.get("naive", 0) > _LONG_S else {}
+        once = first.get("naive", 0.0) > _LONG_S and not kernel.naive_loops
+        slow = {"naive": first["naive"]} if once else {}
         quick = {name: function for name, function in versions.items() if name not in slow}
         with threads(count):
             seconds = _interleaved(quick, arguments) | (slow if count == 1 else {})
