@@ -17,6 +17,8 @@ def clean_environment(patch, folder):
     """Keep settings of the person who runs the tests away from them."""
     for name in [n for n in os.environ if n.startswith("CHANGEDET_") and n != _KEPT]:
         patch.delenv(name)
+    # matplotlib would otherwise look through the fonts of the machine again
+    patch.setenv("XDG_CACHE_HOME", os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser()))
     for name in ("HOME", "XDG_CONFIG_HOME"):
         patch.setenv(name, str(folder))
     patch.delenv("SH_CLIENT_ID", raising=False)

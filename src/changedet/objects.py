@@ -157,6 +157,8 @@ def split_by_kind(
     if not labels.any():
         return labels
     first, second = (compute_indices(_without_haze(image), image.bands) for image in (before, after))
+    if not first:  # bands of another sensor, or without names: no index, so one kind everywhere
+        return labels
     kinds = map_kinds(first, second)
     return split_components(labels, _majority(kinds, labels > 0), min_pixels=min_pixels)
 

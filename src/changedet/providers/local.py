@@ -131,7 +131,14 @@ def open_source(
         from changedet.providers.cube import open_dataset
 
         return open_dataset(source, options)
-    path = Path(source)
+    try:
+        return _open_path(Path(source), options)
+    except PermissionError as error:
+        what, where = f"cannot be read ({error.strerror})", str(error.filename or source)
+        raise InputFileError(what, where=where, todo="ask for the permission, or copy it") from error
+
+
+def _open_path(path: Path, options: LocalOptions) -> Source:
     if not path.exists():
         raise MissingInputError("no such file or folder", where=str(path), todo="check the path")
     if path.suffix.lower() in _CUBE_SUFFIXES or any((path / mark).is_file() for mark in _ZARR_MARKS):

@@ -1,0 +1,84 @@
+import json
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def findings(cli):
+    def look():
+        code = cli("doctor", "--json")
+        document = json.loads(cli.out)
+        return code, {f["check"]: f for f in document["findings"]}, document["healthy"]
+
+    return look
+
+
+def test_this_installation_is_healthy(findings):
+    code, found, healthy = findings()
+    assert code == 0
+    assert healthy is True
+    assert found["numpy"]["status"] == "ok"
+    assert found["GDAL COG"] == {"check": "GDAL COG", "status": "ok", "detail": "cloud-optimised results"}
+    assert found["python"]["detail"].startswith(f"{sys.version_info.major}.")
+    assert found["settings files"]["detail"] == "none; the defaults are used"
+
+
+def test_lines_for_a_reader(cli):
+    assert cli("doctor") == 0
+    assert all(line.split()[0] in {"ok", "missing"} for line in cli.out.splitlines())
+    assert cli.err == ""
+
+
+def test_a_missing_driver_fails(findings, monkeypatch):
+    monkeypatch.setattr("pyogrio.list_drivers", lambda: {"GPKG": "rw"})
+    code, found, healthy = findings()
+    assert code == 8
+    assert healthy is False
+    assert found["GDAL LIBKML"]["status"] == "failed"
+    assert "reinstall" in found["GDAL LIBKML"]["detail"]
+
+
+def test_a_missing_optional_library_says_how_to_get_it(findings, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    code, found, _ = findings()
+    assert code == 0
+    assert found["zarr"] == {
+        "check": "zarr",
+        "status": "missing",
+        "detail": "Zarr cubes: pip install 'changedet[cubes]'",
+    }
+
+
+def test_secrets_are_never_shown(cli, findings, monkeypatch):
+    for name in ("SH_CLIENT_ID", "SH_CLIENT_SECRET", "CHANGEDET_API_TOKEN", "CHANGEDET_SECRET_KEY"):
+        monkeypatch.setenv(name, "hunter2")
+    _, found, _ = findings()
+    assert found["Sentinel Hub credentials"]["detail"] == "present"
+    assert found["CHANGEDET_API_TOKEN"]["detail"] == "set (hidden)"
+    assert "hunter2" not in cli.out
+
+
+def test_credentials_that_are_not_there_are_no_failure(findings):
+    code, found, _ = findings()
+    assert code == 0
+    assert found["Sentinel Hub credentials"]["status"] == "missing"
+
+
+def test_settings_and_where_they_come_from(findings, workplace, monkeypatch):
+    (workplace / "changedet.toml").write_text("[detect]\nmin-area = '2ha'\n")
+    monkeypatch.setenv("CHANGEDET_DETECT_THRESHOLD", "12")
+    _, found, _ = findings()
+    assert found["settings files"]["detail"] == "changedet.toml"
+    assert found["detect.min-area"]["detail"] == "2ha (settings file)"
+    assert found["CHANGEDET_DETECT_THRESHOLD"]["detail"] == "12 (environment)"
+
+
+def test_a_temporary_folder_that_cannot_be_written(findings, monkeypatch):
+    def refuse(**_keywords):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", refuse)
+    code, found, _ = findings()
+    assert code == 8
+    assert found["temporary folder"]["detail"].endswith("Permission denied; set TMPDIR")

@@ -1,0 +1,65 @@
+import json
+
+import pytest
+
+CSV = "name,lat,lon\nHarbour,38.5,126.1\nHarbour,39.0,125.7\n"
+BOW_TIE = "POLYGON((0 0, 0.01 0.01, 0.01 0, 0 0.01, 0 0))"
+
+
+def test_what_was_understood_is_printed(cli, workplace):
+    (workplace / "sites.csv").write_text("name,lat,lon\nHarbour,38.5847,126.1079\nPier,39.0,125.7\n")
+    assert cli("sites", "check", "sites.csv") == 0
+    lines = cli.out.splitlines()
+    assert lines[0] == "2 site(s) in sites.csv"
+    assert lines[1].startswith("Harbour: 38.58")
+    assert "N" in lines[1]
+    assert "52S" in lines[1]
+    assert lines[1].endswith("km2")
+    assert cli.err == ""
+
+
+def test_doubled_names_are_noticed(cli, workplace):
+    (workplace / "sites.csv").write_text(CSV)
+    assert cli("sites", "check", "sites.csv") == 0
+    assert cli.out.count("  warning: another site has the same name") == 2
+
+
+def test_large_and_crossing_outlines_are_noticed(cli, workplace):
+    for name, text in (("huge", "POLYGON((0 0, 2 0, 2 2, 0 2, 0 0))"), ("bow", BOW_TIE)):
+        (workplace / f"{name}.wkt").write_text(text)
+    assert cli("sites", "check", "huge.wkt", "--json") == 0
+    site = json.loads(cli.out)["sites"][0]
+    assert site["warnings"] == ["larger than 2500 km2: cut it into parts"]
+    assert site["area_km2"] == pytest.approx(49_200, rel=0.01)
+    assert site["lat"] == pytest.approx(1.0, abs=0.01)
+    assert cli("sites", "check", "bow.wkt") == 0
+    assert cli.out.endswith("  warning: the outline crosses itself\n")
+
+
+def test_the_document_has_every_notation(cli, workplace):
+    (workplace / "sites.csv").write_text(CSV)
+    assert cli("sites", "check", "sites.csv", "--json") == 0
+    document = json.loads(cli.out)
+    assert document["file"] == "sites.csv"
+    first = document["sites"][0]
+    assert set(first) == {"name", "folder", "lat", "lon", "dd", "dms", "mgrs", "area_km2", "warnings"}
+    assert (first["lat"], first["lon"]) == pytest.approx((38.5, 126.1), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("gone.csv", None), ("empty.csv", ""), ("x.docx", "text"), ("bad.kml", "<kml"), ("bad.geojson", "{"),
+     ("swapped.csv", "name,lat,lon\nA,126.1,38.5\n")],
+)  # fmt: skip
+def test_lists_that_cannot_be_read_are_one_line(cli, workplace, name, content):
+    if content is not None:
+        (workplace / name).write_text(content)
+    code = cli("sites", "check", name)
+    assert code in (2, 8)
+    assert cli.error
+    assert cli.out == ""
+
+
+def test_sites_alone_says_how_to_go_on(cli):
+    assert cli("sites") == 2
+    assert "Missing command; see changedet sites --help" in cli.error
