@@ -466,15 +466,15 @@ def _decide(
     """Score with the chosen detector and with the other one, and flag what stands out of the first."""
     weights = change_weights(before.bands)
 
-    def score_with(method: str, **changes: Any) -> NDArray[np.float32]:  # noqa: ANN401
+    def _score_with(method: str, **changes: Any) -> NDArray[np.float32]:  # noqa: ANN401
         detector = DETECTORS[method]
         parameters = replace(settings.detector_parameters(method), **changes)
         return detector.function(before.data, after.data, fitted, weights, parameters)
 
-    score = score_with(settings.method)
-    second_score = score_with("cva" if settings.method == "predict" else "predict")
+    score = _score_with(settings.method)
+    second_score = _score_with("cva" if settings.method == "predict" else "predict")
     thresholds = robust_thresholds(score, settings.threshold)
-    sharp = score_with(settings.method, smoothing_px=_OUTLINE_SMOOTHING_PX)
+    sharp = _score_with(settings.method, smoothing_px=_OUTLINE_SMOOTHING_PX)
     outline = outline_pixels(sharp, settings.threshold)
     contrast = np.max(np.abs(np.nan_to_num(after.data - before.data)), axis=0) >= MIN_CONTRAST
     grow = judged & contrast & outline & (np.nan_to_num(score) > thresholds.grow)

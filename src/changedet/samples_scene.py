@@ -179,12 +179,12 @@ class SimulatedScene:
         """Return the scene as a loaded `Image` on the 10 m grid; 20 m cells are repeated."""
         from changedet.scene import Image, Scene
 
-        def fine(values: NDArray[np.generic]) -> NDArray[np.generic]:
+        def _fine(values: NDArray[np.generic]) -> NDArray[np.generic]:
             times = self.grid.shape[0] // values.shape[0]
             return np.repeat(np.repeat(values, times, axis=0), times, axis=1)
 
-        data = np.stack([fine(self.reflectance(b)) for b in self.numbers]).astype(np.float32)
-        classes = fine(self.classes).astype(np.uint8)
+        data = np.stack([_fine(self.reflectance(b)) for b in self.numbers]).astype(np.float32)
+        classes = _fine(self.classes).astype(np.uint8)
         scene = Scene(
             id=self.id, provider="simulated", level="L2A", platform="simulated", time=self.time,
             time_source="simulation", processing_baseline=self.baseline, relative_orbit=3, tile="T52SBH",

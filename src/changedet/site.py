@@ -327,14 +327,14 @@ def _read_kml(path: Path) -> list[Site]:
 def _tree_without_doctype(path: Path) -> Any:  # noqa: ANN401  # a class that can only be made where it is used
     from xml.etree import ElementTree as ET
 
-    class Tree(ET.TreeBuilder):
+    class _Tree(ET.TreeBuilder):
         def doctype(self, _name: str, _public: str | None, _system: str | None) -> None:
-            # KML has none; where there is one, it declares entities that swell or fetch other files
+            """Refuse: KML has none, and one declares entities that swell or fetch other files."""
             raise InputFileError(
                 "holds a document type declaration", where=str(path), todo="save it again from a map program"
             )
 
-    return Tree()
+    return _Tree()
 
 
 def _main_kml(path: Path) -> bytes:
