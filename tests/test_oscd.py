@@ -1,0 +1,114 @@
+"""Seven labelled pairs of cities (Daudt et al. 2018, doi:10.1109/IGARSS.2018.8518015), if they are there."""
+
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning
+
+from changedet.pipeline import detect
+from changedet.result import State
+
+_BESIDE = Path(__file__).parents[2] / "shared" / "data"
+ROOT = Path(os.environ.get("CHANGEDET_DATA") or _BESIDE) / "oscd"
+CITIES = sorted(p.name for p in (ROOT / "images").glob("*/") if p.is_dir())
+#: (row, column) in pixels by which the later image has to move, measured by eye and by other programs.
+SHIFTS = {
+    "aguasclaras": (0.05, 0.25),
+    "beihai": (-0.80, -0.80),
+    "cupertino": (-0.05, -0.15),
+    "pisa": (0.97, 0.18),
+}
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(
+        not CITIES, reason="no labelled pairs: set CHANGEDET_DATA to the folder that holds oscd/"
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is kept of a city; the images are not."""
+
+    average_precision: float
+    area_under_curve: float
+    shift_px: tuple[float, float]
+    verdict: str
+    objects: int
+    flagged_share: float
+    labelled_share: float
+    overlap: float
+
+
+def read_labels(path):
+    with warnings.catch_warnings():
+        # the labels lie on the grid of the first image and say nothing of it
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path) as file:
+            return file.read(1)
+
+
+def measure(city):
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    folder = ROOT / "images" / city
+    result = detect(folder / "imgs_1", folder / "imgs_2")
+    labels = read_labels(ROOT / "train_labels" / city / "cm" / f"{city}-cm.tif") == 2
+    assert labels.shape == result.score.shape
+    # a pixel that was not judged ranks last: what was not seen was not found
+    score = np.where(np.isnan(result.score), -1, result.score)
+    flagged = result.state == State.CHANGED
+    return Figures(
+        average_precision=float(average_precision_score(labels.ravel(), score.ravel())),
+        area_under_curve=float(roc_auc_score(labels.ravel(), score.ravel())),
+        shift_px=result.registration.shift_px,
+        verdict=result.registration.verdict,
+        objects=len(result.objects),
+        flagged_share=float(flagged.mean()),
+        labelled_share=float(labels.mean()),
+        overlap=float((flagged & labels).sum() / max(flagged.sum(), 1)),
+    )
+
+
+@pytest.fixture(scope="session")
+def figures():
+    return {city: measure(city) for city in CITIES}
+
+
+def listed(figures, name):
+    return {city: round(getattr(f, name), 3) for city, f in figures.items()}
+
+
+def test_every_city_is_compared(figures):
+    assert len(figures) == 7
+    assert {f.verdict for f in figures.values()} == {"good"}
+    assert all(f.objects > 0 for f in figures.values()), listed(figures, "objects")
+
+
+def test_the_ranking_is_good_over_all_cities(figures):
+    precision, area = listed(figures, "average_precision"), listed(figures, "area_under_curve")
+    assert np.mean(list(precision.values())) >= 0.30, precision
+    assert np.mean(list(area.values())) >= 0.91, area
+
+
+def test_the_ranking_is_better_than_chance_in_every_city(figures):
+    for city, found in figures.items():
+        assert found.average_precision > 2 * found.labelled_share, city
+        assert found.area_under_curve > 0.75, city
+
+
+def test_what_is_flagged_is_richer_in_labelled_change_than_the_rest(figures):
+    for city, found in figures.items():
+        assert found.overlap > 2 * found.labelled_share, city
+        assert found.flagged_share < 0.2, city
+
+
+@pytest.mark.parametrize("city", SHIFTS)
+def test_shifts_are_those_known(figures, city):
+    assert np.allclose(figures[city].shift_px, SHIFTS[city], atol=0.15), figures[city].shift_px
