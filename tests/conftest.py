@@ -4,9 +4,18 @@ import shutil
 
 import pytest
 from tests.runs import SAMPLES, Command, clean_environment, write_no_plates
+from threadpoolctl import threadpool_limits
 
 from changedet.cli import run
 from changedet.pipeline import detect
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Multiply matrices on one thread: many small ones take several times as long on two that are busy."""
+    with threadpool_limits(1, "blas"), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENBLAS_NUM_THREADS", "1")
+        yield
 
 
 @pytest.fixture

@@ -23,11 +23,18 @@ if TYPE_CHECKING:
 
 def emit(document: Mapping[str, Any], lines: Sequence[str], *, as_json: bool) -> None:
     """Print a result: one JSON document, or lines for a reader."""
-    if as_json:
-        print(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
-    else:
-        print("\n".join(lines))
-    sys.stdout.flush()
+    text = (
+        json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) if as_json else "\n".join(lines)
+    )
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        _forget_reader()
+
+
+def _forget_reader() -> None:
+    """Go on without the reader of stdout, who has gone (| head), also when Python flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def command_line() -> list[str]:
@@ -62,12 +69,14 @@ class Outcome:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        if error is None or isinstance(error, SystemExit):
-            return error is None
-        if isinstance(error, BrokenPipeError):
-            # the reader of stdout has gone (| head); keep Python from complaining when it flushes at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error is None:
             return True
+        if isinstance(error, SystemExit):
+            # so ends Typer's own output, the help, when its reader has gone
+            gone = isinstance(error.__context__, BrokenPipeError)
+            if gone:
+                _forget_reader()
+            return gone
         if self._traceback:
             traceback.print_exception(kind, error, trace)
         known = _translate(error)
