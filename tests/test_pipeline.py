@@ -116,7 +116,8 @@ class TestTheSamplePair:
 class TestKnownShifts:
     @pytest.mark.parametrize("shift", [(0.0, 0.0), (1.4, -0.7), (-3.25, 2.5), (0.3, 0.45)])
     def test_are_recovered_and_taken_out(self, shift):
-        pair = simulate_pair(SceneSettings(size_px=160, clouds=False, after_shift_px=shift))
+        bands = ("B02", "B03", "B04", "B08")
+        pair = simulate_pair(SceneSettings(size_px=160, bands=bands, clouds=False, after_shift_px=shift))
         before, after = pair.before.to_image(), pair.after.to_image()
         result = detect(before, after)
         assert np.allclose(result.registration.shift_px, pair.shift_px, atol=0.05)

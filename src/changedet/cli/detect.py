@@ -53,11 +53,9 @@ def detect(
     progress: options.ShowProgress = None,
 ) -> None:
     """Compare two local images of one place and write a run folder. No network is used."""
-    from changedet.output.folder import check_target, save
+    from changedet.output.folder import save
 
     started = datetime.now(UTC)
-    if out is not None:
-        check_target(out, overwrite=overwrite)
     said = _Numbers(scale, offset, nodata)
     task = _Task(
         (before, said.options(before_offset, before_time)),
@@ -66,9 +64,7 @@ def detect(
         _settings(method, threshold, min_area, grid, max_residual),
         name,
     )
-    if out is None:
-        out = task.default_folder()
-        check_target(out, overwrite=overwrite)
+    out = task.target(out, overwrite=overwrite)
     with progress_on_terminal(show=progress, quiet=quiet, verbose=verbose) as bar:
         result = task.run(bar)
         if strict and result.warnings:
@@ -95,6 +91,7 @@ class _Numbers:
     nodata: float | None
 
     def options(self, offset: float | None, time: str | None) -> LocalOptions:
+        """Put together what is known of one date; its own offset wins over that of both."""
         from changedet.providers.local import LocalOptions
 
         return LocalOptions(
@@ -115,15 +112,22 @@ class _Task:
     settings: DetectSettings
     name: str | None
 
-    def default_folder(self) -> Path:
-        """Look into the headers for the name and the date of the folder that was not given."""
+    def target(self, given: Path | None, *, overwrite: bool) -> Path:
+        """Return the folder to write, by what the headers say when none was given; refuse one in use."""
+        from changedet.output.folder import check_target
         from changedet.pipeline import default_name
         from changedet.providers.local import open_source
 
-        scenes = [open_source(*side).scene for side in (self.before, self.after)]
-        return default_folder(self.name or default_name(self.site, scenes[0]), scenes[1].date_text)
+        folder = given
+        if folder is None:
+            scenes = [open_source(*side).scene for side in (self.before, self.after)]
+            name = self.name or default_name(self.site, scenes[0])
+            folder = default_folder(name, scenes[1].date_text)
+        check_target(folder, overwrite=overwrite)
+        return folder
 
     def run(self, progress: Progress) -> ChangeResult:
+        """Compare the images."""
         from changedet.pipeline import detect as compare
 
         result = compare(
