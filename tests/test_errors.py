@@ -7,10 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from changedet import errors
-from changedet.errors import EXIT_BUG, EXIT_CODES, ChangedetError, QualityWarning, exit_code
+from changedet.errors import EXIT_BUG, EXIT_CODES, ChangedetError, exit_code
 
 ERRORS = [e for _, e in inspect.getmembers(errors, inspect.isclass) if issubclass(e, ChangedetError)]
-WARNINGS = [w for _, w in inspect.getmembers(errors, inspect.isclass) if issubclass(w, Warning)]
 ANCESTORS = {
     "ChangedetError": Exception,
     "UsageError": ValueError,
@@ -101,10 +100,3 @@ def test_a_child_that_nobody_listed_follows_its_parent():
 def test_the_table_cannot_be_changed():
     with pytest.raises(TypeError):
         EXIT_CODES[ChangedetError] = 0
-
-
-@pytest.mark.parametrize("warning", WARNINGS)
-def test_every_warning_is_a_quality_warning_for_users(warning):
-    assert issubclass(warning, QualityWarning)
-    assert issubclass(warning, UserWarning)
-    assert warning.__doc__

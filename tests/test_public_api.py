@@ -17,7 +17,7 @@ import changedet
 #: What users may rely on. Adding a name is a decision; removing one needs a deprecation.
 PUBLIC = [
     "ChangeResult", "ChangedetError", "DetectSettings", "GeoPoint", "Image", "Kind", "LocalOptions",
-    "QualityWarning", "Scene", "Site", "State", "detect", "open_run", "parse_point", "read_sites", "verify",
+    "Scene", "Site", "State", "detect", "open_run", "parse_point", "read_sites", "verify",
 ]  # fmt: skip
 HEAVY = {
     "numpy", "scipy", "rasterio", "geopandas", "pandas", "shapely", "pyproj", "matplotlib", "xarray", "cv2",

@@ -1,7 +1,6 @@
 from .coordinates import GeoPoint as GeoPoint
 from .coordinates import parse_point as parse_point
 from .errors import ChangedetError as ChangedetError
-from .errors import QualityWarning as QualityWarning
 from .kinds import Kind as Kind
 from .output.folder import open_run as open_run
 from .pipeline import DetectSettings as DetectSettings

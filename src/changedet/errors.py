@@ -1,4 +1,4 @@
-"""Errors, quality warnings, and the one table from an error to an exit code.
+"""Errors, and the one table from an error to an exit code.
 
 Every message says what happened, where, and what to do next, in one line. Each class also derives
 from the builtin that a caller would expect (`ValueError`, `FileNotFoundError`, ...), so code that
@@ -151,23 +151,3 @@ def exit_code(error: BaseException) -> int:
         if ancestor in EXIT_CODES:
             return EXIT_CODES[ancestor]
     return EXIT_BUG
-
-
-class QualityWarning(UserWarning):
-    """Base of warnings about the quality of a comparison; ``strict`` turns them into `QualityGateError`."""
-
-
-class RegistrationWarning(QualityWarning):
-    """The residual after co-registration is larger than the gate allows, or cannot be trusted."""
-
-
-class SeasonGapWarning(QualityWarning):
-    """The two dates lie in different seasons."""
-
-
-class LowCoverageWarning(QualityWarning):
-    """Much of the site was not observed on one of the dates."""
-
-
-class RadiometryWarning(QualityWarning):
-    """Scale or offset had to be assumed, or the dates disagree by what looks like a missed offset."""

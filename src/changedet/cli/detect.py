@@ -200,7 +200,8 @@ def summarise(result: ChangeResult, folder: Path, *, as_json: bool, quiet: bool)
     from changedet.notebook.repr import result_text
     from changedet.provenance import read_record
 
-    for warning in result.warnings:
+    # the text for a reader holds the warnings already
+    for warning in result.warnings if as_json else ():
         say(f"changedet: warning: {warning}", quiet=quiet)
     document = read_record(folder) | {"folder": str(folder)} if as_json else {}
     emit(document, [result_text(result), f"report: {folder / 'report.html'}"], as_json=as_json)

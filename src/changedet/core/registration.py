@@ -422,8 +422,7 @@ def _correlate(
     flat = surface.reshape(len(surface), -1).argmax(axis=1)
     rows, columns = flat // surface.shape[2] - limit, flat % surface.shape[2] - limit
     reliability = _peak_heights(surface, rows + limit, columns + limit)
-    fine = [_refine(c, shape, r, k) for c, r, k in zip(cross, rows, columns, strict=True)]
-    return np.array([f[0] for f in fine]), np.array([f[1] for f in fine]), reliability
+    return *_refine(cross, shape, rows, columns), reliability
 
 
 def _peak_heights(
@@ -440,19 +439,28 @@ def _peak_heights(
 
 
 def _refine(
-    cross: NDArray[np.complex64], shape: tuple[int, int], row: int, column: int
-) -> tuple[float, float]:
-    """Evaluate the correlation on a raster of 1/50 px round an integer peak and take its maximum."""
+    cross: NDArray[np.complex64],
+    shape: tuple[int, int],
+    rows: NDArray[np.int_],
+    columns: NDArray[np.int_],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Evaluate each correlation on a raster of 1/50 px round its integer peak and take the maximum.
+
+    Turning the phase of each spectrum puts its peak at the origin; then all windows share two matrices and
+    two products do the work.
+    """
     offsets = np.arange(-_UPSAMPLING, _UPSAMPLING + 1) / _UPSAMPLING
-    frequency_rows = np.fft.fftfreq(shape[0])
-    frequency_columns = np.fft.rfftfreq(shape[1])
+    frequency_rows, frequency_columns = np.fft.fftfreq(shape[0]), np.fft.rfftfreq(shape[1])
     # every column but the first (and the Nyquist one) of a real transform stands for two
     weight = np.full(len(frequency_columns), 2.0)
     weight[0] = 1.0
     if shape[1] % 2 == 0:
         weight[-1] = 1.0
-    left = np.exp(2j * np.pi * np.outer(row + offsets, frequency_rows))
-    right = np.exp(2j * np.pi * np.outer(frequency_columns, column + offsets)) * weight[:, None]
-    surface = (left @ cross @ right).real
-    best = np.unravel_index(int(surface.argmax()), surface.shape)
-    return float(row + offsets[best[0]]), float(column + offsets[best[1]])
+    turn_rows = np.exp(2j * np.pi * np.outer(rows, frequency_rows)).astype(np.complex64)
+    turn_columns = np.exp(2j * np.pi * np.outer(columns, frequency_columns)).astype(np.complex64)
+    centred = cross * turn_rows[:, :, None] * turn_columns[:, None, :]
+    left = np.exp(2j * np.pi * np.outer(offsets, frequency_rows)).astype(np.complex64)
+    right = (np.exp(2j * np.pi * np.outer(frequency_columns, offsets)) * weight[:, None]).astype(np.complex64)
+    surface = (np.tensordot(left, centred, axes=(1, 1)) @ right).real
+    flat = surface.transpose(1, 0, 2).reshape(len(cross), -1).argmax(axis=1)
+    return rows + offsets[flat // len(offsets)], columns + offsets[flat % len(offsets)]
