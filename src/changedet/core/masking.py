@@ -50,6 +50,8 @@ SOFT_EDGED_CLASSES: tuple[SceneClass, ...] = (
 )
 
 
+#: Bands without which `spectral_classes` cannot look for clouds.
+CLOUD_TEST_BANDS = frozenset({"B02", "B03", "B04", "B08", "B11"})
 #: Clouds, cirrus and cloud shadows are widened by this before pixels count as usable, in metres.
 CLOUD_BUFFER_M = 60.0
 # pixels of a projected grid are not quite as long on the ground as on the map
@@ -187,7 +189,7 @@ def spectral_classes(
         `NO_DATA`, `CLOUD_HIGH`, `THIN_CIRRUS`, `CLOUD_SHADOW`, `SNOW` or `UNCLASSIFIED`.
     """
     classes = np.full(data.shape[1:], SceneClass.UNCLASSIFIED, np.uint8)
-    if {"B02", "B03", "B04", "B08", "B11"} <= set(bands):
+    if set(bands) >= CLOUD_TEST_BANDS:
         plane = {name: np.nan_to_num(data[i]) for i, name in enumerate(bands)}
         snow = _is_snow(plane, tests, pixel_size_m)
         cloud = _is_cloud(plane, tests, pixel_size_m)
