@@ -5,13 +5,14 @@ from __future__ import annotations
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from changedet.errors import ChangedetError, InputFileError
+from changedet.hashing import sha256_file
 from changedet.progress import Progress, Silent
-from changedet.provenance import Verification, compare_folders, read_record, sha256_file
+from changedet.provenance import Verification, compare_folders, read_record
 from changedet.providers.local import LocalOptions
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def rerun(folder: str | Path, *, progress: Progress = _SILENT) -> Verification:
     folder : str or Path
         A run folder whose inputs are still where run.json says.
     progress : Progress
+        Is told the steps.
 
     Returns
     -------
@@ -57,8 +59,22 @@ def rerun(folder: str | Path, *, progress: Progress = _SILENT) -> Verification:
         return compare_folders(folder, again)
 
 
-def repeat(record: Mapping[str, Any], *, where: Path, progress: Progress = _SILENT) -> ChangeResult:
+def repeat(record: Mapping[str, Any], *, where: str | Path, progress: Progress = _SILENT) -> ChangeResult:
     """Run the comparison that a record describes.
+
+    Parameters
+    ----------
+    record : mapping
+        What `changedet.provenance.read_record` returns.
+    where : str or Path
+        Whose record it is, for the messages.
+    progress : Progress
+        Is told the steps.
+
+    Returns
+    -------
+    ChangeResult
+        Under the name that the record gives.
 
     Raises
     ------
@@ -67,9 +83,11 @@ def repeat(record: Mapping[str, Any], *, where: Path, progress: Progress = _SILE
     """
     from dataclasses import replace
 
-    from changedet.pipeline import DetectSettings, detect
+    from changedet.comparison import DetectSettings
+    from changedet.pipeline import detect
     from changedet.site import site_from_dict
 
+    where = Path(where)
     with _understood(where):
         inputs, name = record["inputs"], str(record["name"])
         before, after = (_side(inputs[date]) for date in ("before", "after"))
@@ -148,5 +166,13 @@ def _options(said: Mapping[str, Any]) -> LocalOptions:
         scale=said.get("scale"),
         offset=said.get("offset"),
         nodata=said.get("nodata"),
-        time=datetime.fromisoformat(time) if time else None,
+        time=_time(time) if time else None,
     )
+
+
+def _time(text: str) -> date:
+    """Return a `datetime`, or a `date` where the record holds no time of day."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return datetime.fromisoformat(text)

@@ -19,6 +19,17 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
 
+def as_utc(time: datetime) -> datetime:
+    """Return an aware UTC time; a naive one is taken to be UTC already, wherever the computer stands.
+
+    Examples
+    --------
+    >>> as_utc(datetime(2023, 5, 14, 2, 7)).isoformat()
+    '2023-05-14T02:07:00+00:00'
+    """
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
 @dataclass(frozen=True)
 class Radiometry:
     """How stored numbers become reflectance: ``reflectance = number * scale + offset``.
@@ -82,7 +93,8 @@ class Scene:
     platform : str
         ``"Sentinel-2A"``, ... or ``"unknown"``.
     time : datetime or None
-        Acquisition time, UTC and time-zone aware; None when nothing trustworthy says it.
+        Acquisition time, time-zone aware and in UTC: a naive time is taken as UTC, one of another zone is
+        converted. None when nothing trustworthy says it.
     time_source : str
         What said so.
     day_only : bool
@@ -122,12 +134,16 @@ class Scene:
     assets: Mapping[str, Asset] = field(default_factory=lambda: MappingProxyType({}))
     notes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.time is not None:
+            object.__setattr__(self, "time", as_utc(self.time))
+
     @property
     def time_text(self) -> str:
         """Acquisition time as ISO 8601 in UTC, to the second or to the day, or ``"unknown"``."""
         if self.time is None:
             return "unknown"
-        return self.time.astimezone(UTC).strftime("%Y-%m-%d" if self.day_only else "%Y-%m-%dT%H:%M:%SZ")
+        return self.time.strftime("%Y-%m-%d" if self.day_only else "%Y-%m-%dT%H:%M:%SZ")
 
     @property
     def date_text(self) -> str:
@@ -260,6 +276,11 @@ class Image:
         if self.data.shape != (len(self.bands), *self.valid.shape) or self.classes.shape != self.valid.shape:
             message = f"data {self.data.shape}, {len(self.bands)} bands and valid {self.valid.shape} disagree"
             raise ValueError(message)
+        if tuple(self.grid.shape) != self.valid.shape:
+            message = (
+                f"a grid of {tuple(self.grid.shape)} pixels does not carry an image of {self.valid.shape}"
+            )
+            raise ValueError(message)
 
     @property
     def snow(self) -> NDArray[np.bool_]:
@@ -277,13 +298,15 @@ class Image:
         Returns
         -------
         Image
-            The same pixels, validity, classes, grid and scene.
+            The same pixels, validity, classes, grid and scene; this very image when the bands are its own.
 
         Raises
         ------
         ValueError
             When the image does not have one of them.
         """
+        if bands == self.bands:
+            return self
         index = [self.bands.index(b) for b in bands]
         return replace(self, data=self.data[index], bands=bands)
 

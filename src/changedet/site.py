@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from changedet.coordinates import GeoPoint, parse_point
 from changedet.errors import InputFileError, MissingInputError, UsageError
+from changedet.offline import VECTOR_BEGINNINGS, offline_vectors, require_plain_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,12 +26,18 @@ GRID_RESOLUTION_M = 10
 #: Corners of the site grid are snapped outward to multiples of this, so that 20 m bands nest.
 GRID_SNAP_M = 20
 
+#: Steps along the longest side of a site when its edges are projected.
+_EDGE_STEPS = 256
+
 #: Half-width of the square made round a point, in metres.
 DEFAULT_RADIUS_M = 2000.0
 #: Beyond this the UTM grid of the centre no longer fits the ground.
 _LARGEST_RADIUS_M = 200_000.0
 #: Larger files are no lists of sites; a zip archive may not swell beyond this either.
 _LARGEST_FILE_BYTES = 64 * 2**20
+
+#: Shapes that are sites as they stand; a point becomes a square.
+_AREAS = frozenset({"Polygon", "MultiPolygon"})
 
 _LENGTH = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(km|m)?\s*$")
 _AREA = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(km2|ha|m2)?\s*$")
@@ -143,7 +150,11 @@ class Site:
         from odc.geo.geom import Geometry
 
         crs = f"EPSG:{utm_epsg(self.centroid)}"
-        bounds = Geometry(self.geometry, "EPSG:4326").to_crs(crs).boundingbox
+        outline = Geometry(self.geometry, "EPSG:4326")
+        west, south, east, north = self.geometry.bounds
+        # a straight edge in degrees is a curve on the grid
+        step_deg = max(east - west, north - south) / _EDGE_STEPS
+        bounds = outline.to_crs(crs, resolution=step_deg).boundingbox
         left, bottom = (int(v // GRID_SNAP_M) * GRID_SNAP_M for v in (bounds.left, bounds.bottom))
         right, top = (-int(-v // GRID_SNAP_M) * GRID_SNAP_M for v in (bounds.right, bounds.top))
         return GeoBox.from_bbox((left, bottom, right, top), crs, resolution=GRID_RESOLUTION_M, tight=True)
@@ -274,8 +285,8 @@ def read_sites(path: str | Path) -> list[Site]:
         if path.stat().st_size > _LARGEST_FILE_BYTES:
             raise InputFileError("is too large for a list of sites", where=str(path), todo=_FORMATS)
         sites = reader(path)
-    except InputFileError:
-        raise
+    except InputFileError as error:
+        raise InputFileError(error.what, where=error.where or str(path), todo=error.todo) from error
     except (OSError, ValueError, LookupError, RuntimeError, ShapelyError, csv.Error) as error:
         reason = " ".join(str(error).split())[:160]
         raise InputFileError(
@@ -306,6 +317,9 @@ def _site_from_geometry(
     if geometry.geom_type == "Point":
         point = GeoPoint(float(geometry.centroid.y), float(geometry.centroid.x))
         return Site(name or point.mgrs, Site.at(point, radius_m=radius_m).geometry, folder)
+    if geometry.geom_type not in _AREAS or not geometry.area > 0:
+        what = f"{name or 'an outline'} is a {geometry.geom_type} without area; sites are points or areas"
+        raise InputFileError(what, todo="draw a polygon round it, or give its point")
     west, south, east, north = geometry.bounds
     GeoPoint(south, west), GeoPoint(north, east)  # out of range is an error here, not later
     return Site(name or Site("", geometry).centroid.mgrs, geometry, folder)
@@ -315,6 +329,7 @@ def _read_kml(path: Path) -> list[Site]:
     from xml.etree import ElementTree as ET
 
     data = _main_kml(path) if path.suffix.lower() == ".kmz" else path.read_bytes()
+    require_plain_vectors(data, where=str(path))
     parser = ET.XMLParser(target=_tree_without_doctype(path))
     try:
         root = ET.fromstring(data, parser)
@@ -356,15 +371,17 @@ def _main_kml(path: Path) -> bytes:
 
 
 def _read_vector(path: Path) -> list[Site]:
-    with path.open("rb") as stream:
-        if stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-            # a virtual data source may stand behind any suffix and point anywhere
-            raise InputFileError("is XML, which its name does not say", where=str(path), todo=_FORMATS)
+    require_plain_vectors(path.read_bytes(), VECTOR_BEGINNINGS, where=str(path))
     return _read_layers(path, lambda layer, count: layer if count > 1 else "")
 
 
 def _read_layers(source: Path | bytes, folder_of: Callable[[str, int], str]) -> list[Site]:
     """Read every layer with geometry; `folder_of` names the folder from a layer and the number of layers."""
+    with offline_vectors():
+        return _sites_of_layers(source, folder_of)
+
+
+def _sites_of_layers(source: Path | bytes, folder_of: Callable[[str, int], str]) -> list[Site]:
     import pyogrio
 
     layers = [str(name) for name, geometry_type in pyogrio.list_layers(source) if geometry_type is not None]

@@ -14,7 +14,9 @@ from changedet.cli.console import command_line, emit, progress_on_terminal, say
 from changedet.errors import QualityGateError, UsageError
 
 if TYPE_CHECKING:
-    from changedet.pipeline import DetectSettings
+    from datetime import date
+
+    from changedet.comparison import DetectSettings
     from changedet.progress import Progress
     from changedet.providers.local import LocalOptions
     from changedet.result import ChangeResult
@@ -143,7 +145,7 @@ class _Task:
 
 
 def _settings(method: str, threshold: float, min_area: str, grid: str, max_residual: float) -> DetectSettings:
-    from changedet.pipeline import DetectSettings, threshold_of
+    from changedet.comparison import DetectSettings, threshold_of
     from changedet.site import parse_area_m2
 
     return DetectSettings(
@@ -197,22 +199,24 @@ def default_folder(name: str, date: str) -> Path:
 
 def summarise(result: ChangeResult, folder: Path, *, as_json: bool, quiet: bool) -> None:
     """Print what a run found: to stdout the result, to stderr what to beware of."""
-    from changedet.notebook.repr import result_text
+    from changedet.output.summary import result_text
     from changedet.provenance import read_record
 
     # the text for a reader holds the warnings already
     for warning in result.warnings if as_json else ():
         say(f"changedet: warning: {warning}", quiet=quiet)
     document = read_record(folder) | {"folder": str(folder)} if as_json else {}
-    emit(document, [result_text(result), f"report: {folder / 'report.html'}"], as_json=as_json)
+    emit(document, [*result_text(result).splitlines(), f"report: {folder / 'report.html'}"], as_json=as_json)
 
 
-def _parse_time(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError("not a time", where=repr(text), todo="write it like 2023-05-14T02:07:01Z") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _parse_time(text: str) -> date:
+    from changedet.providers.facts import read_time
+
+    time = read_time(text)
+    if time is None:
+        todo = "write it like 2023-05-14T02:07:01Z, or 2023-05-14 when only the day is known"
+        raise UsageError("not a time", where=repr(text), todo=todo)
+    return time
 
 
 def _code(result: ChangeResult, *, exit_code: bool) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from changedet.bands import REQUIRED_BANDS, SCL
 from changedet.errors import CrsMismatchError
-from changedet.providers.facts import Facts, Stated, as_utc
+from changedet.providers.facts import Facts, Stated, stated_time, time_notes
 from changedet.providers.layers import Layer, LayerSource, Reader, choose_bands, native_grid, resolution_m
 from changedet.providers.local_radiometry import Stored, Witnesses, decide_radiometry
 from changedet.scene import Asset, Radiometry, Scene
@@ -76,16 +77,16 @@ def build_source(found: Sequence[FoundBand], facts: Facts, witnesses: Witnesses)
     layers = tuple(_layer(band, witnesses) for band in chosen)
     grid = native_grid(layers)
     if witnesses.given.time is not None:
-        facts = replace(facts, time=Stated(as_utc(witnesses.given.time), "given by the user"))
+        facts = replace(facts, time=stated_time(witnesses.given.time, "given by the user"))
     scene = _scene(facts, grid, {layer.name: layer.asset for layer in layers})
-    return LayerSource(scene, grid, layers)
+    said = (facts.time.file,) if facts.time and facts.time.file else ()
+    inputs = dict.fromkeys(Path(layer.asset.href) for layer in layers)
+    return LayerSource(scene, grid, layers, (*inputs, *said))
 
 
 def _scene(facts: Facts, grid: GeoBox, assets: Mapping[str, Asset]) -> Scene:
     notes = [f"scale and offset {text}" for text in _assumptions(assets)]
-    day_only = facts.time is not None and facts.time.day_only
-    if day_only:
-        notes.append("only the date of acquisition is known, not the time of day")
+    notes += time_notes(facts.time) if facts.time else ()
     return Scene(
         id=facts.id or "unnamed",
         provider="local",
@@ -93,7 +94,7 @@ def _scene(facts: Facts, grid: GeoBox, assets: Mapping[str, Asset]) -> Scene:
         platform=facts.platform or "unknown",
         time=facts.time.value if facts.time else None,
         time_source=facts.time.source if facts.time else "unknown",
-        day_only=day_only,
+        day_only=facts.time is not None and facts.time.day_only,
         processing_baseline=_baseline_text(facts.baseline),
         relative_orbit=facts.relative_orbit,
         tile=facts.tile,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from datetime import time as time_of_day
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,14 @@ import numpy as np
 from changedet.bands import SCL, canonical_name
 from changedet.errors import CrsMismatchError, InputFileError
 from changedet.providers.assemble import FoundBand, build_source
-from changedet.providers.facts import Facts, LocalOptions, Stated, facts_from_tags, read_time
+from changedet.providers.facts import (
+    Facts,
+    LocalOptions,
+    Stated,
+    facts_from_tags,
+    facts_of_saving,
+    stated_time,
+)
 from changedet.providers.layers import LayerSource, check_north_up
 from changedet.providers.local_names import facts_from_names
 from changedet.providers.local_radiometry import REFLECTANCE_MEDIAN_LIMIT, Stored, Witnesses
@@ -31,6 +39,7 @@ _TIME_DIMENSIONS = ("time", "t", "date")
 _BAND_DIMENSIONS = ("band", "bands", "variable")
 _TIME_ATTRIBUTES = ("time", "time_utc", "datetime", "acquisition_time", "time_coverage_start")
 _SAMPLE_PX = 512
+_NO_FACTS = Facts()
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ def open_cube(path: Path, options: LocalOptions) -> LayerSource:
     with _opened(path) as dataset:
         planes = _planes(dataset, str(path))
         found = [_found(dataset, plane, str(path)) for plane in planes]
-        facts = _facts(dataset).otherwise(facts_from_names(path, [])).otherwise(Facts(id=path.stem))
+        facts = _facts(dataset, facts_from_names(path, [])).otherwise(Facts(id=path.stem))
         loaded = [
             replace(
                 band,
@@ -91,7 +100,8 @@ def open_dataset(dataset: xr.Dataset | xr.DataArray, options: LocalOptions) -> L
     whole = _as_dataset(dataset)
     found = [_found(whole, plane, where) for plane in _planes(whole, where)]
     facts = _facts(whole).otherwise(Facts(id="dataset"))
-    return build_source(found, facts, Witnesses(options, baseline=facts.baseline, where=where))
+    source = build_source(found, facts, Witnesses(options, baseline=facts.baseline, where=where))
+    return replace(source, inputs=())
 
 
 def _as_dataset(dataset: xr.Dataset | xr.DataArray) -> xr.Dataset:
@@ -288,11 +298,12 @@ def _sample_file(path: Path, plane: _Plane) -> NDArray[Any]:
         return _sample(_flat(dataset, plane))
 
 
-def _facts(dataset: xr.Dataset) -> Facts:
+def _facts(dataset: xr.Dataset, names: Facts = _NO_FACTS) -> Facts:
     said = {
         str(key): str(value) for key, value in dataset.attrs.items() if isinstance(value, str | int | float)
     }
-    return Facts(time=_time(dataset, said)).otherwise(facts_from_tags(said))
+    facts = Facts(time=_time(dataset, said)).otherwise(facts_from_tags(said))
+    return facts.otherwise(names).otherwise(facts_of_saving(said))
 
 
 def _time(dataset: xr.Dataset, said: dict[str, str]) -> Stated | None:
@@ -301,8 +312,10 @@ def _time(dataset: xr.Dataset, said: dict[str, str]) -> Stated | None:
             stamp = dataset[name].values.reshape(()).astype("datetime64[us]")
             if not np.isnat(stamp):
                 time = datetime.fromisoformat(str(stamp)).replace(tzinfo=UTC)
-                return Stated(time, f"coordinate {name} of the cube")
+                # a cube of days stores each of them as its midnight
+                day_only = time.time() == time_of_day()
+                return Stated(time, f"coordinate {name} of the cube", day_only=day_only)
     for name in _TIME_ATTRIBUTES:
-        if name in said and (time_said := read_time(said[name])) is not None:
-            return Stated(time_said, f"attribute {name} of the cube")
+        if stated := stated_time(said.get(name, ""), f"attribute {name} of the cube"):
+            return stated
     return None

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from datetime import time as time_of_day
 from typing import TYPE_CHECKING, Any
 
 from changedet.errors import InputFileError
+from changedet.scene import as_utc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+#: What is noted of a scene of which only the day is known.
+DAY_ONLY_NOTE = "only the date of acquisition is known, not the time of day"
+#: A processing level in letters and digits alone, in capitals: ``LEVEL2A``, ``S2MSI1C``, ``L2AP``.
+_LEVEL = re.compile(r"(?:S2)?(?:MSI)?(?:LEVEL|L)?(1C|2A)P?")
 
 
 @dataclass(frozen=True)
@@ -24,14 +31,14 @@ class LocalOptions:
         ``reflectance = number * scale + offset``.
     nodata : float or None
         The stored number that means "no data".
-    time : datetime or None
-        Acquisition time; taken as UTC when it has no time zone.
+    time : datetime, date or None
+        Acquisition time; taken as UTC when it has no time zone. A `datetime.date` when only the day is known.
     """
 
     scale: float | None = None
     offset: float | None = None
     nodata: float | None = None
-    time: datetime | None = None
+    time: date | None = None
 
 
 @dataclass(frozen=True)
@@ -46,11 +53,17 @@ class Stated:
         Who said it, in words for a reader.
     day_only : bool
         True for a time of which only the day was said.
+    note : str
+        What a reader must know before believing it, or "".
+    file : Path or None
+        The file that said so, when it is none of the imagery.
     """
 
     value: Any
     source: str
     day_only: bool = False
+    note: str = ""
+    file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -133,24 +146,25 @@ def facts_from_tags(tags: Mapping[str, str]) -> Facts:
     Parameters
     ----------
     tags : mapping of str to str
-        ``ACQUISITION_TIME_UTC`` (or ``TIFFTAG_DATETIME``), ``PLATFORM``, ``PROCESSING_BASELINE``, ``LEVEL``,
+        ``ACQUISITION_TIME_UTC``, ``PLATFORM``, ``PROCESSING_BASELINE``, ``LEVEL``,
         ``SUN_ELEVATION_DEG``, ``SUN_AZIMUTH_DEG``, ``RELATIVE_ORBIT``, ``TILE``, ``SCENE_ID``, ``SIMULATED``;
         upper or lower case.
 
     Returns
     -------
     Facts
-        A tag that cannot be understood counts as not there.
+        A tag that cannot be understood counts as not there. The time of saving is another witness, see
+        `facts_of_saving`.
     """
     said = {key.upper(): str(value).strip() for key, value in tags.items()}
     orbit = _number(said.get("RELATIVE_ORBIT"))
     baseline = said.get("PROCESSING_BASELINE")
     return Facts(
         id=said.get("SCENE_ID") or None,
-        level=said.get("LEVEL") or None,
+        level=level_name(said.get("LEVEL", "")),
         platform=said.get("PLATFORM") or None,
         tile=said.get("TILE") or None,
-        time=_time_from_tags(said),
+        time=stated_time(said.get("ACQUISITION_TIME_UTC", ""), "tag ACQUISITION_TIME_UTC"),
         baseline=Stated(baseline, "tag PROCESSING_BASELINE") if baseline else None,
         relative_orbit=None if orbit is None else int(orbit),
         sun_elevation_deg=_number(said.get("SUN_ELEVATION_DEG")),
@@ -159,28 +173,94 @@ def facts_from_tags(tags: Mapping[str, str]) -> Facts:
     )
 
 
-def read_time(text: str) -> datetime | None:
+def facts_of_saving(tags: Mapping[str, str]) -> Facts:
+    """Read the time in the tag ``TIFFTAG_DATETIME``, which many programs set when they save a file.
+
+    Parameters
+    ----------
+    tags : mapping of str to str
+        Tags of a raster; upper or lower case.
+
+    Returns
+    -------
+    Facts
+        A time and nothing else, with a note that says how far it can be believed: the last witness.
+    """
+    said = {key.upper(): str(value) for key, value in tags.items()}
+    stated = stated_time(said.get("TIFFTAG_DATETIME", ""), "tag TIFFTAG_DATETIME")
+    note = "the time comes from the tag TIFFTAG_DATETIME, where some programs write the time of saving"
+    return Facts(time=replace(stated, note=note) if stated else None)
+
+
+def level_name(text: str) -> str | None:
+    """Return a processing level as ``"L1C"`` or ``"L2A"``, however it was written; None when it is neither.
+
+    Examples
+    --------
+    >>> level_name("Level-2A"), level_name("MSIL1C"), level_name("l2a"), level_name("L3A")
+    ('L2A', 'L1C', 'L2A', None)
+    """
+    found = _LEVEL.fullmatch(re.sub(r"[\W_]", "", text).upper())
+    return f"L{found[1]}" if found else None
+
+
+def read_time(text: str) -> date | None:
     """Read a time as UTC, or return None when the text is not one.
+
+    Parameters
+    ----------
+    text : str
+        ISO 8601, or ``2023:05:14 02:07:01`` as in the tags of pictures.
+
+    Returns
+    -------
+    datetime, date or None
+        An aware `datetime` in UTC, or a `datetime.date` when the text has no time of day.
 
     Examples
     --------
     >>> read_time("2023-05-14T02:07:01Z"), read_time("20161209")
-    (datetime.datetime(2023, 5, 14, 2, 7, 1, tzinfo=datetime.timezone.utc), \
-datetime.datetime(2016, 12, 9, 0, 0, tzinfo=datetime.timezone.utc))
+    (datetime.datetime(2023, 5, 14, 2, 7, 1, tzinfo=datetime.timezone.utc), datetime.date(2016, 12, 9))
     """
     text = text.strip()
-    if found := re.fullmatch(r"(\d{4}):(\d\d):(\d\d) (\d\d:\d\d:\d\d)", text):
-        text = f"{found[1]}-{found[2]}-{found[3]}T{found[4]}"
+    if found := re.fullmatch(r"(\d{4}):(\d\d):(\d\d)(?: (\d\d:\d\d:\d\d))?", text):
+        text = f"{found[1]}-{found[2]}-{found[3]}" + (f"T{found[4]}" if found[4] else "")
     try:
-        time = datetime.fromisoformat(text)
+        return date.fromisoformat(text)
     except ValueError:
+        pass
+    try:
+        return as_utc(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
         return None
-    return as_utc(time)
 
 
-def as_utc(time: datetime) -> datetime:
-    """Return an aware UTC time; a naive one is taken to be UTC already."""
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+def stated_time(said: str | date, source: str) -> Stated | None:
+    """Return a time as somebody stated it: an aware UTC time, and whether only the day was said.
+
+    Parameters
+    ----------
+    said : str, datetime or date
+        A text for `read_time`, or a time; a naive one is UTC. A date alone becomes its midnight, `day_only`.
+    source : str
+        Who said it, in words for a reader.
+
+    Returns
+    -------
+    Stated or None
+        None when the text is not a time.
+    """
+    time = read_time(said) if isinstance(said, str) else said
+    if time is None:
+        return None
+    if isinstance(time, datetime):
+        return Stated(as_utc(time), source)
+    return Stated(datetime.combine(time, time_of_day(), UTC), source, day_only=True)
+
+
+def time_notes(stated: Stated) -> tuple[str, ...]:
+    """Return what a reader should know about a time, in sentences; empty for a time beyond doubt."""
+    return (*((stated.note,) if stated.note else ()), *((DAY_ONLY_NOTE,) if stated.day_only else ()))
 
 
 def time_from_dates_file(folder: Path) -> Stated | None:
@@ -203,18 +283,8 @@ def time_from_dates_file(folder: Path) -> Stated | None:
         notes.read_text(encoding="utf-8", errors="replace"),
         re.MULTILINE | re.IGNORECASE,
     )
-    time = read_time(found[1]) if found else None
-    return None if time is None else Stated(time, "dates.txt", day_only=True)
-
-
-def _time_from_tags(said: Mapping[str, str]) -> Stated | None:
-    for key, words in (
-        ("ACQUISITION_TIME_UTC", "tag ACQUISITION_TIME_UTC"),
-        ("TIFFTAG_DATETIME", "tag TIFFTAG_DATETIME (some programs write the time of saving there)"),
-    ):
-        if key in said and (time := read_time(said[key])) is not None:
-            return Stated(time, words)
-    return None
+    stated = stated_time(found[1], "dates.txt") if found else None
+    return replace(stated, file=folder.parent / notes.name) if stated else None
 
 
 def _number(text: str | None) -> float | None:

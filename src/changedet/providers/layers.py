@@ -10,18 +10,28 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from changedet.bands import COMPARED_BANDS, REQUIRED_BANDS, SCL, SENTINEL2_BANDS
-from changedet.core.masking import SceneClass, cloud_buffer_px, spectral_classes, usable_from_classes
+from changedet.core.masking import (
+    CLOUD_TEST_BANDS,
+    SceneClass,
+    cloud_buffer_px,
+    spectral_classes,
+    usable_from_classes,
+)
 from changedet.errors import InputFileError, MissingBandError, NoOverlapError
 from changedet.providers.local_radiometry import to_reflectance
 from changedet.resample import pixel_size_m, resample, source_window
 from changedet.scene import Asset, Image, Scene
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
 
 _SENTINEL2_NAMES = tuple(band.name for band in SENTINEL2_BANDS)
+#: Cirrus is not compared, but the cloud test looks at it.
+_LOADED = frozenset({*COMPARED_BANDS, "B10"})
 #: Reading a window of a band: rows and columns in, stored numbers out.
 Reader = Callable[[tuple[slice, slice]], "NDArray[Any]"]
 
@@ -35,6 +45,8 @@ class Source(Protocol):
         What is known of it without reading pixels.
     grid : GeoBox
         Native grid of its finest bands.
+    band_count : int
+        Number of bands that `load` returns, known without reading.
     """
 
     @property
@@ -44,6 +56,13 @@ class Source(Protocol):
     @property
     def grid(self) -> GeoBox:
         """Native grid of the finest bands."""
+
+    @property
+    def band_count(self) -> int:
+        """Number of bands that `load` returns."""
+
+    def files(self) -> tuple[Path, ...]:
+        """Return every file whose bytes decide the result, sorted; none for imagery in memory."""
 
     def load(self, grid: GeoBox | None = None) -> Image:
         """Read the pixels onto `grid` (default: the native one); each band is resampled once."""
@@ -83,11 +102,32 @@ class LayerSource:
         Native grid of the finest bands.
     layers : tuple of Layer
         Reflectance bands in the order of the image, then the scene classification if there is one.
+    inputs : tuple of Path
+        Files and folders of bands and metadata, as the user gave them; empty for imagery in memory.
     """
 
     scene: Scene
     grid: GeoBox
     layers: tuple[Layer, ...]
+    inputs: tuple[Path, ...] = ()
+
+    @property
+    def band_count(self) -> int:
+        """Number of bands that `load` returns."""
+        return sum(layer.name != SCL for layer in self.layers)
+
+    def files(self) -> tuple[Path, ...]:
+        """Return every file whose bytes decide the result.
+
+        Returns
+        -------
+        tuple of Path
+            Sorted, as the user gave them: band files with what lies beside them and counts (ENVI headers,
+            masks, sources of a VRT), product metadata, every file of a Zarr folder.
+        """
+        from changedet.providers.rasters import files_of
+
+        return tuple(sorted({file for path in self.inputs for file in files_of(path)}))
 
     def load(self, grid: GeoBox | None = None) -> Image:
         """Read every band onto one grid.
@@ -141,7 +181,8 @@ def choose_bands(names: Sequence[str], *, where: str) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Sentinel-2 bands by wavelength and then SCL; when no band has a Sentinel-2 name, all but SCL.
+        Sentinel-2 bands that are compared or tell clouds (not B01 and B09), by wavelength, and then SCL; when
+        no band has a Sentinel-2 name, all but SCL.
 
     Raises
     ------
@@ -161,7 +202,8 @@ def choose_bands(names: Sequence[str], *, where: str) -> tuple[str, ...]:
             where=where,
             todo=f"add the missing ones: a comparison needs {', '.join(REQUIRED_BANDS)}",
         )
-    return (*known, SCL) if SCL in names else known
+    chosen = tuple(name for name in known if name in _LOADED)
+    return (*chosen, SCL) if SCL in names else chosen
 
 
 def native_grid(layers: Sequence[Layer]) -> GeoBox:
@@ -241,7 +283,7 @@ def _classes(
         # fill values of other writers (255, -9999, NaN) are no class
         codes = np.where((stored >= 0) & (stored <= max(SceneClass)), stored, 0).astype(np.uint8)
         return resample(codes, layer.grid[window], wanted, method="nearest").astype(np.uint8), SCL
-    if set(REQUIRED_BANDS) <= set(names):
+    if set(names) >= CLOUD_TEST_BANDS:
         classes = spectral_classes(
             data,
             names,
@@ -250,5 +292,5 @@ def _classes(
             pixel_size_m=math.sqrt(math.prod(pixel_size_m(wanted))),
         )
         return classes, "spectral tests"
-    observed = np.isfinite(data).all(axis=0)
+    observed = observed_pixels(data, names)
     return np.where(observed, SceneClass.UNCLASSIFIED, SceneClass.NO_DATA).astype(np.uint8), "none"

@@ -13,12 +13,14 @@ from changedet.bands import REQUIRED_BANDS
 from changedet.errors import InputFileError, MissingInputError, UsageError
 from changedet.providers.assemble import FoundBand, build_source
 from changedet.providers.facts import (
+    DAY_ONLY_NOTE,
     Facts,
     LocalOptions,
-    Stated,
-    as_utc,
     facts_from_tags,
+    facts_of_saving,
+    stated_time,
     time_from_dates_file,
+    time_notes,
 )
 from changedet.providers.layers import Source, observed_pixels
 from changedet.providers.local_names import (
@@ -75,6 +77,15 @@ class ImageSource:
         """The grid of the image."""
         return self.image.grid
 
+    @property
+    def band_count(self) -> int:
+        """Number of bands of the image."""
+        return len(self.image.bands)
+
+    def files(self) -> tuple[Path, ...]:
+        """Return no file: the image is in memory."""
+        return ()
+
     def load(self, grid: GeoBox | None = None) -> Image:
         """Return the image on `grid` (default: its own)."""
         if grid is None or grid == self.image.grid:
@@ -123,7 +134,7 @@ def open_source(
     >>> source = open_source("scenes/S2A_MSIL2A_20230514T020701_N0509_R003_T52SBH_20230514T050000.SAFE")
     ... # doctest: +SKIP
     >>> source.load().bands  # doctest: +SKIP
-    ('B01', 'B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B09', 'B11', 'B12')
+    ('B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B11', 'B12')
     """
     if isinstance(source, Image):
         return _open_image(source, options)
@@ -157,9 +168,13 @@ def _open_image(image: Image, options: LocalOptions) -> Source:
             where=image.scene.id,
             todo="leave them out",
         )
-    if options.time is None:
+    stated = None if options.time is None else stated_time(options.time, "given by the user")
+    if stated is None:
         return ImageSource(image)
-    scene = replace(image.scene, time=as_utc(options.time), time_source="given by the user")
+    notes = (*(note for note in image.scene.notes if note != DAY_ONLY_NOTE), *time_notes(stated))
+    scene = replace(
+        image.scene, time=stated.value, time_source=stated.source, day_only=stated.day_only, notes=notes
+    )
     return ImageSource(replace(image, scene=scene))
 
 
@@ -208,7 +223,8 @@ def _open_safe(folder: Path, options: LocalOptions) -> Source:
     facts = product.facts.otherwise(facts_from_names(folder, []))
     bands = [_found(header, 0, name) for name, header in headers.items()]
     witnesses = replace(_witnesses(folder, facts, options), product=product.radiometry)
-    return build_source(bands, facts, witnesses)
+    source = build_source(bands, facts, witnesses)
+    return replace(source, inputs=(*source.inputs, *product.metadata))
 
 
 def _witnesses(path: Path, facts: Facts, options: LocalOptions) -> Witnesses:
@@ -219,10 +235,11 @@ def _facts_of_files(path: Path, files: Sequence[Path], header: RasterHeader) -> 
     names = facts_from_names(path, files)
     dated = time_from_dates_file(path)
     if dated and names.time and dated.value.date() == names.time.value.date():
-        dated = Stated(names.time.value, f"{names.time.source}, agreeing with dates.txt")
+        dated = replace(names.time, source=f"{names.time.source}, agreeing with dates.txt", file=dated.file)
     tags = facts_from_tags(header.tags)
     # a product's own name identifies it better than a tag of one of its files
-    return Facts(id=names.id).otherwise(tags).otherwise(Facts(time=dated)).otherwise(names)
+    facts = Facts(id=names.id).otherwise(tags).otherwise(Facts(time=dated)).otherwise(names)
+    return facts.otherwise(facts_of_saving(header.tags))
 
 
 def _band_files(folder: Path) -> list[Path]:

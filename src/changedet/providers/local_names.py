@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from changedet.bands import canonical_name
 from changedet.errors import InputFileError
-from changedet.providers.facts import Facts, Stated, read_time
+from changedet.providers.facts import Facts, Stated, stated_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,8 +116,7 @@ def common_stem(files: Sequence[Path]) -> str:
 
 
 def _time_of_product(product: re.Match[str] | None) -> Stated | None:
-    time = read_time(product["time"]) if product else None
-    return None if product is None or time is None else Stated(time, f"product name {product['id']}")
+    return stated_time(product["time"], f"product name {product['id']}") if product else None
 
 
 def _time_of_files(folder: Path, names: Sequence[str]) -> Stated | None:
@@ -132,8 +131,7 @@ def _time_of_files(folder: Path, names: Sequence[str]) -> Stated | None:
             where=str(folder),
             todo="give each acquisition a folder of its own",
         )
-    time = read_time(texts.pop()) if texts else None
-    return None if time is None else Stated(time, "names of the band files")
+    return stated_time(texts.pop(), "names of the band files") if texts else None
 
 
 def _level(context: str) -> str | None:

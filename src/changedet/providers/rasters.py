@@ -7,6 +7,7 @@ import re
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,11 @@ import numpy as np
 
 from changedet.bands import canonical_name
 from changedet.errors import CrsMismatchError, InputFileError
+from changedet.offline import OFFLINE_OPTIONS, begins_with, require_local
 from changedet.providers.layers import check_north_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Longest side of the reduced picture from which conventions are guessed, in pixels.
 _SAMPLE_PX = 512
+#: Endings of files that are inputs and no rasters of GDAL's.
+_NO_RASTERS = frozenset({".xml", ".txt", ".nc", ".nc4", ".cdf", ".h5"})
 _NUMBERED = re.compile(r"\bband[ _]?(\d{1,3})\b", re.IGNORECASE)
 
 
@@ -138,6 +141,42 @@ def read_sample(path: Path, index: int) -> NDArray[Any]:
         return sample
 
 
+def files_of(path: Path) -> tuple[Path, ...]:
+    """List the files behind one input.
+
+    Parameters
+    ----------
+    path : Path
+        A raster, another file, or a folder (Zarr).
+
+    Returns
+    -------
+    tuple of Path
+        Every file of a folder; of a raster also what lies beside it and counts, and the local sources of a
+        VRT, through VRTs of VRTs; any other file alone.
+
+    Raises
+    ------
+    InputFileError
+        When a raster cannot be opened.
+    """
+    if path.is_dir():
+        return tuple(sorted(file for file in path.rglob("*") if file.is_file()))
+    if path.suffix.lower() in _NO_RASTERS:
+        return (path,)
+    found, waiting = {path}, [path]
+    while waiting:
+        with _opened(waiting.pop()) as dataset:
+            fresh = {file for name in dataset.files if (file := Path(name)).is_file()} - found
+        found |= fresh
+        waiting += [
+            file
+            for file in fresh
+            if begins_with(file).startswith((b"<VRTDataset", b"<?xml")) and file.suffix.lower() != ".xml"
+        ]
+    return tuple(sorted(found))
+
+
 def band_names(descriptions: list[str | None], *, where: str) -> tuple[str, ...]:
     """Name the bands of a raster from their descriptions.
 
@@ -187,17 +226,18 @@ def _own_name(text: str, number: int) -> str:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[DatasetReader]:
-    """Open a raster; whatever GDAL says goes into our error and not to the terminal."""
+    """Open a raster offline; whatever GDAL says goes into our error and not to the terminal."""
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
+    require_local(path)
     log = logging.getLogger("rasterio")
     silent = logging.NullHandler()
     log.addHandler(silent)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path) as dataset:
+            with rasterio.Env(**OFFLINE_OPTIONS), rasterio.open(path) as dataset:
                 yield dataset
     except RasterioError as error:
         raise _unreadable(path, error) from error

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from changedet.bands import SENTINEL2_BANDS, canonical_name
 from changedet.errors import InputFileError, MissingInputError
-from changedet.providers.facts import Facts, Stated, read_time
+from changedet.providers.facts import Facts, Stated, level_name, stated_time
 from changedet.scene import Radiometry
 
 if TYPE_CHECKING:
@@ -41,11 +41,14 @@ class SafeProduct:
         By canonical band name.
     files : tuple of Path
         Everything under ``IMG_DATA``.
+    metadata : tuple of Path
+        The metadata files that were read.
     """
 
     facts: Facts
     radiometry: Mapping[str, Radiometry]
     files: tuple[Path, ...]
+    metadata: tuple[Path, ...] = ()
 
 
 def is_safe(folder: Path) -> bool:
@@ -83,7 +86,8 @@ def read_safe(folder: Path) -> SafeProduct:
     facts = _facts(product, tile, main).otherwise(
         Facts(id=folder.name.removesuffix(".SAFE"), tile=_tile_id(granule.name))
     )
-    return SafeProduct(facts, _radiometry(product, main), files)
+    metadata = (main, tile_file) if tile_file else (main,)
+    return SafeProduct(facts, _radiometry(product, main), files, metadata)
 
 
 def read_xml(path: Path) -> ET.Element:
@@ -153,9 +157,7 @@ def _text(root: ET.Element | None, *tags: str) -> str | None:
 
 def _facts(product: ET.Element, tile: ET.Element | None, where: Path) -> Facts:
     time_text = _text(product, "PRODUCT_START_TIME", "DATATAKE_SENSING_START")
-    time = read_time(time_text) if time_text else None
     baseline = _text(product, "PROCESSING_BASELINE")
-    level = (_text(product, "PROCESSING_LEVEL") or "").upper().replace("LEVEL-", "L")
     orbit = _text(product, "SENSING_ORBIT_NUMBER")
     name = (_text(product, "PRODUCT_URI", "PRODUCT_URI_2A", "PRODUCT_URI_1C") or "").removesuffix(".SAFE")
     sun = _all(tile, "Mean_Sun_Angle")
@@ -163,10 +165,10 @@ def _facts(product: ET.Element, tile: ET.Element | None, where: Path) -> Facts:
     azimuth = _text(sun[0], "AZIMUTH_ANGLE") if sun else None
     return Facts(
         id=name or None,
-        level=next((known for known in ("L1C", "L2A") if level.startswith(known)), None),
+        level=level_name(_text(product, "PROCESSING_LEVEL") or ""),
         platform=_text(product, "SPACECRAFT_NAME"),
         tile=_tile_id(_text(tile, "TILE_ID") or ""),
-        time=Stated(time, f"product metadata ({where.name})") if time else None,
+        time=stated_time(time_text or "", f"product metadata ({where.name})"),
         baseline=Stated(baseline, f"product metadata ({where.name})") if baseline else None,
         relative_orbit=int(orbit) if orbit and orbit.isdigit() else None,
         sun_elevation_deg=None if zenith is None else 90.0 - _float(zenith, where),
