@@ -1,9 +1,9 @@
+from .comparison import DetectSettings as DetectSettings
 from .coordinates import GeoPoint as GeoPoint
 from .coordinates import parse_point as parse_point
 from .errors import ChangedetError as ChangedetError
 from .kinds import Kind as Kind
 from .output.folder import open_run as open_run
-from .pipeline import DetectSettings as DetectSettings
 from .pipeline import detect as detect
 from .provenance import verify as verify
 from .providers.local import LocalOptions as LocalOptions

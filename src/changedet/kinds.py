@@ -169,6 +169,9 @@ KIND_CAVEATS: Mapping[Kind, str] = MappingProxyType(
         Kind.EARTHWORKS: "harvest or ploughing looks the same on two dates",
         Kind.CONSTRUCTION: "dry fields and rock can look built",
         Kind.DEMOLITION: "a cleared storage yard looks the same",
+        Kind.VEGETATION: "season, harvest, mowing and irrigation look the same",
+        Kind.WATER: "a tide, a flood or sun glint looks the same",
+        Kind.SURFACE: "wet ground, dust, parked goods and moved shadows look the same",
         Kind.UNCLASSIFIED: "may be a shadow or a thin cloud",
     }
 )

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from changedet.bands import SENTINEL2_BANDS
 from changedet.coordinates import GeoPoint
 from changedet.core.components import component_quantile, split_components
 from changedet.core.indices import compute_indices
-from changedet.errors import CrsMismatchError
 from changedet.kinds import KIND_CAVEATS, KIND_LABELS, Kind, choose_kind, map_kinds
+from changedet.resample import crs_of
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -42,6 +43,9 @@ COLUMNS: tuple[str, ...] = (
 RANKING_QUANTILE = 0.95
 #: Objects this close to pixels that were not observed say so, in pixels.
 _NEAR_UNOBSERVED_PX = 5
+#: Diffuse ground reflects less than this; what exceeds it on one date mirrors the sun, burns or saturates.
+GLINT_REFLECTANCE = 1.0
+_REFLECTANCE_BANDS = frozenset(band.name for band in SENTINEL2_BANDS)
 #: Robust standard deviations above the background from which a score counts as clear.
 _CLEAR_SCORE_MADS = 12.0
 
@@ -63,7 +67,7 @@ class Flagged:
     second_thresholds : Thresholds
         Of that score.
     observed : ndarray of bool, shape (y, x)
-        True where the pixel was judged.
+        True where both dates could be seen.
     """
 
     labels: NDArray[np.int32]
@@ -75,7 +79,7 @@ class Flagged:
 
 
 def build_objects(
-    flagged: Flagged, before: Image, after: Image
+    flagged: Flagged, before: Image, after: Image, inside: NDArray[np.bool_] | None = None
 ) -> tuple[gpd.GeoDataFrame, NDArray[np.uint8]]:
     """Turn labelled pixels into a ranked table of objects.
 
@@ -85,12 +89,14 @@ def build_objects(
         Labels and scores on the grid of the images.
     before, after : Image
         Registered and normalised.
+    inside : ndarray of bool, shape (y, x), optional
+        True inside the site; everywhere when not given.
 
     Returns
     -------
     objects : GeoDataFrame
-        Columns `COLUMNS` and ``geometry`` in the CRS of the grid; id 1 has the highest score. Areas are
-        those of the ellipsoid in square metres, whatever the CRS.
+        Columns `COLUMNS` and ``geometry`` in the CRS of the grid; id 1 has the highest score, and what
+        looks like a glint comes last. Areas are those of the ellipsoid in square metres, whatever the CRS.
     kind : ndarray of uint8, shape (y, x)
         `changedet.kinds.Kind` codes.
 
@@ -102,7 +108,7 @@ def build_objects(
     import geopandas as gpd
 
     count = int(flagged.labels.max(initial=0))
-    crs = _wkt(before.grid)
+    crs = str(crs_of(before.grid).to_wkt())
     if count == 0:
         return empty_objects(crs), np.zeros(flagged.labels.shape, np.uint8)
     polygons = gpd.GeoSeries(_polygons(flagged.labels, before.grid, count), crs=crs)
@@ -110,9 +116,10 @@ def build_objects(
     scores = component_quantile(flagged.labels, flagged.score, RANKING_QUANTILE)
     second = component_quantile(flagged.labels, flagged.second_score, 0.75)
     agreed = [bool(a) for a in second > flagged.second_thresholds.grow]
-    near = [bool(n) for n in _near_unobserved(flagged.labels, flagged.observed, count)]
+    seen = _circumstances(flagged, before, after, inside)
+    kinds = [Kind.UNCLASSIFIED if c.glint else kind for kind, c in zip(kinds, seen, strict=True)]
     mads = [flagged.thresholds.mads(score) for score in scores]
-    sure = [_confidence(m, agreed=a, near_unobserved=n) for m, a, n in zip(mads, agreed, near, strict=True)]
+    sure = [_confidence(m, c, agreed=a) for m, c, a in zip(mads, seen, agreed, strict=True)]
     points = _centres(polygons)
     columns = {
         "kind": [KIND_LABELS[kind] for kind in kinds],
@@ -127,9 +134,10 @@ def build_objects(
         "first_seen": after.scene.time_text,
         "last_seen_before": before.scene.time_text,
         "evidence": [f"{e}; {_agreement(agreed=a)}" for e, a in zip(evidence, agreed, strict=True)],
-        "warnings": [_warnings(k, near_unobserved=n) for k, n in zip(kinds, near, strict=True)],
+        "warnings": [_warnings(kind, c) for kind, c in zip(kinds, seen, strict=True)],
     }
-    ranked = gpd.GeoDataFrame(columns, geometry=polygons).iloc[np.argsort(-scores, kind="stable")]
+    order = np.lexsort((-scores, np.array([c.glint for c in seen])))
+    ranked = gpd.GeoDataFrame(columns, geometry=polygons).iloc[order]
     ranked = ranked.assign(id=np.arange(1, count + 1)).reset_index(drop=True)
     codes = np.array([Kind.NONE, *kinds], np.uint8)
     return ranked[[*COLUMNS, "geometry"]], codes[flagged.labels]
@@ -214,12 +222,6 @@ def area_m2(lonlat: Any) -> float:  # noqa: ANN401  # shapely ships no precise t
     return abs(float(Geod(ellps="WGS84").geometry_area_perimeter(lonlat)[0]))
 
 
-def _wkt(grid: GeoBox) -> str:
-    if grid.crs is None:
-        raise CrsMismatchError("the pixel grid has no coordinate reference system", todo="assign one first")
-    return str(grid.crs.to_wkt())
-
-
 def _polygons(labels: NDArray[np.int32], grid: GeoBox, count: int) -> list[Any]:
     """Outline every label; groups joined only by a corner become multi-polygons, which are valid."""
     from rasterio.features import shapes
@@ -264,25 +266,64 @@ def _without_haze(image: Image) -> NDArray[np.float32]:
     return np.asarray(lowered, np.float32)
 
 
-def _near_unobserved(labels: NDArray[np.int32], observed: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
+@dataclass(frozen=True)
+class _Circumstances:
+    """What lies round an object or makes it doubtful."""
+
+    near_unobserved: bool
+    at_edge: bool
+    glint: bool
+
+
+def _circumstances(
+    flagged: Flagged, before: Image, after: Image, inside: NDArray[np.bool_] | None
+) -> list[_Circumstances]:
+    labels = flagged.labels
+    outside = np.zeros(labels.shape, bool) if inside is None else ~inside
+    outside = np.pad(outside, 1, constant_values=True)
+    found = (
+        _touched(labels, ~flagged.observed, _NEAR_UNOBSERVED_PX),
+        _touched(np.pad(labels, 1), outside, 1),
+        _brightest(labels, before, after) > GLINT_REFLECTANCE,
+    )
+    return [_Circumstances(*map(bool, row)) for row in zip(*found, strict=True)]
+
+
+def _touched(labels: NDArray[np.int32], region: NDArray[np.bool_], reach_px: int) -> NDArray[np.bool_]:
+    """Tell which objects come within `reach_px` of a region."""
     import cv2
 
-    size = 2 * _NEAR_UNOBSERVED_PX + 1
-    near = cv2.dilate((~observed).astype(np.uint8), np.ones((size, size), np.uint8), borderValue=0) > 0
-    return np.bincount(labels[near], minlength=count + 1)[1:] > 0
+    size = 2 * reach_px + 1
+    near = cv2.dilate(region.astype(np.uint8), np.ones((size, size), np.uint8), borderValue=0) > 0
+    return np.bincount(labels[near], minlength=int(labels.max(initial=0)) + 1)[1:] > 0
 
 
-def _confidence(mads: float, *, agreed: bool, near_unobserved: bool) -> str:
+def _brightest(labels: NDArray[np.int32], before: Image, after: Image) -> NDArray[np.float64]:
+    """Reflectance that a tenth of each object exceeds in some band on some date; 0 for other numbers."""
+    count = int(labels.max(initial=0))
+    if any(name not in _REFLECTANCE_BANDS for name in before.bands):
+        return np.zeros(count)
+    brightest = np.maximum(np.nan_to_num(before.data).max(axis=0), np.nan_to_num(after.data).max(axis=0))
+    return component_quantile(labels, brightest, 0.9)
+
+
+def _confidence(mads: float, seen: _Circumstances, *, agreed: bool) -> str:
     """Say low or medium. "High" needs a second sensor or persistence over dates, which a pair cannot give."""
-    return "medium" if agreed and mads >= _CLEAR_SCORE_MADS and not near_unobserved else "low"
+    doubtful = seen.near_unobserved or seen.glint
+    return "medium" if agreed and mads >= _CLEAR_SCORE_MADS and not doubtful else "low"
 
 
 def _agreement(*, agreed: bool) -> str:
     return "prediction and change vector agree" if agreed else "only one of two detectors flags it"
 
 
-def _warnings(kind: Kind, *, near_unobserved: bool) -> str:
-    found = [KIND_CAVEATS[kind]] if kind in KIND_CAVEATS else []
-    if near_unobserved:
+def _warnings(kind: Kind, seen: _Circumstances) -> str:
+    if seen.glint:
+        found = ["reflectance above 1 on one date: consistent with sun glint, fire or a saturated sensor"]
+    else:
+        found = [KIND_CAVEATS[kind]] if kind in KIND_CAVEATS else []
+    if seen.near_unobserved:
         found.append("next to ground that was not observed (cloud, shadow or no data)")
+    if seen.at_edge:
+        found.append("reaches the edge of the site or the image: its area is a lower bound")
     return "; ".join(found)

@@ -25,6 +25,10 @@ SEASON_GAP_DAYS = 45
 LOW_CLEAR_SHARE = 0.6
 #: Fewer usable pixels on both dates than this cannot carry any statistics.
 _MIN_CLEAR_PIXELS = 400
+#: A site of fewer pixels than this holds no object that could be outlined.
+_MIN_SITE_PIXELS = 16
+#: More of the site without imagery than this is said.
+_MISSING_SHARE = 0.01
 #: The sun stands differently by this many degrees: shadows will have moved.
 _SUN_GAP_DEG = 10.0
 
@@ -106,21 +110,16 @@ def make_pair(before: Image, after: Image, site: NDArray[np.bool_]) -> Pair:
     InputFileError
         When an image is constant.
     """
+    _require_size(before, after, site)
     bands = shared_bands(before, after)
     before, after = before.select(bands), after.select(bands)
     before, after = _recheck(before, after), _recheck(after, before)
     for image, name in ((before, "before"), (after, "after")):
         _require_content(image, site, name)
-    both = before.valid & after.valid & site
+    both = before.valid & after.valid
     size = max(int(site.sum()), 1)
-    if site.sum() < _MIN_CLEAR_PIXELS:
-        raise NoUsableImageryError(
-            f"the compared area has only {site.sum()} pixels, and {_MIN_CLEAR_PIXELS} are needed",
-            where=f"{before.scene.id} and {after.scene.id}",
-            todo="give a larger site (--radius) or larger images",
-        )
     shares = [float((v & site).sum() / size) for v in (before.valid, after.valid, both)]
-    if both.sum() < _MIN_CLEAR_PIXELS:
+    if both.sum() < _MIN_CLEAR_PIXELS or not (both & site).any():
         raise NoUsableImageryError(
             f"only {shares[2]:.1%} of the site is usable on both dates "
             f"(before {shares[0]:.1%}, after {shares[1]:.1%})",
@@ -134,14 +133,14 @@ def make_pair(before: Image, after: Image, site: NDArray[np.bool_]) -> Pair:
         clear_share_before=shares[0],
         clear_share_after=shares[1],
         clear_share=shares[2],
-        days_apart=(second.time - first.time).days if first.time and second.time else None,
+        days_apart=(second.time.date() - first.time.date()).days if first.time and second.time else None,
         season_gap_days=season_gap_days(first.time, second.time),
         sun_elevation_gap_deg=_gap(first.sun_elevation_deg, second.sun_elevation_deg),
         sun_azimuth_gap_deg=_gap(first.sun_azimuth_deg, second.sun_azimuth_deg),
         same_orbit=_same_orbit(first, second),
         reason="both dates were given by the user",
     )
-    return replace(pair, warnings=_pair_warnings(pair))
+    return replace(pair, warnings=(*_coverage_warnings(pair, site), *_pair_warnings(pair)))
 
 
 def shared_bands(before: Image, after: Image) -> tuple[str, ...]:
@@ -214,11 +213,24 @@ def _recheck(image: Image, other: Image) -> Image:
     if image.classes_source != "spectral tests" or not {"B02", "B08"} <= {*image.bands} & {*other.bands}:
         return image
     colours = [(side.band("B02"), side.band("B08")) for side in (image, other)]
-    classes = recheck_clouds(image.classes, colours[0], colours[1])
+    classes = recheck_clouds(image.classes, other.classes, colours[0], colours[1])
     buffer_px = cloud_buffer_px(min(pixel_size_m(image.grid)))
     was, now = (usable_from_classes(c, dilation_px=buffer_px) for c in (image.classes, classes))
     valid = image.valid | (now & ~was & np.isfinite(image.data).all(axis=0))
     return replace(image, classes=classes, valid=valid)
+
+
+def _require_size(before: Image, after: Image, site: NDArray[np.bool_]) -> None:
+    for pixels, needed, what in (
+        (int(site.sum()), _MIN_SITE_PIXELS, "the site"),
+        (site.size, _MIN_CLEAR_PIXELS, "the compared area"),
+    ):
+        if pixels < needed:
+            raise NoUsableImageryError(
+                f"{what} has only {pixels} pixels, and {needed} are needed",
+                where=f"{before.scene.id} and {after.scene.id}",
+                todo="give a larger site (--radius, in metres unless you write km) or larger images",
+            )
 
 
 def _require_content(image: Image, site: NDArray[np.bool_], name: str) -> None:
@@ -236,13 +248,30 @@ def _require_content(image: Image, site: NDArray[np.bool_], name: str) -> None:
             where=image.scene.id,
             todo="choose another date",
         )
-    values = image.data[:, usable]
+    values = image.data[:, image.valid]
     if not (values.max(axis=1) > values.min(axis=1)).any():
         raise InputFileError(
             f"the {name} image is constant: every usable pixel of every band has the same value",
             where=image.scene.id,
             todo="check the file and its nodata value (--nodata)",
         )
+
+
+def _coverage_warnings(pair: Pair, site: NDArray[np.bool_]) -> tuple[str, ...]:
+    """Say what was not there to be seen, and how clouds were looked for."""
+    found = []
+    missing = ~(np.isfinite(pair.before.data).all(axis=0) & np.isfinite(pair.after.data).all(axis=0))
+    share = float((missing & site).sum() / max(int(site.sum()), 1))
+    if share > _MISSING_SHARE:
+        found.append(f"{share:.0%} of the site has no imagery on one of the dates; it was not observed")
+    if pair.clear_share < LOW_CLEAR_SHARE:
+        found.append(f"only {pair.clear_share:.0%} of the site was observed on both dates")
+    sources = {pair.before.classes_source, pair.after.classes_source}
+    if "none" in sources:
+        found.append("clouds were not looked for: the bands for it are missing; check both images by eye")
+    elif "spectral tests" in sources:
+        found.append("clouds were looked for by spectral tests alone, which miss haze and small clouds")
+    return tuple(found)
 
 
 def _pair_warnings(pair: Pair) -> tuple[str, ...]:
@@ -259,8 +288,6 @@ def _pair_warnings(pair: Pair) -> tuple[str, ...]:
         )
     if pair.season_gap_days is None:
         found.append("the date of an image is not known: the season gap could not be checked")
-    if pair.clear_share < LOW_CLEAR_SHARE:
-        found.append(f"only {pair.clear_share:.0%} of the site was observed on both dates")
     if pair.sun_elevation_gap_deg is not None and abs(pair.sun_elevation_gap_deg) > _SUN_GAP_DEG:
         found.append(
             f"the sun stood {abs(pair.sun_elevation_gap_deg):.0f} degrees differently: shadows have moved"

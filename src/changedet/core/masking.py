@@ -219,15 +219,20 @@ class PairTests:
     roof_pixels : int
         A group of cloud pixels larger than this is left alone: where both dates have a deck of cloud, the one
         need not be brighter than the other.
+    same_texture : float
+        Where both dates have cloud pixels, they are a roof only if the blue of the two dates is correlated
+        more than this inside the group: a roof looks the same twice, two clouds do not.
     """
 
     blue_rise: float = 0.08
     nir_drop: float = 0.04
     roof_pixels: int = 2500
+    same_texture: float = 0.7
 
 
 def recheck_clouds(
     classes: NDArray[np.uint8],
+    other_classes: NDArray[np.uint8],
     date: tuple[NDArray[np.float32], NDArray[np.float32]],
     other: tuple[NDArray[np.float32], NDArray[np.float32]],
     tests: PairTests = PairTests(),
@@ -239,8 +244,9 @@ def recheck_clouds(
 
     Parameters
     ----------
-    classes : ndarray of uint8, shape (y, x)
-        `SceneClass` codes of one date.
+    classes, other_classes : ndarray of uint8, shape (y, x)
+        `SceneClass` codes of one date and of the other. What is cloud there too is taken back only when it
+        looks the same; shadow that is shadow there too is left alone.
     date, other : tuple of two ndarrays of float32, shape (y, x)
         Blue and near-infrared reflectance of that date and of the other one; NaN = no data.
     tests : PairTests
@@ -254,16 +260,36 @@ def recheck_clouds(
     cloud, shadow = classes == SceneClass.CLOUD_HIGH, classes == SceneClass.CLOUD_SHADOW
     if not cloud.any() and not shadow.any():
         return classes
+    doubtful = np.isin(other_classes, (SceneClass.CLOUD_HIGH, SceneClass.CLOUD_SHADOW))
     rise, drop = (_relative_difference(date[i], other[i], ~(cloud | shadow)) for i in (0, 1))
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(cloud.astype(np.uint8), connectivity=8)
     size = np.maximum(np.bincount(labels.ravel(), minlength=len(statistics)), 1)
     mean_rise = np.bincount(labels.ravel(), weights=rise.ravel(), minlength=len(statistics)) / size
-    roof = (mean_rise < tests.blue_rise) & (size <= tests.roof_pixels)
+    overlaps = np.bincount(labels[doubtful], minlength=len(statistics)) > 0
+    alike = _component_correlations(labels, date[0], other[0], len(statistics)) > tests.same_texture
+    roof = (mean_rise < tests.blue_rise) & (size <= tests.roof_pixels) & (alike | ~overlaps)
     roof[0] = False
-    taken_back = roof[labels] | (shadow & (drop > -tests.nir_drop))
+    taken_back = roof[labels] | (shadow & ~doubtful & (drop > -tests.nir_drop))
     if not (cloud & ~taken_back).any():
         taken_back |= shadow  # no cloud is left to throw them
     return np.where(taken_back, np.uint8(SceneClass.UNCLASSIFIED), classes)
+
+
+def _component_correlations(
+    labels: NDArray[np.int32], first: NDArray[np.float32], second: NDArray[np.float32], count: int
+) -> NDArray[np.float64]:
+    """Correlate two images inside each component; 0 where one of them does not vary."""
+    known = np.isfinite(first) & np.isfinite(second)
+    group, x, y = labels[known], first[known].astype(np.float64), second[known].astype(np.float64)
+
+    def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.bincount(group, weights=values, minlength=count) / size
+
+    size = np.maximum(np.bincount(group, minlength=count), 1)
+    mean_x, mean_y = _mean(x), _mean(y)
+    dx, dy = x - mean_x[group], y - mean_y[group]
+    scale = np.sqrt(_mean(dx * dx) * _mean(dy * dy))
+    return np.asarray(np.where(scale > 0, _mean(dx * dy) / np.where(scale > 0, scale, 1), 0.0), np.float64)
 
 
 def _relative_difference(

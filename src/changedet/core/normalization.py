@@ -131,7 +131,9 @@ def fit_normalization(
     )
 
 
-def apply_normalization(after: NDArray[np.float32], normalization: Normalization) -> NDArray[np.float32]:
+def apply_normalization(
+    after: NDArray[np.float32], normalization: Normalization, *, clip: bool = True
+) -> NDArray[np.float32]:
     """Return the after image in the radiometry of the before image.
 
     Parameters
@@ -140,15 +142,18 @@ def apply_normalization(after: NDArray[np.float32], normalization: Normalization
         NaN stays NaN.
     normalization : Normalization
         From `fit_normalization`, with the same bands.
+    clip : bool
+        Clip at 0 from below, as reflectance is; not for decibels and other numbers that may be negative.
 
     Returns
     -------
     ndarray of float32, shape (band, y, x)
-        ``after * gain + offset``, clipped below at 0.
+        ``after * gain + offset``.
     """
     gain = np.array(normalization.gain, np.float32)[:, None, None]
     offset = np.array(normalization.offset, np.float32)[:, None, None]
-    return np.asarray(np.maximum(after * gain + offset, np.float32(0)), np.float32)
+    matched = after * gain + offset
+    return np.asarray(np.maximum(matched, np.float32(0)) if clip else matched, np.float32)
 
 
 def _match_medians(

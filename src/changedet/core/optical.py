@@ -255,6 +255,39 @@ DETECTORS: Mapping[str, Detector] = MappingProxyType(
 )
 
 
+def contrast_of_score(
+    method: str,
+    score: float,
+    images: tuple[NDArray[np.float32], NDArray[np.float32]],
+    valid: NDArray[np.bool_],
+    weights: tuple[float, ...],
+) -> float:
+    """Return how large a change, alike in all bands, gives a score.
+
+    Parameters
+    ----------
+    method : str
+        Name of the detector that gave the score.
+    score : float
+        In units of that detector.
+    images : tuple of two ndarrays of float32, shape (band, y, x)
+        Before and after.
+    valid : ndarray of bool, shape (y, x)
+        True where both are usable.
+    weights : tuple of float
+        One for each band.
+
+    Returns
+    -------
+    float
+        Reflectance, for ground larger than the smoothing; the larger of what the two dates would ask for.
+    """
+    standardise = _robust_standardisation if method == "cva" else _standardisation
+    weight = np.array(weights) / sum(weights)
+    scales = [standardise(sample)[1] for sample in sample_pixels(images, valid, 50_000, 0)]
+    return max(float(score / np.sqrt((weight / scale**2).sum())) for scale in scales)
+
+
 def _check(
     before: NDArray[np.float32],
     after: NDArray[np.float32],
@@ -294,7 +327,8 @@ def _trimmed_fit(
         coefficients = np.linalg.solve(kept @ kept.T + penalty, kept @ y[:, keep].T).T
         squared = ((y - coefficients @ design) ** 2).sum(axis=0)
         keep = squared <= np.quantile(squared, parameters.trim)
-    return coefficients
+    # the last digits depend on the processor and the number of threads; results must not
+    return np.round(coefficients, 9)
 
 
 def _surprise(
@@ -319,6 +353,8 @@ def _surprise(
     shift = constant.astype(np.float32)[:, None]
     for start in range(0, out.size, _BLOCK_PIXELS):
         block = slice(start, start + _BLOCK_PIXELS)
-        residual = root_weights * (flat_target[:, block] * inverse - slope @ flat_given[:, block] - shift)
+        # einsum, not a BLAS product, whose last digits depend on threads and processor
+        predicted = np.einsum("tg,gp->tp", slope, flat_given[:, block])
+        residual = root_weights * (flat_target[:, block] * inverse - predicted - shift)
         np.sqrt(np.einsum("bp,bp->p", residual, residual), out=out[block])
     return out.reshape(given.shape[1:])

@@ -4,7 +4,7 @@ import pytest
 from odc.geo.geobox import GeoBox
 
 from changedet.errors import UsageError
-from changedet.pipeline import require_memory
+from changedet.frame import require_memory
 
 FULL_TILE = GeoBox.from_bbox((300000, 0, 409800, 109800), "EPSG:32633", resolution=10, tight=True)
 SITE = GeoBox.from_bbox((300000, 0, 305000, 5000), "EPSG:32633", resolution=10, tight=True)

@@ -1,0 +1,207 @@
+"""Where a comparison takes place: its grid, the surroundings it learns from, and what belongs to the site."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from changedet.errors import CrsMismatchError, NoOverlapError, UsageError
+from changedet.resample import crs_of, pixel_size_m, utm_grid
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
+    from odc.geo.geom import Geometry
+
+    from changedet.providers.local import Source
+    from changedet.scene import Image
+    from changedet.site import Site
+
+#: A site is compared inside a window at least this wide, and at least this much wider on each side: what is
+#: normal between two dates is learnt from the surroundings, or a change that fills a site would hide itself.
+CONTEXT_WIDTH_M = 5000.0
+CONTEXT_MARGIN_M = 500.0
+#: Peak memory of a comparison, measured, and the share of the machine's memory it may take.
+_BYTES_PER_PIXEL_AND_BAND = 36.0
+_MEMORY_SHARE = 0.7
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """The grid of the results inside the grid of the computation.
+
+    Attributes
+    ----------
+    grid : GeoBox
+        Grid of every result.
+    context : GeoBox
+        Grid on which images are loaded and statistics are fitted; the same pixels, and more of them.
+    window : tuple of slice
+        Rows and columns of `grid` inside `context`.
+    """
+
+    grid: GeoBox
+    context: GeoBox
+    window: tuple[slice, slice]
+
+    def crop(self, image: Image) -> Image:
+        """Return an image on `context` cut to `grid`."""
+        return replace(
+            image,
+            data=image.data[:, *self.window],
+            valid=image.valid[self.window],
+            classes=image.classes[self.window],
+            grid=self.grid,
+        )
+
+
+def choose_frame(before: Source, after: Source, kind: Literal["before", "utm"], site: Site | None) -> Frame:
+    """Choose the grid on which two sources are compared.
+
+    Parameters
+    ----------
+    before, after : Source
+        Not read yet.
+    kind : {"before", "utm"}
+        Pixels of the before image, or of the 10 m UTM grid.
+    site : Site or None
+        The results cover the whole site, also where it reaches beyond the images: that part is then not
+        observed. The whole before image when None.
+
+    Returns
+    -------
+    Frame
+        The context is limited to the image, but for the site itself.
+
+    Raises
+    ------
+    CrsMismatchError
+        When the sources differ in coordinate system and the grid of the before image was asked for.
+    NoOverlapError
+        When the sources, or the site and the before image, share no ground.
+    """
+    if kind == "before" and before.grid.crs != after.grid.crs:
+        raise CrsMismatchError(
+            f"before is in {before.grid.crs} and after in {after.grid.crs}",
+            where=f"{before.scene.id} and {after.scene.id}",
+            todo="pass --grid utm to resample both onto one UTM grid",
+        )
+    whole = before.grid if kind == "before" else utm_grid(before.grid)
+    if not whole.extent.intersects(after.grid.extent.to_crs(crs_of(whole))):
+        raise NoOverlapError(
+            "the two images do not overlap",
+            where=f"{before.scene.id} and {after.scene.id}",
+            todo="give two images of the same place",
+        )
+    if site is None:
+        return Frame(whole, whole, (slice(0, whole.shape[0]), slice(0, whole.shape[1])))
+    outline = site_outline(site, whole)
+    if not whole.extent.intersects(outline):
+        raise NoOverlapError(
+            f"the site (centre {site.centroid.dd}) lies outside the before image ({_cover(whole)})",
+            where=site.name,
+            todo="check the coordinates: latitude first",
+        )
+    return _around(whole, whole.enclosing(outline))
+
+
+def site_outline(site: Site, grid: GeoBox) -> Geometry:
+    """Return the outline of a site in the coordinates of a grid, with its sides followed closely."""
+    from odc.geo.geom import Geometry
+
+    outline = Geometry(site.geometry, "EPSG:4326")
+    box = outline.boundingbox
+    step = max(box.span_x, box.span_y) / 64
+    return outline.to_crs(crs_of(grid), resolution=step) if step > 0 else outline.to_crs(crs_of(grid))
+
+
+def site_mask(site: Site | None, grid: GeoBox) -> NDArray[np.bool_]:
+    """Return True for the pixels of a grid whose centre lies inside the site, shape (y, x)."""
+    if site is None:
+        return np.ones(tuple(grid.shape), bool)
+    from rasterio.features import geometry_mask
+
+    shapes = [site_outline(site, grid).geom]
+    return np.asarray(geometry_mask(shapes, tuple(grid.shape), grid.transform, invert=True), bool)
+
+
+def displaced(grid: GeoBox, row_px: float, column_px: float) -> GeoBox:
+    """Return the grid on which a source must be read so that its content moves by (row, column) pixels."""
+    from affine import Affine
+    from odc.geo.geobox import GeoBox
+
+    return GeoBox(grid.shape, grid.affine * Affine.translation(-column_px, -row_px), grid.crs)
+
+
+def require_memory(grid: GeoBox, bands: int, available_bytes: float | None = None) -> None:
+    """Refuse a comparison that this machine cannot hold, before it tries.
+
+    Parameters
+    ----------
+    grid : GeoBox
+        Grid of the computation.
+    bands : int
+        Number of bands that are loaded.
+    available_bytes : float, optional
+        Memory of the machine; asked of the system when not given, and not checked when it does not say.
+
+    Raises
+    ------
+    UsageError
+        With the size and what to do about it.
+    """
+    if available_bytes is None:
+        available_bytes = _physical_memory_bytes()
+    pixels = float(grid.shape[0]) * float(grid.shape[1])
+    needed = pixels * bands * _BYTES_PER_PIXEL_AND_BAND
+    if needed > _MEMORY_SHARE * available_bytes:
+        raise UsageError(
+            f"{pixels / 1e6:.0f} megapixels with {bands} bands need about "
+            f"{needed / 1e9:.0f} GB of memory, this machine has {available_bytes / 1e9:.0f} GB",
+            todo="restrict the comparison with --at and --radius, or with --bbox",
+        )
+
+
+def _around(whole: GeoBox, wanted: GeoBox) -> Frame:
+    """Put a window round the wanted grid, inside the image but for the wanted grid itself."""
+    column, row = (round(v) for v in ~whole.affine * (wanted.affine.c, wanted.affine.f))
+    steps = pixel_size_m(whole)
+    rows = _widened(row, row + wanted.shape[0], whole.shape[0], steps[0])
+    columns = _widened(column, column + wanted.shape[1], whole.shape[1], steps[1])
+    context = _part(whole, rows, columns)
+    window = (
+        slice(row - rows[0], row - rows[0] + wanted.shape[0]),
+        slice(column - columns[0], column - columns[0] + wanted.shape[1]),
+    )
+    return Frame(
+        _part(whole, (row, row + wanted.shape[0]), (column, column + wanted.shape[1])), context, window
+    )
+
+
+def _widened(start: int, stop: int, length: int, step_m: float) -> tuple[int, int]:
+    margin_m = max(CONTEXT_MARGIN_M, (CONTEXT_WIDTH_M - (stop - start) * step_m) / 2)
+    margin = int(np.ceil(margin_m / step_m))
+    return min(start, max(0, start - margin)), max(stop, min(length, stop + margin))
+
+
+def _part(whole: GeoBox, rows: tuple[int, int], columns: tuple[int, int]) -> GeoBox:
+    from affine import Affine
+    from odc.geo.geobox import GeoBox
+
+    shape = (rows[1] - rows[0], columns[1] - columns[0])
+    return GeoBox(shape, whole.affine * Affine.translation(columns[0], rows[0]), whole.crs)
+
+
+def _cover(grid: GeoBox) -> str:
+    box = grid.extent.to_crs("EPSG:4326").boundingbox
+    return f"latitude {box.bottom:.4f} to {box.top:.4f}, longitude {box.left:.4f} to {box.right:.4f}"
+
+
+def _physical_memory_bytes() -> float:
+    names = getattr(os, "sysconf_names", {})
+    if "SC_PHYS_PAGES" not in names:
+        return float("inf")
+    return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,94 @@
+"""Quality gates: what makes a pair not comparable as a whole, in words for a reader."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from changedet.core.normalization import Normalization
+    from changedet.core.registration import Registration
+    from changedet.pairing import Pair
+
+#: A jump of the dark end of *every* band within these limits is a missed -1000 offset, not the ground.
+OFFSET_JUMP = (0.08, 0.12)
+#: Gains beyond these say that light, haze or season differ strongly between the dates.
+USUAL_GAIN = (0.65, 1.55)
+
+
+def refusals(registration: Registration, pair: Pair) -> tuple[str, ...]:
+    """Return why a pair must not be compared; empty when it may.
+
+    Parameters
+    ----------
+    registration : Registration
+        Of the pair.
+    pair : Pair
+        Registered, not normalised.
+
+    Returns
+    -------
+    tuple of str
+        One sentence for each gate that refused, each with what to do.
+    """
+    return (*_registration_refusal(registration), *_offset_refusal(pair))
+
+
+def gain_warnings(normalization: Normalization) -> tuple[str, ...]:
+    """Return a warning when the after image had to be scaled unusually to match the before image."""
+    pairs = zip(normalization.bands, normalization.gain, strict=True)
+    odd = [(band, gain) for band, gain in pairs if not USUAL_GAIN[0] <= gain <= USUAL_GAIN[1]]
+    if not odd:
+        return ()
+    listed = ", ".join(f"{band} by {gain:.2f}" for band, gain in odd[:4])
+    return (f"the after image was scaled strongly to match ({listed}): light, haze or season differ",)
+
+
+def _registration_refusal(registration: Registration) -> tuple[str, ...]:
+    if registration.passed:
+        return ()
+    if registration.verdict == "residual too large":
+        return (
+            f"not comparable: registration residual {registration.residual_px:.2f} px "
+            f"is above the limit of {registration.limit_px:g} px",
+        )
+    return (
+        "not comparable: no reliable shift between the images was found "
+        f"(peak {registration.reliability:.1f} standard deviations, {registration.tie_points} tie points)",
+    )
+
+
+def _offset_refusal(pair: Pair) -> tuple[str, ...]:
+    jump = offset_jump(pair)
+    if jump is None:
+        return ()
+    date = "after" if jump > 0 else "before"
+    return (
+        f"not comparable: every band of the after image is {abs(jump):.2f} reflectance "
+        f"{'brighter' if jump > 0 else 'darker'} at its dark end, as when the offset of processing "
+        f"baseline 04.00 is missed on the {date} date; state it with --{date}-offset -0.1",
+    )
+
+
+def offset_jump(pair: Pair) -> float | None:
+    """Return the jump of the dark end when every band jumps by about 0.1 reflectance, else None.
+
+    Parameters
+    ----------
+    pair : Pair
+        Not normalised.
+
+    Returns
+    -------
+    float or None
+        After minus before; positive when the after image is too bright.
+    """
+    both = pair.before.valid & pair.after.valid
+    if not both.any():
+        return None
+    dark = [np.quantile(image.data[:, both], 0.01, axis=1) for image in (pair.before, pair.after)]
+    jumps = dark[1] - dark[0]
+    low, high = OFFSET_JUMP
+    alike = np.all((abs(jumps) > low) & (abs(jumps) < high)) and np.all(np.sign(jumps) == np.sign(jumps[0]))
+    return float(np.median(jumps)) if alike and len(jumps) > 1 else None
