@@ -1,0 +1,125 @@
+"""What the archives hold: granules of simulated scenes, and the awkward cases among them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from changedet.bands import COMPARED_BANDS, band
+from changedet.samples_atmosphere import sun_position
+from changedet.samples_scene import EPSG, SimulatedScene
+
+#: Corner of the quick scenes: multiples of 20 m, as all real tiles.
+QUICK_CORNER_M = (281000.0, 4239000.0)
+#: How long before each optical pass the radar comes.
+RADAR_EARLIER = timedelta(hours=4, minutes=42)
+
+
+@dataclass(frozen=True, eq=False)
+class Granule:
+    """One product of one tile.
+
+    `covers` is (top, bottom, left, right) of the part that has data, as shares of the scene; 0 and 1 reach on
+    to the edge of the granule. `cloud_cover`
+    (per cent) replaces the scene's own; `offset_flag` replaces what Earth Search's older collection says
+    about its pixels, which are shifted whatever it says; `lacks` names bands without an asset.
+    """
+
+    scene: SimulatedScene
+    baseline: str
+    datastrip_start: datetime
+    generated: datetime
+    sequence: int = 0
+    covers: tuple[float, float, float, float] = (0.0, 1.0, 0.0, 1.0)
+    epsg: int = EPSG
+    tile: str = "52SBH"
+    cloud_cover: float | None = None
+    offset_flag: bool | None = None
+    lacks: tuple[str, ...] = ()
+
+    @property
+    def stored_offset(self) -> int:
+        """What this baseline adds to reflectance * 10000 before storing."""
+        return 1000 if self.baseline >= "04.00" else 0
+
+    @property
+    def product(self) -> str:
+        """Name of the product, without ``.SAFE``."""
+        return (
+            f"{self.platform}_MSIL2A_{self.scene.time:%Y%m%dT%H%M%S}_N{self.baseline.replace('.', '')}"
+            f"_R003_T{self.tile}_{self.generated:%Y%m%dT%H%M%S}"
+        )
+
+    @property
+    def platform(self) -> str:
+        """``S2A`` or ``S2B``: they take turns every five days."""
+        return "S2A" if self.scene.time.toordinal() // 5 % 2 else "S2B"
+
+    @property
+    def datastrip(self) -> str:
+        """Identifier of the datastrip."""
+        generated, start = f"{self.generated:%Y%m%dT%H%M%S}", f"{self.datastrip_start:%Y%m%dT%H%M%S}"
+        return f"{self.platform}_OPER_MSI_L2A_DS_2BPS_{generated}_S{start}_N{self.baseline}"
+
+
+def whole(scene: SimulatedScene, **changes: object) -> Granule:
+    """The usual case: one granule with data everywhere."""
+    start, generated = (
+        scene.time + timedelta(minutes=5, seconds=7),
+        scene.time + timedelta(hours=3, seconds=11),
+    )
+    return replace(Granule(scene, scene.baseline, start, generated), **changes)  # type: ignore[arg-type]
+
+
+def split(scene: SimulatedScene) -> tuple[Granule, Granule]:
+    """One acquisition cut in two products of the same tile: same time, other datastrip; to be mosaicked."""
+    north = whole(scene, covers=(0.0, 0.55, 0.0, 1.0))
+    south = whole(scene, covers=(0.45, 1.0, 0.0, 1.0), sequence=1,
+                  datastrip_start=north.datastrip_start + timedelta(minutes=12, seconds=38),
+                  generated=north.generated + timedelta(minutes=44))  # fmt: skip
+    return north, south
+
+
+def reprocessed(scene: SimulatedScene, baseline: str = "05.10") -> tuple[Granule, Granule]:
+    """One acquisition processed twice: same datastrip start; the second is to be used."""
+    first = whole(scene)
+    return first, replace(
+        first, baseline=baseline, sequence=1, generated=datetime(2024, 3, 5, 7, 9, 1, tzinfo=UTC)
+    )
+
+
+def across_zones(scene: SimulatedScene) -> tuple[Granule, Granule]:
+    """East in the scene's own UTM zone, west in the tile of the zone next to it; they overlap a little."""
+    east = whole(scene, covers=(0.0, 1.0, 0.48, 1.0))
+    return east, replace(east, covers=(0.0, 1.0, 0.0, 0.55), epsg=32651, tile="51SZC")
+
+
+def quick_scene(
+    day: date = date(2023, 5, 16),
+    *,
+    size_px: int = 64,
+    baseline: str = "05.09",
+    seed: int = 0,
+    bands: tuple[str, ...] = COMPARED_BANDS,
+) -> SimulatedScene:
+    """A scene in no time: smooth textured reflectance of 0.02 to 0.6 and a square cloud in the north-west."""
+    rng = np.random.default_rng([seed, day.toordinal()])
+    when = datetime.combine(day, time(2, 16, 1, tzinfo=UTC))
+    offset = 1000 if baseline >= "04.00" else 0
+    numbers = {}
+    for index, name in enumerate(bands):
+        step = band(name).resolution_m
+        y, x = (np.mgrid[: size_px * 10 // step, : size_px * 10 // step] + 0.5) * step
+        texture = np.sin(x / 95 + index) * np.cos(y / 70 + seed) + 0.2 * rng.standard_normal(x.shape)
+        numbers[name] = np.rint(1200 + 250 * index + 350 * texture + offset).astype(np.uint16)
+    classes = np.full((size_px // 2, size_px // 2), 4, np.uint8)
+    classes[: size_px // 8, : size_px // 8] = 9
+    left, top = QUICK_CORNER_M
+    box = (left, top - 10 * size_px, left + 10 * size_px, top)
+    grid = GeoBox.from_bbox(box, f"EPSG:{EPSG}", resolution=10, tight=True)
+    return SimulatedScene(
+        when, numbers, classes, grid, sun_position(when, 38.27, 126.5), baseline, (0.0, 0.0)
+    )
