@@ -80,6 +80,15 @@ def test_the_message_says_what_where_and_what_to_do(error):
     assert str(error("it is empty", todo="fill it")) == "it is empty; fill it"
 
 
+def test_details_for_programs_are_kept_apart_from_the_message():
+    given = {"files": ["a"]}
+    caught = ChangedetError("it differs", details=given)
+    given["files"] = []
+    assert caught.details == {"files": ["a"]}
+    assert str(caught) == "it differs"
+    assert ChangedetError("it differs").details == {}
+
+
 @given(st.text(), st.text(), st.text())
 def test_a_message_is_always_one_line(what, where, todo):
     assert len(str(ChangedetError(what, where=where, todo=todo)).splitlines()) <= 1

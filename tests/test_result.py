@@ -1,5 +1,6 @@
 """Results: shares that add up, text a person can read, and rasters other libraries open in place."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from odc.geo.geobox import GeoBox
 from tests.synthetic import GRID, make_image, make_result
 
+from changedet.errors import OutputExistsError
 from changedet.result import STATE_LABELS, ChangeResult, State
 
 LONLAT = GeoBox.from_bbox((12.5, 60.0, 12.62, 60.1), "EPSG:4326", resolution=0.001, tight=True)
@@ -122,6 +124,39 @@ def test_a_result_plots_saves_and_opens(tmp_path):
     np.testing.assert_array_equal(again.state, result.state)
     assert again.objects.id.tolist() == result.objects.id.tolist()
     assert again.state_shares == result.state_shares
+
+
+def test_saving_can_leave_the_images_out(tmp_path, no_plates):
+    folder = make_result().save(tmp_path / "run", keep_images=False)
+    assert not (folder / "before.tif").exists()
+    make_result().save(folder, keep_images=True, overwrite=True)
+    assert (folder / "before.tif").exists()
+
+
+def test_the_report_of_an_opened_run_names_the_versions_of_the_run(tmp_path, no_plates):
+    folder = make_result().save(tmp_path / "run")
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    record["software"]["libraries"]["numpy"] = "0.0.77"
+    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    report = ChangeResult.open(folder).report(tmp_path / "again.html")
+    assert "0.0.77" in report.read_text(encoding="utf-8")
+    assert "0.0.77" not in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_report_of_an_opened_run_is_the_one_in_its_folder(tmp_path, no_plates):
+    folder = make_result().save(tmp_path / "run")
+    report = ChangeResult.open(str(folder)).report(tmp_path / "again.html")
+    assert report.read_bytes() == (folder / "report.html").read_bytes()
+
+
+def test_a_report_is_not_overwritten_unasked(tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text("mine")
+    with pytest.raises(OutputExistsError, match=r"report\.html: is there already; .*overwriting"):
+        make_result().report(path)
+    assert path.read_text() == "mine"
+    make_result().report(path, overwrite=True)
+    assert "<html" in path.read_text(encoding="utf-8")
 
 
 def test_a_report_is_one_file(tmp_path):

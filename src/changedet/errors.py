@@ -25,6 +25,8 @@ class ChangedetError(Exception):
         The file, scene, site or option concerned.
     todo : str, optional
         What the reader can do next, as an imperative.
+    details : mapping, optional
+        The same for a program: JSON-serialisable, printed beside the message by ``--json``.
 
     Examples
     --------
@@ -32,11 +34,14 @@ class ChangedetError(Exception):
     scene/: band B04 is missing; add a file ending in _B04.tif
     """
 
-    def __init__(self, what: str, *, where: str = "", todo: str = "") -> None:
+    def __init__(
+        self, what: str, *, where: str = "", todo: str = "", details: Mapping[str, object] | None = None
+    ) -> None:
         super().__init__(what)
         self.what = what
         self.where = where
         self.todo = todo
+        self.details = dict(details or {})
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what

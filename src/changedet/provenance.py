@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -19,7 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from changedet.errors import MissingInputError, OutputError, VerificationError
+from changedet.hashing import sha256_file as sha256_file
 from changedet.output import facts
+from changedet.resample import pixel_size_m
 from changedet.result import STATE_LABELS, ChangeResult, State
 
 if TYPE_CHECKING:
@@ -34,11 +35,22 @@ SCHEMA = "changedet.run/1"
 #: Name of the file that holds the record.
 RECORD_NAME = "run.json"
 
+#: Names and endings of files that viewers leave beside a file they opened.
+LEFT_BY_VIEWERS = (
+    ".aux.xml",
+    ".ovr",
+    ".gpkg-wal",
+    ".gpkg-shm",
+    ".qmd",
+    ".DS_Store",
+    "Thumbs.db",
+    "desktop.ini",
+)
+
 _LIBRARIES = (
-    "numpy", "scipy", "scikit-image", "opencv-python-headless", "rasterio", "pyogrio", "geopandas", "shapely",
-    "pyproj", "odc-geo",
+    "numpy", "scipy", "opencv-python-headless", "rasterio", "pyogrio", "geopandas", "shapely", "pyproj",
+    "odc-geo",
 )  # fmt: skip
-_CHUNK_BYTES = 1 << 20
 _AGAIN = "make the run again"
 _OURS = "name a folder that changedet wrote"
 
@@ -51,22 +63,25 @@ class Verification:
     ----------
     ok, changed, missing, unexpected : tuple of str
         Relative POSIX paths: the same bytes, other bytes, not there, there though nothing speaks of it.
+    left_by_viewers : tuple of str
+        There though nothing speaks of it, but of the names in `LEFT_BY_VIEWERS`.
     """
 
     ok: tuple[str, ...]
     changed: tuple[str, ...]
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
+    left_by_viewers: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """True when every file is there with the right bytes, and no other."""
+        """True when every file is there with the right bytes, and no other but what viewers left."""
         return not (self.changed or self.missing or self.unexpected)
 
 
 def run_record(
     result: ChangeResult,
-    folder: Path | None = None,
+    folder: str | Path | None = None,
     *,
     started: datetime | None = None,
     command: list[str] | None = None,
@@ -80,7 +95,7 @@ def run_record(
     ----------
     result : ChangeResult
         What is described.
-    folder : Path, optional
+    folder : str or Path, optional
         Every file in it except ``run.json`` is listed with its SHA-256 digest and size.
     started : datetime, optional
         When the run began, time-zone aware; now when not given.
@@ -124,12 +139,12 @@ def run_record(
     return {key: to_json_types(value) for key, value in record.items()}
 
 
-def write_record(folder: Path, record: Mapping[str, Any]) -> Path:
+def write_record(folder: str | Path, record: Mapping[str, Any]) -> Path:
     """Write a record as ``run.json`` into a folder.
 
     Parameters
     ----------
-    folder : Path
+    folder : str or Path
         An existing folder.
     record : mapping
         NaN and infinity become null.
@@ -144,7 +159,7 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> Path:
     OutputError
         When the file cannot be written.
     """
-    path = folder / RECORD_NAME
+    path = Path(folder) / RECORD_NAME
     text = json.dumps(to_json_types(record), indent=1, ensure_ascii=False, allow_nan=False)
     try:
         path.write_bytes((text + "\n").encode("utf-8", errors="replace"))
@@ -155,7 +170,7 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> Path:
     return path
 
 
-def read_record(folder: Path) -> dict[str, Any]:
+def read_record(folder: str | Path) -> dict[str, Any]:
     """Read ``run.json`` of a run folder.
 
     Raises
@@ -165,7 +180,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     VerificationError
         When the file is damaged or has another layout than `SCHEMA`.
     """
-    path = folder / RECORD_NAME
+    path = Path(folder) / RECORD_NAME
     if not path.is_file():
         raise MissingInputError("no such file", where=str(path), todo=_OURS)
     try:
@@ -183,16 +198,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     return checked
 
 
-def sha256_file(path: Path) -> str:
-    """Return the SHA-256 digest of a file in hexadecimal, reading it piece by piece."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def file_names(folder: Path) -> list[str]:
+def file_names(folder: str | Path) -> list[str]:
     """Return the relative POSIX paths of the files in a folder except ``run.json``, sorted.
 
     Links to folders count as files and are not followed.
@@ -205,7 +211,7 @@ def file_names(folder: Path) -> list[str]:
     return sorted(name for name in found if name != RECORD_NAME)
 
 
-def file_records(folder: Path, names: Iterable[str]) -> dict[str, dict[str, str | int]]:
+def file_records(folder: str | Path, names: Iterable[str]) -> dict[str, dict[str, str | int]]:
     """Return digest and size of files in a folder, by relative POSIX path.
 
     Raises
@@ -213,6 +219,7 @@ def file_records(folder: Path, names: Iterable[str]) -> dict[str, dict[str, str 
     OutputError
         When a file cannot be read.
     """
+    folder = Path(folder)
     try:
         return {
             name: {"sha256": sha256_file(folder / name), "bytes": (folder / name).stat().st_size}
@@ -223,12 +230,12 @@ def file_records(folder: Path, names: Iterable[str]) -> dict[str, dict[str, str 
         raise OutputError(f"cannot be read back ({error})", where=str(folder), todo=todo) from error
 
 
-def verify(folder: Path) -> Verification:
+def verify(folder: str | Path) -> Verification:
     """Check that a run folder holds the bytes its record promises.
 
     Parameters
     ----------
-    folder : Path
+    folder : str or Path
         A run folder.
 
     Returns
@@ -243,6 +250,7 @@ def verify(folder: Path) -> Verification:
     VerificationError
         When ``run.json`` is damaged, has another layout, or names a file outside the folder.
     """
+    folder = Path(folder)
     promised = _promised_files(folder)
     present = set(file_names(folder))
     states: dict[str, list[str]] = {"ok": [], "changed": [], "missing": []}
@@ -252,17 +260,18 @@ def verify(folder: Path) -> Verification:
         else:
             states["ok" if _digest(folder / name) == digest else "changed"].append(name)
     groups = {key: tuple(sorted(names)) for key, names in states.items()}
-    return Verification(**groups, unexpected=tuple(sorted(present - promised.keys())))
+    strangers, left = _told_apart(present - promised.keys())
+    return Verification(**groups, unexpected=strangers, left_by_viewers=left)
 
 
-def compare_folders(first: Path, second: Path) -> Verification:
-    """Compare the products of two runs byte for byte; ``run.json`` is left out.
+def compare_folders(first: str | Path, second: str | Path) -> Verification:
+    """Compare the products of two runs byte for byte, without ``run.json`` and what viewers left.
 
     Parameters
     ----------
-    first : Path
+    first : str or Path
         The run folder that is believed.
-    second : Path
+    second : str or Path
         The folder made again.
 
     Returns
@@ -277,6 +286,7 @@ def compare_folders(first: Path, second: Path) -> Verification:
     VerificationError
         When a file cannot be read.
     """
+    first, second = Path(first), Path(second)
     for folder in (first, second):
         if not folder.is_dir():
             raise MissingInputError(
@@ -284,19 +294,30 @@ def compare_folders(first: Path, second: Path) -> Verification:
             )
     left, right = set(file_names(first)), set(file_names(second))
     same = {name for name in left & right if _digest(first / name) == _digest(second / name)}
+    missing, left_in_first = _told_apart(left - right)
+    unexpected, left_in_second = _told_apart(right - left)
     return Verification(
         ok=tuple(sorted(same)),
         changed=tuple(sorted((left & right) - same)),
-        missing=tuple(sorted(left - right)),
-        unexpected=tuple(sorted(right - left)),
+        missing=missing,
+        unexpected=unexpected,
+        left_by_viewers=tuple(sorted(left_in_first + left_in_second)),
     )
+
+
+def _told_apart(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the sorted names that need an explanation, and those that viewers left."""
+    found = sorted(names)
+    left = tuple(name for name in found if name.endswith(LEFT_BY_VIEWERS))
+    return tuple(name for name in found if name not in left), left
 
 
 def limits(result: ChangeResult) -> list[str]:
     """Return what a reader has to know about what the comparison could not see, as sentences."""
-    metres = max(result.before.scene.resolution_m, result.after.scene.resolution_m)
+    scene_m = max(result.before.scene.resolution_m, result.after.scene.resolution_m)
+    pixel_m = round(max(scene_m, *pixel_size_m(result.grid)), 1)
     sentences = [
-        f"Pixels are {metres:g} m wide: vehicles, people, fences, repairs and work inside buildings are "
+        f"Pixels are {pixel_m:g} m wide: vehicles, people, fences, repairs and work inside buildings are "
         "smaller than a pixel and cannot be seen.",
         facts.NOT_FLAGGED_NOTE,
         "Every object is a candidate for a reader to check against sharper imagery or another source; its "

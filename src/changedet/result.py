@@ -161,7 +161,7 @@ class ChangeResult:
             dataset[name] = xr.concat(planes, dim=xr.Variable("band", list(image.bands)))
         return dataset
 
-    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+    def save(self, folder: str | Path, *, overwrite: bool = False, keep_images: bool | None = None) -> Path:
         """Write the run folder: rasters, vectors, KMZ, plates, report and provenance.
 
         Parameters
@@ -170,6 +170,9 @@ class ChangeResult:
             Made if it is not there.
         overwrite : bool
             Replace a run folder of that name.
+        keep_images : bool, optional
+            Also write ``before.tif`` and ``after.tif``; when not given, for grids of less than 25 million
+            pixels.
 
         Returns
         -------
@@ -185,26 +188,33 @@ class ChangeResult:
         """
         from changedet.output.folder import save
 
-        return save(self, Path(folder), overwrite=overwrite)
+        return save(self, folder, overwrite=overwrite, keep_images=keep_images)
 
-    def report(self, path: str | Path) -> Path:
+    def report(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the self-contained HTML report alone.
 
         Parameters
         ----------
         path : str or Path
-            The HTML file.
+            The HTML file; its folder has to exist.
+        overwrite : bool
+            Replace a file of that name.
 
         Returns
         -------
         Path
             The same.
-        """
-        from changedet.output.report import write_report
-        from changedet.provenance import run_record
 
-        write_report(self, Path(path), record=run_record(self))
-        return Path(path)
+        Raises
+        ------
+        OutputExistsError
+            When the file is there and `overwrite` is False.
+        OutputError
+            When it cannot be written.
+        """
+        from changedet.output.folder import write_report_again
+
+        return write_report_again(self, path, overwrite=overwrite)
 
     @classmethod
     def open(cls, folder: str | Path) -> ChangeResult:
@@ -225,7 +235,7 @@ class ChangeResult:
         return open_run(Path(folder))
 
     def __repr__(self) -> str:
-        from changedet.notebook.repr import result_text
+        from changedet.output.summary import result_text
 
         return result_text(self)
 

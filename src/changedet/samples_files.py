@@ -106,6 +106,15 @@ def write_truth(truth: Truth, facts: Mapping[str, object], settings: SceneSettin
     return path
 
 
+def holds_simulated_scenes(folder: Path) -> bool:
+    """Return True for a folder whose ``truth.json`` says that `write_truth` wrote it."""
+    try:
+        document = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(document, dict) and document.get("notice") == _NOTICE
+
+
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
     try:

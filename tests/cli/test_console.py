@@ -81,6 +81,12 @@ class TestErrors:
         cli("doctor")
         assert cli.error == "changedet: error: a?[2Jb?c: broken"
 
+    def test_results_cannot_steer_the_terminal_either(self, capsys):
+        console.emit({"name": "a\x1b[2J"}, ["a\x1b[2Jb\u202ec", "two\nlines"], as_json=False)
+        assert capsys.readouterr().out == "a?[2Jb?c\ntwo?lines\n"
+        console.emit({"name": "a\x1b[2J"}, [], as_json=True)
+        assert json.loads(capsys.readouterr().out) == {"name": "a\x1b[2J"}
+
     def test_a_command_that_is_not_there(self, cli):
         assert cli("detekt") == 2
         assert "No such command 'detekt'" in cli.error

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from tests.runs import SAMPLES
@@ -9,6 +10,11 @@ from changedet.objects import COLUMNS
 from changedet.provenance import read_record, verify
 
 pytestmark = pytest.mark.usefixtures("no_plates")
+
+
+def copy_samples(folder):
+    """Stand in for `changedet.samples.make_pair`, which takes a few seconds."""
+    shutil.copytree(SAMPLES, folder, dirs_exist_ok=True)
 
 
 def fail(*_arguments, **_keywords):
@@ -59,10 +65,74 @@ def test_an_existing_run_is_refused_before_any_work(cli, workplace, monkeypatch)
 
 def test_an_interrupted_demo_leaves_nothing(cli, workplace, monkeypatch):
     monkeypatch.setattr("changedet.output.folder.write_vectors", fail)
-    monkeypatch.setattr("changedet.samples.make_pair", lambda folder: shutil.copytree(SAMPLES, folder))
-    assert cli("demo", "--out", "run") == 130
+    monkeypatch.setattr("changedet.samples.make_pair", copy_samples)
+    assert cli("demo", "--out", "new/run") == 130
     assert "stopped by the user" in cli.error
     assert not list(workplace.iterdir())
+
+
+class TestScenesOfAnEarlierDemo:
+    @pytest.fixture(autouse=True)
+    def earlier(self, workplace, monkeypatch):
+        monkeypatch.setattr("changedet.samples.make_pair", copy_samples)
+        shutil.copytree(SAMPLES, workplace / "run-sample")
+        (workplace / "run-sample" / "truth.tif").write_bytes(b"old")
+        return workplace / "run-sample"
+
+    def test_they_are_replaced_whole(self, cli, workplace, earlier):
+        (earlier / "truth.tif.aux.xml").write_text("left by a viewer")
+        assert cli("demo", "--out", "run", "--overwrite") == 0
+        assert {p.name for p in workplace.iterdir()} == {"run", "run-sample"}
+        assert {p.name for p in earlier.iterdir()} == {p.name for p in SAMPLES.iterdir()}
+        assert (earlier / "truth.tif").read_bytes() == (SAMPLES / "truth.tif").read_bytes()
+
+    @pytest.mark.parametrize("name", ["notes.txt", "before/mine.tif"])
+    def test_files_that_no_demo_wrote_are_kept(self, cli, workplace, earlier, name):
+        (earlier / name).write_text("mine")
+        assert cli("demo", "--out", "run", "--overwrite") == 2
+        assert f"run-sample: the folder holds what no demo wrote ({name}); choose another" in cli.error
+        assert (earlier / name).read_text() == "mine"
+        assert (earlier / "truth.tif").read_bytes() == b"old"
+        assert [p.name for p in workplace.iterdir()] == ["run-sample"]
+
+    @pytest.mark.parametrize("content", [None, "mine", '{"notice": "mine"}', "[]"])
+    def test_a_folder_of_another_kind_is_refused_before_any_work(
+        self, cli, workplace, earlier, monkeypatch, content
+    ):
+        (earlier / "truth.json").unlink()
+        if content is not None:
+            (earlier / "truth.json").write_text(content)
+        monkeypatch.setattr("changedet.samples.make_pair", fail)
+        assert cli("demo", "--out", "run", "--overwrite") == 2
+        assert "run-sample: is there already and holds no simulated scenes" in cli.error
+        assert (earlier / "truth.tif").read_bytes() == b"old"
+
+    @pytest.mark.parametrize("step", ["changedet.samples.make_pair", "changedet.output.folder.write_vectors"])
+    def test_a_failure_brings_them_back(self, cli, workplace, earlier, monkeypatch, step):
+        monkeypatch.setattr(step, fail)
+        assert cli("demo", "--out", "run", "--overwrite") == 130
+        assert [p.name for p in workplace.iterdir()] == ["run-sample"]
+        assert (earlier / "truth.tif").read_bytes() == b"old"
+
+    def test_a_link_is_not_followed(self, cli, workplace, earlier):
+        earlier.rename(workplace / "elsewhere")
+        earlier.symlink_to("elsewhere")
+        assert cli("demo", "--out", "run", "--overwrite") == 2
+        assert (workplace / "elsewhere" / "truth.tif").read_bytes() == b"old"
+
+
+def test_warnings_are_told_once(cli, monkeypatch):
+    from changedet.pipeline import detect
+
+    def warn(*arguments, **keywords):
+        return replace(detect(*arguments, **keywords), warnings=("mind the haze",))
+
+    monkeypatch.setattr("changedet.pipeline.detect", warn)
+    assert cli("demo", "--samples", SAMPLES.parent, "--out", "run") == 0
+    assert "warning: mind the haze" in cli.out.splitlines()
+    assert cli.err == ""
+    assert cli("demo", "--samples", SAMPLES.parent, "--out", "more", "--json") == 0
+    assert cli.err == "changedet: warning: mind the haze\n"
 
 
 def test_samples_that_are_not_there(cli, workplace):

@@ -85,8 +85,11 @@ class TestStreams:
     def test_quiet_wins_over_verbose_and_silences_warnings(self, cli, quick, sample):
         swapped = ("detect", "--before", sample / "after", "--after", sample / "before", *quick[5:])
         assert cli(*swapped, "--out", "loud") == 0
+        assert "  warning: the before image is the later one" in cli.out
+        assert cli.err == ""
+        assert cli(*swapped, "--out", "document", "--json") == 0
         assert "changedet: warning: the before image is the later one" in cli.err
-        assert cli(*swapped, "--out", "calm", "-q", "-v") == 0
+        assert cli(*swapped, "--out", "calm", "--json", "-q", "-v") == 0
         assert cli.err == ""
 
     def test_the_document_is_the_record_and_the_folder(self, cli, quick, workplace):
@@ -108,7 +111,7 @@ class TestOptions:
         assert cli(*quick, "--out", "run", "--exit-code") == 1
         same = ("detect", "--before", sample / "before", "--after", sample / "before", *quick[5:])
         assert cli(*same, "--out", "same", "--exit-code") == 0
-        assert "both images are the same scene" in cli.err
+        assert "both images are the same scene" in cli.out
 
     def test_strict_turns_a_warning_into_a_refusal_that_writes_nothing(self, cli, quick, sample, workplace):
         assert cli(*quick, "--out", "run", "--strict") == 0

@@ -14,7 +14,7 @@ def test_the_report_is_drawn_again_beside_the_folder(cli, run_copy):
 def test_nothing_is_overwritten_unasked(cli, run_copy, workplace):
     (workplace / "mine.html").write_text("mine")
     assert cli("report", run_copy, "--out", "mine.html") == 2
-    assert "mine.html: is there already; pass --overwrite to replace it" in cli.error
+    assert "mine.html: is there already; choose another name or allow overwriting (--overwrite)" in cli.error
     assert (workplace / "mine.html").read_text() == "mine"
     assert cli("report", run_copy, "--out", "mine.html", "--overwrite", "--json") == 0
     assert json.loads(cli.out) == {"report": "mine.html"}

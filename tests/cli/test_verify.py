@@ -37,9 +37,22 @@ def test_a_failure_as_json_is_one_document_that_names_the_files(cli, run_copy):
     (run_copy / "notes.txt").write_text("mine")
     assert cli("verify", run_copy, "--json") == 8
     document = json.loads(cli.out)
+    assert document["folder"] == str(run_copy)
+    assert document["passed"] is document["hashes"]["passed"] is False
+    assert document["hashes"]["unexpected"] == ["notes.txt"]
+    assert "state.tif" in document["hashes"]["ok"]
+    assert document["hashes"]["changed"] == document["hashes"]["missing"] == []
     assert document["error"]["type"] == "VerificationError"
     assert document["error"]["exit_code"] == 8
     assert "notes.txt" in document["error"]["message"]
+
+
+def test_what_viewers_leave_is_listed_and_does_not_fail(cli, run_copy):
+    (run_copy / "state.tif.aux.xml").write_text("<PAMDataset/>")
+    assert cli("verify", run_copy) == 0
+    assert "  left by viewers: state.tif.aux.xml" in cli.out.splitlines()
+    assert cli("verify", run_copy, "--json") == 0
+    assert json.loads(cli.out)["hashes"]["left_by_viewers"] == ["state.tif.aux.xml"]
 
 
 def test_success_as_json(cli, sample_run):
@@ -86,15 +99,17 @@ class TestRerun:
         return folder / "run"
 
     def test_it_comes_out_byte_for_byte(self, cli, small_run, no_plates):
-        # the working directory is another one than that of the run
+        # the working directory is another one than that of the run, and someone has looked at it
+        (small_run / "state.tif.aux.xml").write_text("<PAMDataset/>")
         assert cli("verify", "--rerun", small_run) == 0
+        assert cli.out.count("left by viewers: state.tif.aux.xml") == 2
         assert "rerun: " in cli.out
         assert "reproduced byte for byte" in cli.out
 
     def test_a_falsified_product_is_found_even_when_its_digest_fits(
         self, cli, small_run, no_plates, tmp_path
     ):
-        from changedet.provenance import sha256_file
+        from changedet.hashing import sha256_file
 
         copy = shutil.copytree(small_run, tmp_path / "run")
         (copy / "changes.csv").write_text("id,kind\n")
@@ -103,7 +118,10 @@ class TestRerun:
         (copy / "run.json").write_text(json.dumps(record))
         assert cli("verify", copy) == 0
         assert cli("verify", copy, "--rerun", "--json") == 8
-        message = json.loads(cli.out)["error"]["message"]
+        document = json.loads(cli.out)
+        assert document["hashes"]["passed"] is True
+        assert document["rerun"]["changed"] == ["changes.csv"]
+        message = document["error"]["message"]
         assert "rerun: " in message
         assert "changes.csv" in message
         assert "compare the library versions in run.json with those of changedet doctor" in message

@@ -1,4 +1,4 @@
-"""What notebooks and terminals show."""
+"""What notebooks show, and that terminals are told the same."""
 
 import re
 from dataclasses import replace
@@ -9,7 +9,8 @@ from odc.geo.geobox import GeoBox
 from tests.synthetic import make_image, make_result
 
 from changedet.kinds import Kind
-from changedet.notebook.repr import image_html, pair_html, result_html, result_text
+from changedet.notebook.repr import image_html, pair_html, result_html
+from changedet.output.summary import result_text
 
 HOSTILE = "</div><script>alert(1)</script>\u202e\x1b[31m"
 BOXES = [(10 * i + 2, 10 * i + 6, 30, 36) for i in range(8)]
@@ -66,6 +67,19 @@ def test_only_the_leading_objects_are_listed_and_the_rest_is_counted():
     assert "and 3 more" in result_html(result)
     assert "and 3 more" in result_text(result)
     assert result_text(result).count("MGRS 52SBH") == 5 + 1
+
+
+@pytest.mark.parametrize(("many", "left"), [(8, 0), (11, 3)])
+def test_warnings_that_are_left_out_are_counted(many, left):
+    texts = tuple(f"warning number {i:02}" for i in range(many))
+    result = make_result(warnings=texts[:6], boxes=[], kinds=[])
+    result = replace(result, pair=replace(result.pair, warnings=texts))
+    for shown in (result_html(result), result_text(result)):
+        assert shown.count("warning number") == 8
+        assert (f"and {left} more, see run.json" in shown) == (left > 0)
+    html = pair_html(result.pair)
+    assert html.count("warning number") == 8
+    assert (f"and {left} more, see the warnings of the pair" in html) == (left > 0)
 
 
 def test_without_objects_nothing_is_promised():

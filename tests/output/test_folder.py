@@ -139,6 +139,15 @@ def test_a_failure_leaves_nothing(tmp_path, monkeypatch, step, error):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.EIO, "input error")])
+def test_a_failure_removes_the_folders_it_made_and_no_others(tmp_path, monkeypatch, error):
+    monkeypatch.setattr(run_folder, "write_kmz", fail_with(error))
+    (tmp_path / "mine").mkdir()
+    with pytest.raises((KeyboardInterrupt, OutputError)):
+        save(make_result(), tmp_path / "mine" / "a" / "b" / "run")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "mine"]
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
 def test_a_failure_leaves_the_older_run_alone(tmp_path, monkeypatch, error):
     save(make_result("old"), tmp_path / "run")
@@ -322,6 +331,26 @@ def test_plates_and_report_are_the_same_when_made_again(tmp_path, monkeypatch):
     assert {"report.html", "plates/overview.png"} <= set(again.ok)
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def test_thresholds_that_nothing_reaches_are_drawn_and_come_back(tmp_path, monkeypatch, refused):
+    monkeypatch.undo()  # the real plates and the real report
+    changes = {"thresholds": {"median": math.nan, "mad": 0.0, "seed": math.inf, "grow": math.inf}}
+    if refused:
+        changes |= {
+            "score": np.full((100, 120), np.nan, np.float32), "state": np.full((100, 120), 3, np.uint8),
+            "normalization": None, "refusals": ("registration is not reliable",),
+            "detection_floor": {"min_area_m2": 500.0, "contrast_reflectance": math.nan},
+        }  # fmt: skip
+    save(make_result(boxes=[], kinds=[], **changes), tmp_path / "first", started=STARTED)
+    page = (tmp_path / "first" / "report.html").read_text(encoding="utf-8")
+    assert "flagged from" not in page
+    assert "fainter than" not in page or not refused
+    back = open_run(tmp_path / "first")
+    assert back.thresholds["seed"] == back.thresholds["grow"] == math.inf
+    save(back, tmp_path / "again", started=STARTED)
+    assert compare_folders(tmp_path / "first", tmp_path / "again").passed
+
+
 def test_a_result_without_images_opens_with_nan(tmp_path):
     save(make_result(), tmp_path / "run", keep_images=False)
     back = open_run(tmp_path / "run")
@@ -336,7 +365,8 @@ def test_an_empty_refused_result_round_trips(tmp_path):
         make_result().registration, residual_px=math.nan, verdict="not reliable", applied=False
     )
     result = make_result(
-        boxes=[], kinds=[], registration=registration, normalization=None, thresholds={"seed": math.nan},
+        boxes=[], kinds=[], registration=registration, normalization=None,
+        thresholds={"seed": math.inf, "grow": math.inf, "median": math.nan, "mad": math.nan},
         warnings=("a", "b"),
     )  # fmt: skip
     save(result, tmp_path / "run")
@@ -345,7 +375,9 @@ def test_an_empty_refused_result_round_trips(tmp_path):
     assert back.normalization is None
     assert math.isnan(back.registration.residual_px)
     assert back.registration.verdict == "not reliable"
-    assert math.isnan(back.thresholds["seed"])
+    assert back.thresholds["seed"] == back.thresholds["grow"] == math.inf
+    assert math.isnan(back.thresholds["median"])
+    assert math.isnan(back.thresholds["mad"])
     assert back.warnings == ("a", "b")
 
 

@@ -112,5 +112,5 @@ def test_lengths_are_written_in_the_fitting_unit():
 
 def test_a_grid_without_reference_system_is_refused_with_advice():
     grid = GeoBox((4, 4), GRID.transform, None)
-    with pytest.raises(CrsMismatchError, match="no coordinate reference system; give images"):
+    with pytest.raises(CrsMismatchError, match="no coordinate reference system; "):
         centre(grid)

@@ -128,6 +128,17 @@ def test_score_range_without_a_single_score():
     assert picture.score_range(replace(result, score=np.full_like(result.score, np.nan))) == (0.0, 1.0)
 
 
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_score_range_passes_over_thresholds_that_are_not_finite(value):
+    result = make_result()
+    wanted = picture.score_range(replace(result, thresholds={}))
+    thresholds = dict.fromkeys(("median", "seed", "grow", "mad"), value)
+    assert picture.score_range(replace(result, thresholds=thresholds)) == wanted
+    assert np.isfinite(wanted).all()
+    nothing = replace(result, score=np.full_like(result.score, np.nan), thresholds=thresholds)
+    assert picture.score_range(nothing) == (0.0, 1.0)
+
+
 @given(st.integers(1, 80), st.integers(1, 80), st.floats(-5, 90), st.floats(-5, 90), st.integers(1, 120))
 def test_a_window_lies_inside_and_is_as_large_as_it_can(height, width, row, column, size):
     rows, columns = picture.window((height, width), row, column, size)
@@ -176,14 +187,14 @@ def test_overlay_draws_the_colour_of_the_kind_and_leaves_its_argument_alone():
     assert (drawn[150:, 150:] == 90).all()
 
 
-@pytest.mark.parametrize("encode", [picture.to_jpeg_data_url, picture.to_png_data_url])
-def test_encoding_is_stable_and_decodes_to_the_same_picture(encode):
+def test_encoding_is_stable_and_decodes_to_the_same_picture():
     image = make_image(0)
     drawn = picture.natural_colour(image, limits_of(image, image))
-    assert encode(drawn) == encode(drawn.copy())
-    header, back = decode(encode(drawn))
-    assert header in {"data:image/jpeg;base64", "data:image/png;base64"}
-    assert np.abs(back.astype(int) - drawn).mean() < (0.5 if "png" in header else 6)
+    url = picture.to_jpeg_data_url(drawn)
+    assert url == picture.to_jpeg_data_url(drawn.copy())
+    header, back = decode(url)
+    assert header == "data:image/jpeg;base64"
+    assert np.abs(back.astype(int) - drawn).mean() < 6
 
 
 def test_a_byte_budget_lowers_the_quality():

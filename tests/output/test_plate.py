@@ -11,11 +11,14 @@ from odc.geo.geobox import GeoBox
 from tests.synthetic import make_image, make_objects, make_result
 
 from changedet.errors import OutputError
-from changedet.kinds import Kind
+from changedet.kinds import KIND_LABELS, Kind
 from changedet.output import sheet
+from changedet.output.facts import consistent_with
 from changedet.output.plate import MOST_OBJECT_PLATES, plot, write_plates
 from changedet.result import State
 
+#: Scores of which the threshold of made-up results lies in the middle.
+WIDE = np.linspace(0, 8, 12000, dtype=np.float32).reshape(100, 120)
 HOSTILE = "Bad $\\frac{1}{0}$ \x00\x1b[31m \u202e" + "서해 name " * 1200
 
 
@@ -149,6 +152,51 @@ def test_simulated_imagery_is_said_on_the_plate():
     after = replace(result.after, scene=replace(result.after.scene, simulated=True))
     assert words_of(plot(replace(result, after=after))).count("SIMULATED IMAGERY") == 2
     assert "SIMULATED" not in words_of(plot(result))
+
+
+@pytest.mark.parametrize(("many", "left"), [(3, 0), (5, 2)])
+def test_warnings_that_are_left_out_are_counted(many, left):
+    words = words_of(plot(make_result(warnings=tuple(f"warning number {i}" for i in range(many)))))
+    assert words.count("warning number") == 3
+    assert (f"and {left} more, see run.json" in words) == (left > 0)
+
+
+@pytest.mark.parametrize("seed", [0.85, 1.2, 2.6, 4.4, 6.0, 6.9, 7.2, np.inf, np.nan])
+@pytest.mark.parametrize("scale", [1.0, 0.0123, 123.0])
+def test_labels_of_the_score_bar_do_not_meet(seed, scale):
+    result = make_result()
+    thresholds = {"median": 0.8 * scale, "seed": seed * scale}
+    with sheet.plate_style():
+        figure = plot(replace(result, score=result.score * np.float32(scale), thresholds=thresholds))
+        figure.canvas.draw()
+    bar = next(a for a in figure.axes if any("background" in t.get_text() for t in a.get_xticklabels()))
+    boxes = [t.get_window_extent() for t in bar.get_xticklabels()]
+    assert "or more" in bar.get_xticklabels()[-1].get_text()
+    assert all(right.x0 - left.x1 > 1 for left, right in pairwise(boxes))
+
+
+def test_the_threshold_is_on_the_bar_where_there_is_room():
+    assert any(
+        "4.4 flagged" in t.get_text() for a in plot(make_result(score=WIDE)).axes for t in a.get_xticklabels()
+    )
+
+
+@pytest.mark.parametrize("kind", [k for k in Kind if k != Kind.NONE])
+def test_the_title_of_an_object_is_whole_beside_the_alarm(tmp_path, monkeypatch, kind):
+    saved = {}
+    monkeypatch.setattr(sheet.Sheet, "save", lambda self, path, title: saved.update({path.name: self.figure}))
+    result = make_result(kinds=[kind, Kind.WATER, Kind.WATER])
+    objects = result.objects.assign(id=[1234, 2, 3])
+    scene = replace(result.after.scene, simulated=True)
+    result = replace(result, objects=objects, after=replace(result.after, scene=scene))
+    write_plates(result, tmp_path)
+    figure = saved["object-1234.png"]
+    figure.canvas.draw()
+    title, alarm = figure.texts[1], figure.texts[0]
+    assert alarm.get_text().startswith("SIMULATED")
+    assert title.get_text().startswith("Candidate 1234 of 3: ")
+    assert consistent_with(KIND_LABELS[kind]) in title.get_text()
+    assert title.get_window_extent().x1 < alarm.get_window_extent().x0
 
 
 def test_hostile_names_are_clipped_and_drawn(tmp_path):

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from tests.synthetic import make_result
 
@@ -172,6 +173,14 @@ def test_the_worst_picture_stays_under_two_megabytes():
         state=empty, kind=empty,
     )  # fmt: skip
     assert len(report_html(result, {}).encode()) < 2_000_000
+
+
+def test_outlines_are_exact_beyond_ten_thousand_pixels():
+    from changedet.output import report
+
+    ring = np.array([[10000.5, 12345.0], [10003.5, 12345.0], [10003.5, 12347.5], [10000.5, 12345.0]])
+    assert report._path([ring]) == "M10000.5,12345 10003.5,12345 10003.5,12347.5Z"
+    assert "10003.5,12345" in report._path([ring], longest=10)
 
 
 def test_without_objects_it_says_so_carefully():

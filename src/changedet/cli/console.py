@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 
 def emit(document: Mapping[str, Any], lines: Sequence[str], *, as_json: bool) -> None:
-    """Print a result: one JSON document, or lines for a reader."""
-    text = (
-        json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) if as_json else "\n".join(lines)
-    )
+    """Print a result: one JSON document, or lines for a reader that cannot move the cursor or colour it."""
+    if as_json:
+        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    else:
+        text = "\n".join(map(_harmless, lines))
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -45,7 +46,11 @@ def command_line() -> list[str]:
 def say(text: str, *, quiet: bool = False) -> None:
     """Print a line for a human on stderr; file names cannot move its cursor or colour it."""
     if not quiet:
-        print("".join(c if c.isprintable() else "?" for c in text), file=sys.stderr)
+        print(_harmless(text), file=sys.stderr)
+
+
+def _harmless(line: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in line)
 
 
 class Outcome:
@@ -85,7 +90,9 @@ class Outcome:
         say(f"changedet: error: {text}")
         if self._json:
             name = type(known).__name__ if known else type(error).__name__
-            emit({"error": {"type": name, "message": text, "exit_code": self.code}}, (), as_json=True)
+            details = known.details if known else {}
+            said = {"type": name, "message": text, "exit_code": self.code}
+            emit({**details, "error": said}, (), as_json=True)
         return True
 
 

@@ -41,6 +41,7 @@ def demo(
 ) -> None:
     """Run the whole job on simulated scenes, compare the outcome with the truth, and say where to look."""
     from changedet.output.folder import check_target, save
+    from changedet.output.summary import warning_texts
     from changedet.pipeline import detect
 
     started = datetime.now(UTC)
@@ -54,10 +55,11 @@ def demo(
             )
             truth = compare_with_truth(result.objects, pair / "truth.geojson", pair / "decoys.geojson")
             save(result, folder, overwrite=overwrite, command=command_line(), started=started, progress=bar)
-    for warning in result.warnings:
+    # the text for a reader holds the warnings already
+    for warning in result.warnings if as_json else ():
         say(f"changedet: warning: {warning}", quiet=quiet)
     document = {"folder": str(folder), **dict(zip(("events", "decoys", "other_objects"), truth, strict=True))}
-    emit(document, _lines(document, folder), as_json=as_json)
+    emit(document, _lines(document, folder, warning_texts(result)), as_json=as_json)
 
 
 def compare_with_truth(
@@ -106,24 +108,54 @@ def _overlap(event: dict[str, Any], objects: gpd.GeoDataFrame) -> dict[str, Any]
 @contextmanager
 def _pair_folder(samples: Path | None, out: Path, *, overwrite: bool) -> Iterator[Path]:
     """Give the folder of the bundled pair, or make it beside the output folder; a failed run removes it."""
+    from changedet.output.whole import set_aside, temporary_sibling
+    from changedet.provenance import file_names
     from changedet.samples import make_pair
 
     if samples is not None:
         yield samples / "pair"
         return
     folder = out.with_name(f"{out.name}-sample")
-    with ExitStack() as undo:
-        if not folder.exists():
+    _check_pair_folder(folder, overwrite=overwrite)
+    with temporary_sibling(folder.absolute()) as temporary:
+        make_pair(temporary)
+        _refuse_strangers(folder, set(file_names(temporary)))
+        with set_aside(folder), ExitStack() as undo:
+            temporary.rename(folder)
             undo.callback(shutil.rmtree, folder, ignore_errors=True)
-        elif not overwrite:
-            todo = "pass --overwrite to replace it, or choose another --out"
-            raise OutputExistsError("is there already", where=str(folder), todo=todo)
-        make_pair(folder)
-        yield folder
-        undo.pop_all()
+            yield folder
+            undo.pop_all()
 
 
-def _lines(document: dict[str, Any], folder: Path) -> list[str]:
+def _check_pair_folder(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a place for the simulated scenes that is in use, before any work is done."""
+    from changedet.samples_files import holds_simulated_scenes
+
+    if not (folder.exists() or folder.is_symlink()):
+        return
+    if not overwrite:
+        todo = "pass --overwrite to replace it, or choose another --out"
+        raise OutputExistsError("is there already", where=str(folder), todo=todo)
+    if folder.is_symlink() or not holds_simulated_scenes(folder):
+        raise OutputExistsError(
+            "is there already and holds no simulated scenes", where=str(folder), todo="choose another --out"
+        )
+
+
+def _refuse_strangers(folder: Path, known: set[str]) -> None:
+    """Refuse a folder with files that the simulated scenes do not have and no viewer left."""
+    from changedet.provenance import LEFT_BY_VIEWERS, file_names
+
+    for name in file_names(folder):
+        if name not in known and not name.endswith(LEFT_BY_VIEWERS):
+            raise OutputExistsError(
+                f"the folder holds what no demo wrote ({name})",
+                where=str(folder),
+                todo="choose another --out",
+            )
+
+
+def _lines(document: dict[str, Any], folder: Path, warnings: list[str]) -> list[str]:
     events = document["events"]
     found = sum(event["found"] for event in events)
     lines = [f"Simulated scenes, known truth: {found} of {len(events)} events flagged."]
@@ -138,6 +170,7 @@ def _lines(document: dict[str, Any], folder: Path) -> list[str]:
     for decoy in document["decoys"]:
         given = " / ".join(decoy["given_kinds"]) or "left alone"
         lines.append(f"  {decoy['name']}: {given}")
+    lines += [f"warning: {text}" for text in warnings]
     lines += [
         f"Objects that match neither: {len(document['other_objects'])}",
         f"Look at {folder / 'report.html'}; open {folder / 'changes.kmz'} in Google Earth Pro.",

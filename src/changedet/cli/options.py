@@ -1,16 +1,17 @@
 """Every option of the command line, defined once; commands pick from here.
 
-=====================  =========================================
-option                 used by
-=====================  =========================================
---before, --after      detect
---at, --radius,        detect
---bbox, --aoi
---out, --overwrite     detect, demo, report
---json                 every command
---quiet, --verbose,    every command
---progress
-=====================  =========================================
+================================  ==========================================
+option                            used by
+================================  ==========================================
+--out                             detect, demo
+--overwrite                       detect, demo, report
+--json                            detect, demo, report, verify, doctor, sites check
+--quiet, --verbose, --progress    detect, demo, verify
+every other one                   detect
+================================  ==========================================
+
+Options that one other command has alone stand in the file of that command:
+``demo --samples``, ``report --out`` (a file there, not a folder), ``verify --rerun``.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,8 +32,8 @@ def check(file: SiteFile, as_json: options.AsJson = False) -> None:
     from changedet.site import read_sites
 
     sites = read_sites(file)
-    names = [site.name for site in sites]
-    rows = [_describe(site, names) for site in sites]
+    shared = {name for name, count in Counter(site.name for site in sites).items() if count > 1}
+    rows = [_describe(site, shared) for site in sites]
     lines = [f"{len(sites)} site(s) in {file}"]
     for row in rows:
         group = f"{row['folder']} / " if row["folder"] else ""
@@ -43,13 +44,13 @@ def check(file: SiteFile, as_json: options.AsJson = False) -> None:
     emit({"file": str(file), "sites": rows}, lines, as_json=as_json)
 
 
-def _describe(site: Site, names: list[str]) -> dict[str, Any]:
+def _describe(site: Site, shared_names: set[str]) -> dict[str, Any]:
     from changedet.objects import area_m2
 
     centre = site.centroid
     area_km2 = area_m2(site.geometry) / 1e6
     warnings = []
-    if names.count(site.name) > 1:
+    if site.name in shared_names:
         warnings.append("another site has the same name")
     if area_km2 > _LARGE_KM2:
         warnings.append(f"larger than {_LARGE_KM2:g} km2: cut it into parts")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -34,11 +35,12 @@ def verify(
     if rerun and checks["hashes"].passed:
         with progress_on_terminal(show=progress, quiet=quiet, verbose=verbose) as bar:
             checks["rerun"] = repeat(folder, progress=bar)
-    document = {name: _document(found) for name, found in checks.items()}
-    lines = [line for name, found in checks.items() for line in _lines(name, found)]
     failed = [name for name, found in checks.items() if not found.passed]
+    document = {"folder": str(folder), "passed": not failed}
+    document |= {name: _document(found) for name, found in checks.items()}
     if not as_json or not failed:
-        emit({"folder": str(folder), "passed": not failed, **document}, lines, as_json=as_json)
+        lines = [line for name, found in checks.items() for line in _lines(name, found)]
+        emit(document, lines, as_json=as_json)
     if failed:
         found = checks[failed[0]]
         wrong = (*found.changed, *found.missing, *found.unexpected)
@@ -48,22 +50,22 @@ def verify(
             todo="use an unaltered copy of the run folder"
             if failed == ["hashes"]
             else "compare the library versions in run.json with those of changedet doctor",
+            details=document,
         )
 
 
 def _document(found: Verification) -> dict[str, Any]:
-    return {
-        "passed": found.passed,
-        "ok": list(found.ok),
-        "changed": list(found.changed),
-        "missing": list(found.missing),
-        "unexpected": list(found.unexpected),
-    }
+    return {"passed": found.passed} | {name: list(paths) for name, paths in asdict(found).items()}
 
 
 def _lines(name: str, found: Verification) -> list[str]:
     word = {"hashes": "unaltered", "rerun": "reproduced byte for byte"}[name]
-    listed = (("changed", found.changed), ("missing", found.missing), ("unexpected", found.unexpected))
+    listed = (
+        ("changed", found.changed),
+        ("missing", found.missing),
+        ("unexpected", found.unexpected),
+        ("left by viewers", found.left_by_viewers),
+    )
     return [f"{name}: {len(found.ok)} file(s) {word}"] + [
         f"  {label}: {path}" for label, paths in listed for path in paths
     ]

@@ -1,4 +1,4 @@
-"""How images, pairs and results present themselves in a notebook and in a terminal; nothing is downloaded."""
+"""How images, pairs and results present themselves in a notebook; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from changedet.output import facts
+from changedet.output.summary import (
+    MOST_LISTED,
+    MOST_WARNINGS,
+    object_rows,
+    shares_text,
+    warning_texts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,13 +25,9 @@ if TYPE_CHECKING:
     from changedet.result import ChangeResult
     from changedet.scene import Image
 
-#: How many objects the short forms list.
-MOST_LISTED = 5
-
 _THUMBNAIL_PX = 320
 _BYTES_THUMBNAIL = 30_000
 _MOST_OUTLINED = 200
-_MOST_WARNINGS = 8
 
 _FRAME = "max-width:62rem;font-family:system-ui,sans-serif;font-size:14px;line-height:1.45"
 _QUIET = "opacity:.75;font-size:12px"
@@ -63,38 +66,10 @@ def result_html(result: ChangeResult) -> str:
     alarm = f'<p style="{_ALARM}">{escape(facts.SIMULATED_NOTE)}</p>' if facts.is_simulated(result) else ""
     return (
         f'<div style="{_FRAME}">{alarm}<p><strong>{escape(facts.finding(result))}</strong></p>'
-        f"{_row(pictures)}{_strip(result)}{_objects(result)}{_notes(_warnings(result))}"
+        f"{_row(pictures)}{_strip(result)}{_objects(result)}{_notes(warning_texts(result))}"
         f'<p style="{_QUIET}">{escape(limits.text)}. {escape(facts.NOT_FLAGGED_NOTE)} '
         f"{escape('. '.join(facts.credit_lines(result)))}.</p></div>"
     )
-
-
-def result_text(result: ChangeResult) -> str:
-    """Return the same facts as `result_html` as plain text for terminals and logs.
-
-    Parameters
-    ----------
-    result : ChangeResult
-        Any result.
-
-    Returns
-    -------
-    str
-        Several lines, without a line end.
-    """
-    lines = [facts.finding(result)]
-    if facts.is_simulated(result):
-        lines.insert(0, facts.SIMULATED_NOTE)
-    for word, image in (("before", result.before), ("after", result.after)):
-        lines.append(f"  {word + ':':<8}{facts.when(image.scene)}  {facts.clean(image.scene.id)}")
-    lines += [f"  {fact.label}: {fact.value} ({fact.note})" for fact in facts.quality(result)]
-    shares = ", ".join(f"{label} {facts.share_text(s)}" for label, s in result.state_shares.items() if s > 0)
-    lines.append(f"  pixels: {shares}")
-    lines += [f"  {' | '.join(cells)}" for cells in _object_rows(result)]
-    if len(result.objects) > MOST_LISTED:
-        lines.append(f"  and {len(result.objects) - MOST_LISTED:,} more")
-    lines += [f"  warning: {text}" for text in _warnings(result)]
-    return "\n".join([*lines, f"  {facts.NOT_FLAGGED_NOTE}"])
 
 
 def image_html(image: Image) -> str:
@@ -153,7 +128,9 @@ def pair_html(pair: Pair) -> str:
         f"{apart}, {season}, clear on both dates {facts.share_text(pair.clear_share)}; "
         f"{facts.clean(pair.reason, 300)}"
     )
-    notes = [facts.clean(w, 300) for w in pair.warnings[:_MOST_WARNINGS]]
+    notes = [facts.clean(w, 300) for w in pair.warnings[:MOST_WARNINGS]]
+    left = len(pair.warnings) - len(notes)
+    notes += [f"and {left} more, see the warnings of the pair"] if left else []
     return (
         f'<div style="{_FRAME}">{_row(pictures)}<div>{escape(facts_line)}</div>{_notes(notes)}'
         f'<p style="{_QUIET}">{escape(limits.text)}. As loaded, not registered.</p></div>'
@@ -192,30 +169,14 @@ def _strip(result: ChangeResult) -> str:
         f'<div><strong>{escape(f.value)}</strong></div><div style="{_QUIET}">{escape(f.note)}</div></div>'
         for f in facts.quality(result)
     )
-    shares = ", ".join(f"{label} {facts.share_text(s)}" for label, s in result.state_shares.items() if s > 0)
     return (
         f'<div style="display:flex;flex-wrap:wrap;gap:12px;margin:10px 0">{cells}</div>'
-        f"<div>Pixels: {escape(shares)}</div>"
+        f"<div>Pixels: {escape(shares_text(result))}</div>"
     )
 
 
-def _object_rows(result: ChangeResult) -> list[tuple[str, ...]]:
-    return [
-        (
-            str(int(row["id"])),
-            facts.consistent_with(str(row["kind"])),
-            facts.area_text(float(row["area_m2"])),
-            f"{float(row['lat']):.5f}, {float(row['lon']):.5f}",
-            f"MGRS {facts.clean(row['mgrs'], 20)}",
-            f"confidence {facts.clean(row['confidence'], 20)}",
-            f"score {facts.number(float(row['score']))}",
-        )
-        for row in result.objects.head(MOST_LISTED).to_dict("records")
-    ]
-
-
 def _objects(result: ChangeResult) -> str:
-    rows = _object_rows(result)
+    rows = object_rows(result)
     if not rows:
         return ""
     heads = ("No.", "Consistent with", "Area", "Latitude, longitude", "MGRS", "Confidence", "Score")
@@ -239,11 +200,6 @@ def _bare(cell: str) -> str:
     for word in ("consistent with ", "MGRS ", "confidence ", "score "):
         cell = cell.removeprefix(word)
     return cell
-
-
-def _warnings(result: ChangeResult) -> list[str]:
-    texts = dict.fromkeys((*result.warnings, *result.pair.warnings))
-    return [facts.clean(text, 300) for text in texts][:_MOST_WARNINGS]
 
 
 def _notes(texts: Sequence[str]) -> str:

@@ -252,9 +252,9 @@ def floor_text(result: ChangeResult) -> str:
     area = result.detection_floor.get("min_area_m2")
     contrast = result.detection_floor.get("contrast_reflectance")
     parts = []
-    if area is not None:
+    if area is not None and math.isfinite(area):
         parts.append(f"smaller than {area_text(float(area))}")
-    if contrast is not None:
+    if contrast is not None and math.isfinite(contrast):
         parts.append(f"fainter than {number(float(contrast), 3)} in reflectance")
     return f"Changes {' or '.join(parts)} are below the detection floor of this pair" if parts else ""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import math
 import os
-import secrets
 import shutil
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -28,9 +27,18 @@ from changedet.errors import (
 from changedet.output.geotiff import CLASSES_BAND, VALID_BAND, write_rasters
 from changedet.output.kmz import write_kmz
 from changedet.output.vector import read_gpkg, write_vectors
+from changedet.output.whole import set_aside, temporary_sibling
 from changedet.pairing import Pair
 from changedet.progress import Progress, Silent
-from changedet.provenance import RECORD_NAME, file_names, file_records, read_record, run_record, write_record
+from changedet.provenance import (
+    LEFT_BY_VIEWERS,
+    RECORD_NAME,
+    file_names,
+    file_records,
+    read_record,
+    run_record,
+    write_record,
+)
 from changedet.result import ChangeResult
 from changedet.scene import Image, Scene
 
@@ -48,17 +56,6 @@ KEEP_IMAGES_BELOW_PX = 25_000_000
 
 #: Below this many free bytes a failure to write is put down to the full disk.
 _FULL_BELOW_BYTES = 1_000_000
-#: Names and endings of files that viewers leave beside a file they opened.
-_LEFT_BY_VIEWERS = (
-    ".aux.xml",
-    ".ovr",
-    ".gpkg-wal",
-    ".gpkg-shm",
-    ".qmd",
-    ".DS_Store",
-    "Thumbs.db",
-    "desktop.ini",
-)
 _AGAIN = "make the run again"
 
 
@@ -111,7 +108,7 @@ def save(
     if keep_images is None:
         keep_images = math.prod(result.grid.shape) < KEEP_IMAGES_BELOW_PX
     started = started or datetime.now(UTC)
-    with _own_errors(target), _temporary_sibling(target) as temporary:
+    with _own_errors(target), temporary_sibling(target) as temporary:
         _write_products(result, temporary, keep_images, progress or Silent())
         record = run_record(result, temporary, started=started, command=command)
         _write_report(result, temporary / REPORT_NAME, record)
@@ -219,6 +216,44 @@ def open_run(folder: str | Path) -> ChangeResult:
         )
 
 
+def write_report_again(result: ChangeResult, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write the report of a result alone.
+
+    Parameters
+    ----------
+    result : ChangeResult
+        When it was opened from a run folder, the report says what the record of that folder says: the
+        versions that decided the numbers are those of the run.
+    path : str or Path
+        The HTML file; its folder has to exist.
+    overwrite : bool
+        Replace a file of that name.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    OutputExistsError
+        When the file is there and `overwrite` is False.
+    OutputError
+        When it cannot be written.
+    InputFileError
+        When the record of the run folder is damaged or (`MissingInputError`) not there any more.
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        todo = "choose another name or allow overwriting (--overwrite)"
+        raise OutputExistsError("is there already", where=str(path), todo=todo)
+    record = run_record(result) if result.folder is None else read_record(result.folder)
+    # a report cannot hold its own digest: without it the bytes are those of the first one
+    files = {name: entry for name, entry in dict(record["files"]).items() if name != REPORT_NAME}
+    _write_report(result, path, {**record, "files": files})
+    return path
+
+
 @contextmanager
 def _record_errors(folder: Path) -> Iterator[None]:
     """Turn what goes wrong with a record that says something else than expected into one line about it."""
@@ -256,35 +291,11 @@ def _write_report(result: ChangeResult, path: Path, record: Mapping[str, Any]) -
     write_report(result, path, record=record)
 
 
-@contextmanager
-def _temporary_sibling(target: Path) -> Iterator[Path]:
-    """Give an empty folder on the same file system, and remove it unless it was renamed."""
-    temporary = _sibling(target, "part")
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _sibling(target: Path, word: str) -> Path:
-    return target.with_name(f".{target.name}.{word}-{secrets.token_hex(4)}")
-
-
 def _publish(temporary: Path, target: Path, *, overwrite: bool) -> None:
-    """Rename the whole folder into place; what was there goes only when the new one is in its place."""
+    """Rename the whole folder into place."""
     check_target(target, overwrite=overwrite)  # again: someone else may have been quicker
-    if not target.exists():
+    with set_aside(target):
         temporary.rename(target)
-        return
-    old = _sibling(target, "old")
-    target.rename(old)
-    try:
-        temporary.rename(target)
-    finally:
-        if not target.exists():
-            old.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _foreign_file(folder: Path) -> str:
@@ -295,7 +306,7 @@ def _foreign_file(folder: Path) -> str:
         return f"no readable {RECORD_NAME}"
     files = record.get("files")
     known = set(files) if isinstance(files, dict) else set()
-    strangers = (n for n in file_names(folder) if n not in known and not n.endswith(_LEFT_BY_VIEWERS))
+    strangers = (n for n in file_names(folder) if n not in known and not n.endswith(LEFT_BY_VIEWERS))
     return next(strangers, "")
 
 
@@ -381,7 +392,7 @@ def _read_findings(record: Mapping[str, Any]) -> dict[str, Any]:
         "normalization": None if normalization is None else Normalization.from_dict(normalization),
         "parameters": dict(record["parameters"]),
         "inputs": dict(record["inputs"]),
-        "thresholds": {name: _number(value) for name, value in record["thresholds"].items()},
+        "thresholds": {name: _threshold(name, value) for name, value in record["thresholds"].items()},
         "detection_floor": {name: _number(value) for name, value in record["detection_floor"].items()},
         "warnings": tuple(record["warnings"]),
         "refusals": tuple(record.get("refusals", ())),
@@ -391,3 +402,8 @@ def _read_findings(record: Mapping[str, Any]) -> dict[str, Any]:
 def _number(value: float | None) -> float:
     """Return a number of the record, where null stands for NaN."""
     return math.nan if value is None else float(value)
+
+
+def _threshold(name: str, value: float | None) -> float:
+    """Return a threshold of the record, where null stands for one that nothing reaches."""
+    return math.inf if value is None and name in {"seed", "grow"} else _number(value)

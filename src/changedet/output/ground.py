@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from changedet.coordinates import GeoPoint
-from changedet.errors import CrsMismatchError
-from changedet.resample import pixel_size_m
+from changedet.resample import crs_of, pixel_size_m
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
-    from odc.geo.crs import CRS
     from odc.geo.geobox import GeoBox
 
 
@@ -48,7 +46,7 @@ def lonlat(
     columns, rows = np.broadcast_arrays(np.asarray(columns, float), np.asarray(rows, float))
     a, b, c, d, e, f = tuple(grid.transform)[:6]
     x, y = a * columns + b * rows + c, d * columns + e * rows + f
-    longitude, latitude = _crs(grid).transformer_to_crs(CRS("EPSG:4326"))(x, y)
+    longitude, latitude = crs_of(grid).transformer_to_crs(CRS("EPSG:4326"))(x, y)
     return np.asarray(longitude, float), np.asarray(latitude, float)
 
 
@@ -70,7 +68,7 @@ def north_deg(grid: GeoBox) -> float:
 
     point = centre(grid)
     ahead = min(point.lat + 1e-4, 90.0)
-    x, y = CRS("EPSG:4326").transformer_to_crs(_crs(grid))(
+    x, y = CRS("EPSG:4326").transformer_to_crs(crs_of(grid))(
         np.array([point.lon, point.lon]), np.array([point.lat, ahead])
     )
     columns, rows = ~grid.transform * (np.asarray(x), np.asarray(y))
@@ -135,14 +133,6 @@ def edge_ticks(degrees: NDArray[np.float64], letters: str, most: int = 4) -> tup
         for p, t in zip(positions, ticks, strict=True)
         if _CORNER < p < 1 - _CORNER
     )
-
-
-def _crs(grid: GeoBox) -> CRS:
-    if grid.crs is None:
-        raise CrsMismatchError(
-            "the grid has no coordinate reference system", todo="give images that say where they lie"
-        )
-    return grid.crs
 
 
 def _round_step(shortest: float) -> float:

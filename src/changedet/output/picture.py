@@ -152,12 +152,26 @@ def score_colour(result: ChangeResult, factor: int = 1) -> NDArray[np.uint8]:
 
 
 def score_range(result: ChangeResult) -> tuple[float, float]:
-    """Return the scores at the two ends of the colour map: background median, and the top of the scores."""
+    """Return the scores at the two ends of the colour map: background median, and the top of the scores.
+
+    Thresholds that are not finite, as of a pair that was refused, are passed over.
+
+    Parameters
+    ----------
+    result : ChangeResult
+        Any result; a score that is NaN everywhere gives 0 and 1.
+
+    Returns
+    -------
+    low, high : float
+        Finite, ``low < high``.
+    """
     finite = result.score[np.isfinite(result.score)]
     if finite.size == 0:
         return 0.0, 1.0
-    low = float(result.thresholds.get("median", np.median(finite)))
-    high = max(float(np.percentile(finite, 99.5)), float(result.thresholds.get("seed", low)))
+    median, seed = (float(result.thresholds.get(name, np.nan)) for name in ("median", "seed"))
+    low = median if np.isfinite(median) else float(np.median(finite))
+    high = max(float(np.percentile(finite, 99.5)), seed if np.isfinite(seed) else low)
     return low, max(high, low + 1e-6)
 
 
@@ -357,36 +371,19 @@ def to_jpeg_data_url(picture: NDArray[np.uint8], *, most_bytes: int | None = Non
     for quality in _QUALITIES:
         options = [cv2.IMWRITE_JPEG_QUALITY, quality]
         options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-        data = _encode(".jpg", picture, options)
+        data = _encode(picture, options)
         if most_bytes is None or len(data) <= most_bytes:
             break
     return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
 
 
-def to_png_data_url(picture: NDArray[np.uint8]) -> str:
-    """Encode a picture without loss as a ``data:`` address.
-
-    Parameters
-    ----------
-    picture : ndarray of uint8, shape (y, x, 3)
-        Red, green, blue.
-
-    Returns
-    -------
-    str
-        ``"data:image/png;base64,..."``; the same bytes for the same picture.
-    """
-    data = _encode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 6])
-    return "data:image/png;base64," + base64.b64encode(data).decode("ascii")
-
-
-def _encode(extension: str, picture: NDArray[np.uint8], options: list[int]) -> bytes:
+def _encode(picture: NDArray[np.uint8], options: list[int]) -> bytes:
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
         raise UsageError(
             f"a picture of shape {picture.shape} and type {picture.dtype} cannot be encoded",
             todo="give uint8 of shape (y, x, 3)",
         )
-    done, data = cv2.imencode(extension, np.ascontiguousarray(picture[:, :, ::-1]), options)
+    done, data = cv2.imencode(".jpg", np.ascontiguousarray(picture[:, :, ::-1]), options)
     if not done:
         raise UsageError(f"a picture of shape {picture.shape} cannot be encoded", todo="make it smaller")
     return bytes(data.tobytes())

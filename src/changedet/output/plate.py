@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -59,13 +60,17 @@ _MARGIN, _LABELS, _GAP = 0.25, 0.22, 0.2
 _TALLEST_PANEL = 4.6
 _SMALLEST_WINDOW_PX = 36
 _WINDOW_TO_OBJECT = 3.0
-_TITLE = Lettering(13, bold=True, most_lines=1)
+_MOST_WARNINGS = 3
+#: From the largest that fits; the smallest is cut.
+_TITLES = tuple(Lettering(size, bold=True, most_lines=1) for size in (13, 12, 11, 10, 9))
 _SUBTITLE = Lettering(8.5, most_lines=2)
 _PANEL_TITLE = Lettering(8, bold=True, most_lines=1)
 _ALARM = Lettering(11, bold=True, colour="#b00020", most_lines=1)
 _SIMULATED = Lettering(7, bold=True, colour="#b00020", most_lines=1)
 _IDENTIFIER = Lettering(6, mono=True, most_lines=2)
 _CAPTION = Lettering(6.8, most_lines=3)
+#: Room for a letter of the labels of the score's bar, and between two of them, in inches.
+_LABEL_LETTER, _LABEL_GAP = 0.052, 0.06
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,8 +234,13 @@ def _header(sheet: Sheet, result: ChangeResult, title: str, subtitle: str) -> No
         alarm = Box(sheet.width - _MARGIN - 3.2, _MARGIN, 3.2, 0.3)
         sheet.write(facts.SIMULATED_NOTE, alarm, _ALARM)
         width -= 3.4
-    top = sheet.write(title, Box(_MARGIN, _MARGIN, width, 0.3), _TITLE)
+    top = sheet.write(title, Box(_MARGIN, _MARGIN, width, 0.3), _title_lettering(title, width))
     sheet.write(subtitle, Box(_MARGIN, top + 0.02, sheet.width - 2 * _MARGIN, 0.4), _SUBTITLE)
+
+
+def _title_lettering(title: str, width: float) -> Lettering:
+    """Return the largest lettering in which a title fits into one line of so many inches."""
+    return next((t for t in _TITLES if not wrap(title, width, t)[-1].endswith("…")), _TITLES[-1])
 
 
 def _scene_caption(sheet: Sheet, box: Box, width: float, image: Image, word: str) -> None:
@@ -239,9 +249,7 @@ def _scene_caption(sheet: Sheet, box: Box, width: float, image: Image, word: str
     top = sheet.write(facts.clean(scene.id, 200), Box(box.left, box.bottom + 0.3, width, 0), _IDENTIFIER)
     top = sheet.write(facts.scene_line(scene), Box(box.left, top, width, 0), _CAPTION)
     if scene.simulated:
-        sheet.write(
-            facts.SIMULATED_NOTE, Box(box.left, top, width, 0), Lettering(7, bold=True, colour="#b00020")
-        )
+        sheet.write(facts.SIMULATED_NOTE, Box(box.left, top, width, 0), _SIMULATED)
 
 
 def _closing_lines(result: ChangeResult, limits: Limits) -> list[str]:
@@ -255,7 +263,10 @@ def _closing_lines(result: ChangeResult, limits: Limits) -> list[str]:
         f"{facts.floor_text(result)}. {facts.NOT_FLAGGED_NOTE}".removeprefix(". "),
     ]
     if result.warnings:
-        lines.append("Note: " + "; ".join(facts.clean(w, 200) for w in result.warnings[:3]))
+        left = len(result.warnings) - _MOST_WARNINGS
+        # in front, because a long text is cut at its end
+        head = f"Note (and {left} more, see run.json): " if left > 0 else "Note: "
+        lines.append(head + "; ".join(facts.clean(w, 200) for w in result.warnings[:_MOST_WARNINGS]))
     return [
         *lines,
         f"{'. '.join(facts.credit_lines(result))}. Processed with changedet {version('changedet')}.",
@@ -286,11 +297,7 @@ def _legend(sheet: Sheet, box: Box, result: ChangeResult) -> None:
     low, high = score_range(result)
     axes = sheet.axes(Box(box.left, box.top, box.width, 0.08))
     axes.imshow(score_colours()[None], extent=(low, high, 0, 1), aspect="auto", interpolation="nearest")
-    seed = result.thresholds.get("seed")
-    ticks = [(low, f"{low:.2g} background"), (high, f"{high:.2g} or more")]
-    # nearer to an end than this its label would run into the other one
-    if seed is not None and low + 0.42 * (high - low) < seed < low + 0.62 * (high - low):
-        ticks.insert(1, (float(seed), f"{seed:.2g} flagged"))
+    ticks = _bar_ticks((low, high), result.thresholds.get("seed", math.nan), box.width)
     axes.set_xticks([t for t, _ in ticks], [label for _, label in ticks])
     labels = axes.get_xticklabels()
     labels[0].set_horizontalalignment("left")
@@ -303,8 +310,25 @@ def _legend(sheet: Sheet, box: Box, result: ChangeResult) -> None:
     if handles:
         holder.legend(
             handles=handles, loc="upper left", ncols=2, fontsize=6.8, frameon=False, borderaxespad=0,
-            borderpad=0, handlelength=1.8, columnspacing=1.2, labelspacing=0.4,
+            borderpad=0, handlelength=1.8, columnspacing=1.0, labelspacing=0.4,
         )  # fmt: skip
+
+
+def _bar_ticks(ends: tuple[float, float], seed: float, width: float) -> list[tuple[float, str]]:
+    """Return score and label of both ends of the bar, and of the threshold where there is room for it."""
+    low, high = ends
+    first, last = (low, f"{low:.2g} background"), (high, f"{high:.2g} or more")
+    middle = (float(seed), f"{seed:.2g} flagged")
+    if not math.isfinite(seed):
+        return [first, last]
+    place = width * (seed - low) / (high - low)
+    half = _label_width(middle[1]) / 2 + _LABEL_GAP
+    clear = _label_width(first[1]) + half < place < width - _label_width(last[1]) - half
+    return [first, middle, last] if clear else [first, last]
+
+
+def _label_width(label: str) -> float:
+    return len(label) * _LABEL_LETTER
 
 
 def _legend_handles(result: ChangeResult) -> list[Artist]:

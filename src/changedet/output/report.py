@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -150,6 +151,7 @@ def _viewer(result: ChangeResult) -> dict[str, object]:
     height_m, width_m = pixel_size_m(result.grid)
     bar_m = round_length_m(0.3 * columns * width_m)
     low, high = score_range(result)
+    seed = result.thresholds.get("seed", math.nan)
     rings = outlines(result.objects.head(_MOST_OUTLINED), result.grid)
     drawn = _outlines(result, rings)
     return {
@@ -178,7 +180,7 @@ def _viewer(result: ChangeResult) -> dict[str, object]:
         "outlines_left_out": len(result.objects) - len(drawn),
         "gradient": ", ".join("rgb({},{},{})".format(*c) for c in score_colours()[::32]),
         "score_ends": (facts.number(low), facts.number(high)),
-        "seed": facts.number(result.thresholds["seed"]) if "seed" in result.thresholds else "",
+        "seed": facts.number(seed) if math.isfinite(seed) else "",
         "objects": _objects(result, before, after, rings),
         "objects_in_all": len(result.objects),
         "objects_left_out": max(0, len(result.objects) - MOST_LISTED),
@@ -208,11 +210,11 @@ def _path(rings: Rings, longest: int = 20_000) -> str:
     """Write rings as an SVG path in grid pixels; very ragged ones are simplified to under a pixel."""
     import shapely
 
-    text = "".join("M" + " ".join(f"{x:.4g},{y:.4g}" for x, y in ring[:-1]) + "Z" for ring in rings)
+    text = "".join("M" + " ".join(f"{x:.7g},{y:.7g}" for x, y in ring[:-1]) + "Z" for ring in rings)
     if len(text) <= longest:
         return text
     simple = [shapely.get_coordinates(shapely.LineString(ring).simplify(0.9)) for ring in rings]
-    return "".join("M" + " ".join(f"{x:.4g},{y:.4g}" for x, y in ring[:-1]) + "Z" for ring in simple)
+    return "".join("M" + " ".join(f"{x:.7g},{y:.7g}" for x, y in ring[:-1]) + "Z" for ring in simple)
 
 
 def _objects(

@@ -67,7 +67,8 @@ def write_gpkg(path: Path, result: ChangeResult) -> None:
     """Write the objects as a GeoPackage with one layer, ``changes``, in the CRS of the grid.
 
     The same objects give the same bytes: the time stamp that the format asks for is the time of the after
-    image, or the first second of 1970 when that is not known.
+    image, or the first second of 1970 when that is not known. Not thread-safe: GDAL takes the time from an
+    option of the whole process.
 
     Raises
     ------
@@ -211,7 +212,11 @@ def _description(result: ChangeResult) -> str:
 
 @contextmanager
 def _fixed_date(time: datetime) -> Iterator[None]:
-    """Let GDAL write this time where it would write the time of day."""
+    """Let GDAL write this time where it would write the time of day.
+
+    The option belongs to the whole process, so that writing GeoPackages is not thread-safe: two threads that
+    write at once may get each other's time.
+    """
     import pyogrio
 
     key = "OGR_CURRENT_DATE"

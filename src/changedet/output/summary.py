@@ -1,0 +1,80 @@
+"""A result in a few lines of text, for terminals, logs and ``repr``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from changedet.output import facts
+
+if TYPE_CHECKING:
+    from changedet.result import ChangeResult
+
+#: How many objects, and how many warnings, the short forms of a result list.
+MOST_LISTED, MOST_WARNINGS = 5, 8
+
+
+def result_text(result: ChangeResult) -> str:
+    """Return a result as plain text.
+
+    Parameters
+    ----------
+    result : ChangeResult
+        Any result.
+
+    Returns
+    -------
+    str
+        Finding, scenes, quality, the leading objects and warnings: several lines, without a line end.
+    """
+    lines = [facts.finding(result)]
+    if facts.is_simulated(result):
+        lines.insert(0, facts.SIMULATED_NOTE)
+    for word, image in (("before", result.before), ("after", result.after)):
+        lines.append(f"  {word + ':':<8}{facts.when(image.scene)}  {facts.clean(image.scene.id)}")
+    lines += [f"  {fact.label}: {fact.value} ({fact.note})" for fact in facts.quality(result)]
+    lines.append(f"  pixels: {shares_text(result)}")
+    lines += [f"  {' | '.join(cells)}" for cells in object_rows(result)]
+    if len(result.objects) > MOST_LISTED:
+        lines.append(f"  and {len(result.objects) - MOST_LISTED:,} more")
+    lines += [f"  warning: {text}" for text in warning_texts(result)]
+    return "\n".join([*lines, f"  {facts.NOT_FLAGGED_NOTE}"])
+
+
+def shares_text(result: ChangeResult) -> str:
+    """Return the share of each state that occurs, in one line."""
+    return ", ".join(f"{label} {facts.share_text(s)}" for label, s in result.state_shares.items() if s > 0)
+
+
+def object_rows(result: ChangeResult) -> list[tuple[str, ...]]:
+    """Return the cells that describe each of the `MOST_LISTED` leading objects.
+
+    Returns
+    -------
+    list of tuple of str
+        Number, kind, area, position, MGRS, confidence, score.
+    """
+    return [
+        (
+            str(int(row["id"])),
+            facts.consistent_with(str(row["kind"])),
+            facts.area_text(float(row["area_m2"])),
+            f"{float(row['lat']):.5f}, {float(row['lon']):.5f}",
+            f"MGRS {facts.clean(row['mgrs'], 20)}",
+            f"confidence {facts.clean(row['confidence'], 20)}",
+            f"score {facts.number(float(row['score']))}",
+        )
+        for row in result.objects.head(MOST_LISTED).to_dict("records")
+    ]
+
+
+def warning_texts(result: ChangeResult) -> list[str]:
+    """Return the warnings of a result and of its pair, each once; what is left out is counted.
+
+    Returns
+    -------
+    list of str
+        At most `MOST_WARNINGS`, and one line more that says how many there are besides.
+    """
+    texts = [facts.clean(text, 300) for text in dict.fromkeys((*result.warnings, *result.pair.warnings))]
+    left = len(texts) - MOST_WARNINGS
+    return texts[:MOST_WARNINGS] + ([f"and {left} more, see run.json"] if left > 0 else [])

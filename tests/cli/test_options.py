@@ -1,0 +1,35 @@
+"""The table at the head of the options is what the commands take."""
+
+import re
+
+import typer
+
+import changedet.cli as command_line
+from changedet.cli import options
+
+#: Options of one other command alone, which stand in its own file.
+ELSEWHERE = {("demo", "--samples"), ("report", "--out"), ("verify", "--rerun")}
+SHARED = re.findall(r"^(--[-\w, ]*?) {2,}(\S.*)$", options.__doc__, re.MULTILINE)
+
+
+def taken():
+    """Pairs of command and option."""
+    root = typer.main.get_command(command_line.app)
+    found = set()
+    for name, command in root.commands.items():
+        inner = {f"{name} {n}": c for n, c in getattr(command, "commands", {}).items()} or {name: command}
+        for path, one in inner.items():
+            found |= {
+                (path, p.opts[0]) for p in one.params if p.opts[0].startswith("--") and p.name != "help"
+            }
+    return found
+
+
+def test_the_table_is_true():
+    said = {
+        (user, option) for many, users in SHARED for option in many.split(", ") for user in users.split(", ")
+    }
+    assert len(said) > 10
+    of_others = {pair for pair in taken() if pair[0] != "detect"}
+    assert of_others - ELSEWHERE == {pair for pair in said if pair[0] != "detect"}
+    assert {pair for pair in said if pair[0] == "detect"} <= taken()
