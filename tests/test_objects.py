@@ -250,3 +250,57 @@ def test_columns_and_types_are_the_same_with_and_without_rows():
     assert len(none) == 0
     assert not kind.any()
     assert empty_objects("EPSG:4326").crs.to_epsg() == 4326
+
+
+# --- what makes an object doubtful --------------------------------------------------------------------
+
+
+def glinting(box):
+    labels = field(UTM, box, (5, 6, 5, 6))
+    score = np.where(labels == 1, np.float32(50), np.where(labels == 2, np.float32(9), np.float32(1)))
+    before, after = images(UTM, labels > 0)
+    data = after.data.copy()
+    data[4][labels == 1] = 1.7
+    flagged = Flagged(labels, score, WEAK, score, WEAK, np.ones(labels.shape, bool))
+    return build_objects(flagged, before, replace(after, data=data))
+
+
+def test_what_mirrors_the_sun_neither_leads_nor_gets_a_kind():
+    objects, kind = glinting((30, 6, 40, 6))
+    assert list(objects["score"]) == [9.0, 50.0]
+    last = objects.iloc[1]
+    assert last["kind"] == KIND_LABELS[Kind.UNCLASSIFIED]
+    assert last["confidence"] == "low"
+    assert last["warnings"].startswith("reflectance above 1 on one date: consistent with sun glint")
+    assert set(np.unique(kind)) == {Kind.NONE, Kind.CONSTRUCTION, Kind.UNCLASSIFIED}
+
+
+def test_numbers_that_are_no_reflectance_may_be_large():
+    labels = field(UTM, (30, 6, 40, 6))
+    before, after = images(UTM, labels > 0)
+    names = ("VV", "VH", "a", "b", "c")
+    score = np.where(labels > 0, np.float32(50), np.float32(1))
+    flagged = Flagged(labels, score, WEAK, score, WEAK, np.ones(labels.shape, bool))
+    pair = (replace(image, data=image.data * 20, bands=names) for image in (before, after))
+    objects, _ = build_objects(flagged, *pair)
+    assert "above 1" not in objects.iloc[0]["warnings"]
+
+
+@pytest.mark.parametrize(
+    ("box", "cut"), [((0, 5, 20, 5), True), ((1, 5, 20, 5), False), ((20, 5, 75, 5), True)]
+)
+def test_an_object_cut_by_the_edge_says_that_its_area_is_a_lower_bound(box, cut):
+    objects, _ = build(field(UTM, box))
+    assert ("its area is a lower bound" in objects.iloc[0]["warnings"]) is cut
+
+
+def test_the_outline_of_the_site_cuts_too_and_is_not_a_cloud():
+    labels = field(UTM, (20, 5, 30, 5))
+    inside = np.ones(labels.shape, bool)
+    inside[:, 35:] = False
+    score = np.where(labels > 0, np.float32(50), np.float32(1))
+    flagged = Flagged(labels, score, WEAK, score, WEAK, np.ones(labels.shape, bool))
+    row = build_objects(flagged, *images(UTM, labels > 0), inside)[0].iloc[0]
+    assert "its area is a lower bound" in row["warnings"]
+    assert "not observed" not in row["warnings"]
+    assert row["confidence"] == "medium"

@@ -10,11 +10,13 @@ from tests.runs import rewrite
 
 import changedet as cd
 from changedet import pipeline
+from changedet.comparison import DetectSettings, threshold_of
 from changedet.core.registration import shift_image
 from changedet.core.threshold import ThresholdParameters
 from changedet.errors import CrsMismatchError, NoOverlapError, NoUsableImageryError, UsageError
+from changedet.frame import choose_frame, displaced, site_mask
 from changedet.kinds import KIND_LABELS, Kind
-from changedet.pipeline import DetectSettings, choose_grid, detect, displaced, site_mask, threshold_of
+from changedet.pipeline import detect
 from changedet.providers.local import LocalOptions, open_source
 from changedet.result import State
 from changedet.samples import SceneSettings, simulate_pair
@@ -214,14 +216,39 @@ class TestSites:
         assert all(np.isnan(result.score[result.state == State.OUTSIDE]))
 
     def test_a_site_elsewhere_is_refused(self, sample):
-        with pytest.raises(NoOverlapError, match="Elsewhere: the site lies outside the before image"):
+        with pytest.raises(NoOverlapError, match=r"Elsewhere: the site \(centre 10.00000, 10.0"):
             detect(sample / "before", sample / "after", site=Site.at("10, 10", name="Elsewhere"))
 
     def test_a_site_of_a_few_pixels_is_refused_for_its_size(self, sample):
         with pytest.raises(
-            NoUsableImageryError, match=r"only 1\d\d pixels, and 400 are needed; give a larger"
+            NoUsableImageryError, match=r"the site has only \d pixels, and 16 are needed; give a larger"
         ):
-            detect(sample / "before", sample / "after", site=Site.at(CENTRE, radius_m=50))
+            detect(sample / "before", sample / "after", site=Site.at(CENTRE, radius_m=12))
+
+    def test_a_small_site_is_compared_with_the_help_of_its_surroundings(self, sample, sample_result):
+        result = detect(sample / "before", sample / "after", site=Site.at(CENTRE, radius_m=120))
+        assert result.registration.passed
+        assert result.registration.shift_px == sample_result.registration.shift_px
+        assert result.parameters["context_pixels"] == list(sample_result.grid.shape)
+        assert max(result.grid.shape) < 30
+
+    def test_what_is_found_does_not_depend_on_the_site(self, cropped, sample_result):
+        result = cropped[1]
+        inner = result.grid.extent.geom.buffer(-100)
+        inside = sample_result.objects[sample_result.objects.within(inner)]
+        assert len(inside) > 0
+        assert set(result.objects["mgrs"]) >= set(inside["mgrs"])
+
+    def test_ground_beyond_the_image_was_not_observed(self, sample, sample_result):
+        box = sample_result.grid.extent.to_crs("EPSG:4326").boundingbox
+        site = Site.from_bbox(box.left - 0.01, box.bottom + 0.005, box.left + 0.01, box.top - 0.005)
+        result = detect(sample / "before", sample / "after", site=site)
+        column = round((~result.grid.transform * (sample_result.grid.transform * (0, 0)))[0])
+        beyond = result.state[:, : column - 1]
+        assert column > 50
+        assert set(np.unique(beyond)) <= {State.NOT_OBSERVED, State.OUTSIDE}
+        assert result.pair.clear_share < 0.55
+        assert any("of the site has no imagery" in warning for warning in result.warnings)
 
     def test_no_site_is_everything(self):
         grid = GeoBox.from_bbox((0, 0, 50, 70), "EPSG:32633", resolution=10)
@@ -253,7 +280,7 @@ class TestGrids:
         before = unshifted.before.to_image()
         far = replace(before, grid=before.grid.translate_pix(5000, 0))
         with pytest.raises(NoOverlapError, match="do not overlap; give two images of the same place"):
-            choose_grid(open_source(before), open_source(far), "before", None)
+            choose_frame(open_source(before), open_source(far), "before", None)
 
 
 class TestGates:
@@ -413,7 +440,8 @@ def test_fewer_bands_do(sample, tmp_path):
     result = detect(*folders)
     assert result.before.bands == ("B02", "B03", "B04", "B08")
     assert len(result.objects) > 3
-    assert result.before.classes_source == "spectral tests"
+    assert result.before.classes_source == "none"
+    assert any("clouds were not looked for" in warning for warning in result.warnings)
 
 
 def test_the_public_names_are_those_of_the_pipeline():
