@@ -66,6 +66,12 @@ def test_every_byte_comes_out_again(small_run, monkeypatch, tmp_path):
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+def test_a_day_in_the_record_is_still_a_day(small_run):
+    change_record(small_run, lambda record: record["inputs"]["after"]["options"].update(time="2024-06-01"))
+    scene = repeat(read_record(small_run), where=small_run).pair.after.scene
+    assert (scene.day_only, scene.time_text) == (True, "2024-06-01")
+
+
 def test_a_changed_product_is_named(small_run):
     path = small_run / "changes.csv"
     path.write_text(path.read_text() + "\n")

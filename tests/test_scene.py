@@ -1,6 +1,7 @@
 """Scenes and images: what they say of themselves, and that it survives a file and another library."""
 
 import json
+import time as clock
 from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -118,6 +119,26 @@ def test_a_scene_cannot_be_changed():
         scene.assets["B04"] = Asset("y")
 
 
+@pytest.fixture
+def tokyo(monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    clock.tzset()
+    yield
+    monkeypatch.undo()
+    clock.tzset()
+
+
+@pytest.mark.skipif(not hasattr(clock, "tzset"), reason="this system does not change its time zone")
+@pytest.mark.usefixtures("tokyo")
+def test_a_naive_time_is_utc_wherever_the_computer_stands():
+    naive = datetime(2023, 5, 14, 2, 7)
+    assert naive.astimezone(UTC).hour == 17  # the computer stands in Tokyo
+    scene = replace(make_scene(), time=naive)
+    assert scene.time == naive.replace(tzinfo=UTC)
+    assert scene.time_text == "2023-05-14T02:07:00Z"
+    assert Scene.from_dict(scene.to_dict()).time == scene.time
+
+
 # --- image ------------------------------------------------------------------------------------------
 
 
@@ -133,6 +154,17 @@ def test_a_scene_cannot_be_changed():
 def test_arrays_that_do_not_fit_each_other_are_refused(changes):
     with pytest.raises(ValueError, match="disagree"):
         replace(make_image(), **changes)
+
+
+def test_a_grid_of_another_size_is_refused():
+    image = make_image()
+    with pytest.raises(ValueError, match=r"a grid of \(\d+, \d+\) pixels does not carry an image of"):
+        replace(image, grid=image.grid[1:, :])
+
+
+def test_selecting_the_bands_it_has_copies_nothing():
+    image = make_image()
+    assert image.select(image.bands) is image
 
 
 def test_bands_are_selected_in_the_order_asked_for():

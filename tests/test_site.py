@@ -13,6 +13,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geom import Geometry
+from pyproj import Transformer
 
 from changedet.coordinates import GeoPoint, parse_point
 from changedet.errors import CoordinateError, InputFileError, MissingInputError, UsageError
@@ -38,6 +39,8 @@ KML = """<?xml version="1.0" encoding="UTF-8"?>
  <Placemark><name>Second list</name><Point><coordinates>21,51</coordinates></Point></Placemark>
 </Folder>
 </Document></kml>"""
+LINE = json.dumps({"type": "Feature", "properties": {"name": "Road 4"},
+                   "geometry": {"type": "LineString", "coordinates": [[1, 2], [3, 4]]}})  # fmt: skip
 KML_SITES = [
     ("Loose", ""), ("Zuwara", "Ports & quays"), ("Namp'o", "Ports & quays"), ("21MSU12", "Mines"),
     ("Old pit", "Closed"), ("Second list", "Mines"),
@@ -152,6 +155,21 @@ def test_the_grid_of_a_box_covers_it():
     assert left <= bounds.left < left + 20
     assert bottom <= bounds.bottom
     assert top >= bounds.top
+
+
+@pytest.mark.parametrize("box", [(128.5, 38.0, 129.5, 38.5), (-60.0, -34.0, -56.0, -33.0)])
+def test_the_grid_of_a_large_box_covers_its_curved_edges(box):
+    west, south, east, north = box
+    site = Site.from_bbox(*box)
+    along = np.linspace(0, 1, 2001)
+    lon = np.concatenate([west + (east - west) * along] * 2)
+    lat = np.repeat([south, north], along.size)
+    x, y = Transformer.from_crs(4326, site.grid.crs.to_epsg(), always_xy=True).transform(lon, lat)
+    bounds = site.grid.boundingbox
+    assert bounds.left <= x.min() < bounds.left + 20
+    assert bounds.bottom - 0.1 <= y.min() < bounds.bottom + 20
+    assert bounds.top - 20 < y.max() <= bounds.top + 0.1
+    assert bounds.right - 20 < x.max() <= bounds.right
 
 
 def test_a_site_survives_json():
@@ -399,8 +417,19 @@ def test_empty_files_and_garbage_are_refused_in_one_line(tmp_path, suffix, conte
         ("a.csv", b"at\n\xff\xfe", "cannot be read as a list of sites"),
         ("a.tif", "II*", "is not a list of sites by its name; use KML"),
         ("noname", KML, "is not a list of sites by its name"),
-        ("a.geojson", '<OGRVRTDataSource><OGRVRTLayer name="x"/></OGRVRTDataSource>', "is XML"),
-        ("a.gpkg", "\ufeff\n <OGRVRTDataSource/>", "is XML"),
+        ("a.geojson", '<OGRVRTDataSource><OGRVRTLayer name="x"/></OGRVRTDataSource>', "is not what"),
+        (
+            "a.gpkg",
+            "\ufeff\n <OGRVRTDataSource/>",
+            "is not what its name says; use GeoJSON, GPKG or Shapefile",
+        ),
+        ("a.geojson", " " * 100_000 + "<OGRVRTDataSource/>", "is not what its name says"),
+        ("a.json", '{"x": "<OGRVRTDataSource/>"}', "points to data elsewhere; give the data themselves"),
+        ("a.kml", "<kml><OGRVRTDataSource/></kml>", "points to data elsewhere"),
+        ("a.wkt", "LINESTRING (1 2, 3 4)", "is a LineString without area; sites are points or areas; draw"),
+        ("a.wkt", "MULTIPOINT (1 2, 3 4)", "is a MultiPoint without area"),
+        ("a.wkt", "POLYGON ((1 2, 3 4, 1 2, 1 2))", "is a Polygon without area"),
+        ("a.geojson", LINE, "Road 4 is a LineString without area"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(tmp_path, name, content, message):

@@ -6,6 +6,7 @@ behind a link), and the library that reads it would fetch them and so tell a str
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from contextlib import contextmanager
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 #: GDAL settings under which no request can leave: virtual network files are refused by their ending, and
-#: everything else that speaks HTTP is sent to a proxy that does not exist.
+#: everything else that speaks HTTP is sent to a proxy that does not exist. The netCDF library does not
+#: ask GDAL, which is one reason for `require_local`.
 OFFLINE_OPTIONS: Mapping[str, str] = MappingProxyType(
     {
         "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".changedet-none",
@@ -36,11 +38,12 @@ _BLANK = b"\xef\xbb\xbf \t\r\n"
 #: Descriptions of virtual imagery are texts; beyond this nobody writes one.
 _LARGEST_TEXT_BYTES = 16 * 2**20
 _HEAD_BYTES = 65536
-_SOURCE = re.compile(rb"<Source(?:Filename|Dataset)\b[^>]*>([^<]+)<")
+#: Pixels of a raw image may begin like a text; within this many bytes they give themselves away.
+_PROBE_BYTES = 1024
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+_SOURCE = re.compile(r"<Source(?:Filename|Dataset)\b[^>]*>([^<]+)<")
 _REMOTE_SOURCE = re.compile(
-    rb">\s*(?:[\w:]+[:,]\s*[\"']?)?(?:https?://|ftp://|wms:|/vsi(?:\w+/+vsi)?"
-    rb"(?:curl|s3|gs|az|adls|oss|swift|webhdfs|hdfs))",
-    re.IGNORECASE,
+    r"\b(?:https?|ftp|dods)://|\bwms:|/vsi(?:curl|s3|gs|az|adls|oss|swift|webhdfs|hdfs)", re.IGNORECASE
 )
 
 
@@ -78,7 +81,7 @@ def require_local(path: Path) -> None:
 def _local_sources(path: Path) -> list[Path]:
     """Return the files that a virtual raster names, none for any other raster; refuse what is remote."""
     head = begins_with(path)
-    if not head.startswith((b"<", b"{", b"[")):
+    if not head.startswith((b"<", b"{", b"[")) or _CONTROL.search(head[:_PROBE_BYTES]):
         return []
     if not head.startswith((b"<VRTDataset", b"<?xml")) or b"<VRTDataset" not in head:
         raise InputFileError(
@@ -86,14 +89,16 @@ def _local_sources(path: Path) -> list[Path]:
             where=str(path),
             todo="give the image file itself",
         )
-    text = path.read_bytes() if path.stat().st_size <= _LARGEST_TEXT_BYTES else b""
+    stored = path.read_bytes() if path.stat().st_size <= _LARGEST_TEXT_BYTES else b""
+    # the reader of the format undoes this too
+    text = re.sub(r"<!\[CDATA\[|\]\]>", "", html.unescape(stored.decode("utf-8", "replace")))
     if not text or _REMOTE_SOURCE.search(text):
         raise InputFileError(
-            "this virtual raster has sources on the network, which is never used here",
+            "this virtual raster names addresses on the network, which is never used here",
             where=str(path),
             todo="download the sources, and build the VRT of the local files",
         )
-    names = [name.decode("utf-8", "replace").strip() for name in _SOURCE.findall(text)]
+    names = [str(name).strip() for name in _SOURCE.findall(text)]
     candidates = [place for name in names for place in (path.parent / name, Path(name))]
     return [place for place in dict.fromkeys(candidates) if place.is_file()]
 

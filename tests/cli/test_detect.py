@@ -154,6 +154,12 @@ class TestOptions:
         assert scene["time_utc"] == "2023-07-20T02:16:00Z"
         assert "60 days of the year apart" in cli.err
 
+    def test_a_day_without_a_time_stays_a_day(self, cli, quick, workplace):
+        assert cli(*quick, "--after-time", "2023-07-20", "--out", "run", "--json") == 0
+        document = json.loads(cli.out)
+        assert document["scenes"]["after"]["time_utc"] == "2023-07-20"
+        assert document["inputs"]["after"]["options"]["time"] == "2023-07-20"
+
     def test_what_is_said_of_one_date_wins_over_both(self, cli, quick, workplace):
         code = cli(*quick, "--scale", "0.0001", "--offset", "0", "--after-offset", "-0.1", "--out", "run")
         assert code == 0

@@ -59,6 +59,17 @@ def write_folder(folder, bands=BANDS_10M, *, stem="T33TUN_20230514T100601", suff
     return folder
 
 
+def write_vrt(path, source, size=SIDE_M // 10):
+    """Write a virtual raster of one band that names a source."""
+    path.write_text(
+        f'''<VRTDataset rasterXSize="{size}" rasterYSize="{size}"><SRS>EPSG:32633</SRS>
+        <GeoTransform>{LEFT},10,0,{TOP},0,-10</GeoTransform><VRTRasterBand dataType="UInt16" band="1">
+        <SimpleSource><SourceFilename relativeToVRT="0">{source}</SourceFilename><SourceBand>1</SourceBand>
+        </SimpleSource></VRTRasterBand></VRTDataset>'''
+    )
+    return path
+
+
 _PRODUCT_XML = """<?xml version="1.0" encoding="UTF-8" standalone="no"?>
 <n1:Level-{level}_User_Product xmlns:n1="https://psd-14.sentinel2.eo.esa.int/PSD/User_Product_Level-{level}.xsd">
   <n1:General_Info>

@@ -42,6 +42,18 @@ def test_bands_as_variables():
     assert image.valid.all()
 
 
+def test_a_cube_of_days_has_no_time_of_day():
+    scene = open_source(dataset().assign_coords(time=np.datetime64("2023-05-14", "ns"))).scene
+    assert (scene.time_text, scene.day_only) == ("2023-05-14", True)
+    said = dataset(time=False).assign_attrs(TIFFTAG_DATETIME="2023:05:14 10:06:01")
+    assert any("time of saving" in note for note in open_source(said).scene.notes)
+
+
+def test_a_cube_in_memory_has_no_files():
+    source = open_source(dataset())
+    assert (source.files(), source.band_count) == ((), 4)
+
+
 def test_common_names_and_other_variables():
     named = dataset("float32").rename(B02="blue", B03="green", B04="red", B08="nir")
     image = open_source(named.assign(ndvi=named.red * 0)).load()
@@ -137,6 +149,8 @@ def test_files(tmp_path, name):
     assert (source.scene.id, source.scene.time_text) == ("scene", "2023-05-14T10:06:01Z")
     assert source.scene.assets["B04"].href == str(path)
     assert source.scene.assets["B04"].radiometry.nodata == 0
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    assert source.files() == tuple(files)
 
 
 def test_a_cube_of_bands_in_a_file_has_no_time_when_none_is_stated(tmp_path):

@@ -2,14 +2,23 @@
 
 import os
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from tests.providers.files import BANDS_10M, BANDS_20M, level, numbers, write, write_folder
+from tests.providers.files import (
+    BANDS_10M,
+    BANDS_20M,
+    level,
+    numbers,
+    write,
+    write_folder,
+    write_safe,
+    write_vrt,
+)
 from tests.synthetic import make_image
 
 from changedet.errors import (
@@ -21,6 +30,7 @@ from changedet.errors import (
     UsageError,
 )
 from changedet.providers import layers
+from changedet.providers.facts import DAY_ONLY_NOTE
 from changedet.providers.local import LocalOptions, open_source
 
 SIMULATED = {
@@ -185,6 +195,89 @@ def test_the_date_beside_a_pair_of_folders(tmp_path):
     after = open_source(write_folder(tmp_path / "imgs_2", stem="T32TPP_20180211T102141")).scene
     assert after.time_text == "2018-02-11T10:21:41Z"
     assert after.time_source == "names of the band files, agreeing with dates.txt"
+
+
+def test_the_time_of_saving_is_the_last_witness(tmp_path):
+    saved = {"TIFFTAG_DATETIME": "2024:01:02 03:04:05"}
+    named = open_source(write_folder(tmp_path / "named", tags=saved)).scene
+    assert (named.time_text, named.time_source) == ("2023-05-14T10:06:01Z", "names of the band files")
+    (tmp_path / "dates.txt").write_text("date_1: 20160806\n")
+    dated = open_source(write_folder(tmp_path / "imgs_1", stem="scene", tags=saved)).scene
+    assert (dated.time_text, dated.time_source) == ("2016-08-06", "dates.txt")
+    tagged = write_folder(tmp_path / "a", tags=saved | {"ACQUISITION_TIME_UTC": "2019-06-01"})
+    assert open_source(tagged).scene.time_text == "2019-06-01"
+    alone = open_source(write_folder(tmp_path / "alone", stem="scene", tags=saved)).scene
+    assert (alone.time_text, alone.time_source) == ("2024-01-02T03:04:05Z", "tag TIFFTAG_DATETIME")
+    assert any("some programs write the time of saving" in note for note in alone.notes)
+    assert not any("saving" in note for scene in (named, dated) for note in scene.notes)
+
+
+@pytest.mark.parametrize("kind", ["folder", "image"])
+def test_a_day_given_by_the_user_stays_a_day(tmp_path, kind):
+    given = write_folder(tmp_path / "scene") if kind == "folder" else make_image()
+    scene = open_source(given, LocalOptions(time=date(2020, 1, 2))).scene
+    assert (scene.day_only, scene.time_text, scene.time_source) == (True, "2020-01-02", "given by the user")
+    assert DAY_ONLY_NOTE in scene.notes
+
+
+def test_a_full_time_given_for_an_image_of_a_day_is_full():
+    image = open_source(make_image(), LocalOptions(time=date(2020, 1, 2))).load()
+    scene = open_source(image, LocalOptions(time=datetime(2020, 1, 2, 3, 4))).scene
+    assert (scene.day_only, scene.time_text) == (False, "2020-01-02T03:04:00Z")
+    assert DAY_ONLY_NOTE not in scene.notes
+
+
+def test_the_files_of_a_folder_of_bands(tmp_path):
+    (tmp_path / "dates.txt").write_text("date_1: 20160806\n")
+    folder = write_folder(tmp_path / "imgs_1", stem="scene")
+    bands = sorted(folder.iterdir())
+    (folder / "readme.md").write_text("nobody reads this")
+    write(folder / "scene_B01.tif", numbers("B01", 60), resolution_m=60)
+    source = open_source(folder)
+    assert source.files() == tuple(sorted([*bands, tmp_path / "dates.txt"]))
+    assert open_source(folder, LocalOptions(time=date(2016, 1, 1))).files() == tuple(bands)
+    assert source.band_count == len(source.load().bands) == 4
+
+
+def test_the_files_of_a_product_include_its_metadata(tmp_path):
+    source = open_source(write_safe(tmp_path))
+    files = source.files()
+    names = [path.name for path in files]
+    assert {"MTD_MSIL2A.xml", "MTD_TL.xml", "T33TUN_20230514T100601_SCL_20m.jp2"} <= set(names)
+    assert len(files) == 13
+    assert source.band_count == len(source.load().bands) == 10
+
+
+def test_the_files_of_an_envi_raster_and_of_a_virtual_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(Path("stack"), stack(), driver="ENVI", descriptions=BANDS_10M)
+    image = open_source("stack")
+    beside = (Path("stack"), Path("stack.aux.xml"), Path("stack.hdr"))
+    assert image.files() == beside
+    inner, outer = write_vrt(Path("inner.vrt"), "stack"), write_vrt(Path("outer.vrt"), "inner.vrt")
+    source = open_source(outer)
+    assert source.files() == (inner, outer, *beside)
+    np.testing.assert_array_equal(source.load().data[0], numbers("B02", 10) * np.float32(1e-4))
+
+
+def test_an_image_in_memory_has_no_files():
+    source = open_source(make_image())
+    assert (source.files(), source.band_count) == ((), len(make_image().bands))
+
+
+@pytest.mark.parametrize("bands", [BANDS_10M, (*BANDS_10M, "B8A"), (*BANDS_10M, "B11")])
+def test_clouds_are_tested_only_with_the_bands_that_the_test_needs(tmp_path, bands):
+    image = open_source(write_folder(tmp_path, bands)).load()
+    assert image.classes_source == ("spectral tests" if "B11" in bands else "none")
+
+
+def test_a_gap_in_a_band_that_is_not_compared_hides_nothing(tmp_path):
+    write_folder(tmp_path, stem="scene")
+    write(tmp_path / "scene_B10.tif", np.zeros((16, 16), np.uint16), resolution_m=60, nodata=0)
+    image = open_source(tmp_path).load()
+    assert np.isnan(image.band("B10")).all()
+    assert image.valid.all()
+    assert (image.classes > 0).all()
 
 
 def test_a_scene_without_a_name_is_called_by_its_folder(tmp_path):
@@ -367,7 +460,7 @@ def test_a_real_city(folder):
     if not path.is_dir():
         pytest.skip("no real imagery: set CHANGEDET_DATA")
     image = open_source(path).load()
-    assert image.data.shape == (13, 776, 718)
+    assert image.data.shape == (11, 776, 718)
     assert image.scene.level == "L1C"
     assert image.scene.time.year == {"imgs_1": 2015, "imgs_2": 2018}[folder]
     assert 0.02 < np.nanmedian(image.band("B04")) < 0.3

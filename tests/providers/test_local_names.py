@@ -1,5 +1,6 @@
 """Names: which bands they mean, and which times they can be trusted with."""
 
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,13 @@ from changedet.bands import SENTINEL2_BANDS, canonical_name
 from changedet.errors import InputFileError
 from changedet.providers.facts import (
     Facts,
+    Stated,
     baseline_pair,
     facts_from_tags,
+    facts_of_saving,
+    level_name,
     read_time,
+    stated_time,
     time_from_dates_file,
 )
 from changedet.providers.local_names import band_of_file, common_stem, facts_from_names
@@ -129,7 +134,9 @@ def test_unknown_baselines_are_refused(text):
         ("2023-05-14T02:07:01Z", "2023-05-14T02:07:01+00:00"),
         ("2023-05-14T04:07:01+02:00", "2023-05-14T02:07:01+00:00"),
         ("2023:05:14 02:07:01", "2023-05-14T02:07:01+00:00"),
-        ("20161209", "2016-12-09T00:00:00+00:00"),
+        ("20161209", "2016-12-09"),
+        ("2023:05:14", "2023-05-14"),
+        ("2023-05-14T00:00:00", "2023-05-14T00:00:00+00:00"),
     ],
 )
 def test_times_are_utc(text, iso):
@@ -139,7 +146,34 @@ def test_times_are_utc(text, iso):
 @given(st.text(max_size=20))
 def test_any_text_is_a_time_in_utc_or_none(text):
     time = read_time(text)
-    assert time is None or time.utcoffset().total_seconds() == 0
+    assert time is None or type(time) is date or time.utcoffset().total_seconds() == 0
+
+
+def test_a_time_before_all_times_in_utc_is_none():
+    assert read_time("0001-01-01T00:00:00+05:00") is None
+
+
+MAY_14 = datetime(2023, 5, 14)
+
+
+@pytest.mark.parametrize(
+    ("said", "day_only"),
+    [("2023-05-14", True), ("2023-05-14T00:00Z", False), (MAY_14.date(), True), (MAY_14, False)],
+)
+def test_a_date_alone_is_a_day(said, day_only):
+    assert stated_time(said, "x") == Stated(MAY_14.replace(tzinfo=UTC), "x", day_only=day_only)
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        ("L2A", "L2A"), ("Level-2A", "L2A"), ("MSIL2A", "L2A"), ("l2a", "L2A"), ("S2MSI1C", "L1C"),
+        ("LEVEL_1C", "L1C"), ("Level-2Ap", "L2A"), ("L3A", None), ("", None), ("HLS2A3", None),
+    ],
+)  # fmt: skip
+def test_levels_have_one_name_however_written(text, level):
+    assert level_name(text) == level
+    assert facts_from_tags({"LEVEL": text}).level == level
 
 
 def test_tags_that_make_no_sense_count_as_absent():
@@ -148,9 +182,9 @@ def test_tags_that_make_no_sense_count_as_absent():
 
 
 def test_the_acquisition_tag_goes_before_the_tiff_tag():
-    tags = {"TIFFTAG_DATETIME": "2020:01:01 00:00:00"}
-    assert "some programs write the time of saving" in facts_from_tags(tags).time.source
-    facts = facts_from_tags(tags | {"acquisition_time_utc": "2019-06-01T10:00:00Z"})
+    tags = {"TIFFTAG_DATETIME": "2020:01:01 00:00:00", "acquisition_time_utc": "2019-06-01T10:00:00Z"}
+    assert "some programs write the time of saving" in facts_of_saving(tags).time.note
+    facts = facts_from_tags(tags).otherwise(facts_of_saving(tags))
     assert (facts.time.value.year, facts.time.source) == (2019, "tag ACQUISITION_TIME_UTC")
 
 

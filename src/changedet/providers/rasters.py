@@ -15,7 +15,7 @@ import numpy as np
 
 from changedet.bands import canonical_name
 from changedet.errors import CrsMismatchError, InputFileError
-from changedet.offline import OFFLINE_OPTIONS, begins_with, require_local
+from changedet.offline import OFFLINE_OPTIONS, require_local
 from changedet.providers.layers import check_north_up
 
 if TYPE_CHECKING:
@@ -164,17 +164,22 @@ def files_of(path: Path) -> tuple[Path, ...]:
         return tuple(sorted(file for file in path.rglob("*") if file.is_file()))
     if path.suffix.lower() in _NO_RASTERS:
         return (path,)
-    found, waiting = {path}, [path]
+    found = _with_company(path)
+    waiting = list(found - {path})
     while waiting:
-        with _opened(waiting.pop()) as dataset:
-            fresh = {file for name in dataset.files if (file := Path(name)).is_file()} - found
+        try:
+            fresh = _with_company(waiting.pop()) - found
+        except InputFileError:
+            continue  # a header or a mask beside an image is no image
         found |= fresh
-        waiting += [
-            file
-            for file in fresh
-            if begins_with(file).startswith((b"<VRTDataset", b"<?xml")) and file.suffix.lower() != ".xml"
-        ]
+        waiting += fresh
     return tuple(sorted(found))
+
+
+def _with_company(path: Path) -> set[Path]:
+    """Return a raster and the files that belong to it as GDAL knows them."""
+    with _opened(path) as dataset:
+        return {path, *(file for name in dataset.files if (file := Path(name)).is_file())}
 
 
 def band_names(descriptions: list[str | None], *, where: str) -> tuple[str, ...]:
