@@ -384,7 +384,7 @@ def test_fields_change_places_over_the_year(series):
 
 def test_written_scene_is_what_a_reader_expects(clear_pair, tmp_path):
     scene = clear_pair.after
-    assert write_scene(scene, tmp_path / "a" / "b") == tmp_path / "a" / "b"
+    assert write_scene(scene, str(tmp_path / "a" / "b")) == tmp_path / "a" / "b"
     names = sorted(p.name for p in (tmp_path / "a" / "b").iterdir())
     assert names[0] == "T52SBH_20230521T021601_B02.tif"
     assert names[-1] == "T52SBH_20230521T021601_SCL.tif"
@@ -410,7 +410,7 @@ def test_written_scene_is_what_a_reader_expects(clear_pair, tmp_path):
 
 
 def test_second_writing_gives_the_same_bytes(clear_pair, pair_folder, tmp_path):
-    make_pair(tmp_path, clear_pair.settings)
+    make_pair(str(tmp_path), clear_pair.settings)
     files = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*") if p.is_file())
     assert len(files) == 14
     for path in files:

@@ -75,7 +75,8 @@ class ChangeResult:
     parameters : mapping
         Method and parameters, JSON-serialisable.
     thresholds : mapping of str to float
-        ``seed`` and ``grow`` in units of the score, with ``median`` and ``mad`` of the background.
+        ``seed`` and ``grow`` in units of the score, infinite when nothing may be flagged, with ``median`` and
+        ``mad`` of the background, NaN when they are not known.
     detection_floor : mapping of str to float
         Smallest area in square metres and the reflectance contrast that could have been flagged.
     warnings : tuple of str

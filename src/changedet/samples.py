@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,8 +40,6 @@ from changedet.samples_scene import (
 from changedet.samples_scenery import MARGIN_M, SITE_M, Happening, decoys, events
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import geopandas as gpd
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
@@ -182,14 +181,14 @@ def simulate_series(settings: SceneSettings | None = None, *, dates: int = 24) -
     return SimulatedSeries(scenes, truth, settings)
 
 
-def make_pair(folder: Path, settings: SceneSettings | None = None) -> tuple[Path, Path, Path]:
+def make_pair(folder: str | Path, settings: SceneSettings | None = None) -> tuple[Path, Path, Path]:
     """Simulate the pair and write it as files.
 
     Files of the same names are replaced.
 
     Parameters
     ----------
-    folder : Path
+    folder : str or Path
         Made if it is not there.
     settings : SceneSettings, optional
         By default the ones of the bundled samples.
@@ -204,6 +203,7 @@ def make_pair(folder: Path, settings: SceneSettings | None = None) -> tuple[Path
     OutputError
         If the folder cannot be written.
     """
+    folder = Path(folder)
     pair = simulate_pair(settings)
     before = write_scene(pair.before, folder / "before")
     after = write_scene(pair.after, folder / "after")
@@ -216,12 +216,12 @@ def make_pair(folder: Path, settings: SceneSettings | None = None) -> tuple[Path
     return before, after, write_truth(pair.truth, facts, pair.settings, folder)
 
 
-def write_samples(folder: Path, *, progress: Progress | None = None) -> None:
+def write_samples(folder: str | Path, *, progress: Progress | None = None) -> None:
     """Write the pair and the series of the bundled samples; the same bytes every time.
 
     Parameters
     ----------
-    folder : Path
+    folder : str or Path
         Gets the folders ``pair`` and ``series``. Files of the same names are replaced.
     progress : Progress, optional
         Told about the two steps.
@@ -233,7 +233,7 @@ def write_samples(folder: Path, *, progress: Progress | None = None) -> None:
     """
     from changedet.progress import Silent
 
-    progress = progress or Silent()
+    folder, progress = Path(folder), progress or Silent()
     progress.step("pair")
     make_pair(folder / "pair")
     progress.step("series")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from changedet.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     import geopandas as gpd
     from numpy.typing import NDArray
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _NOTICE = "Simulated by changedet.samples. The place, the objects and the events exist nowhere."
 
 
-def write_scene(scene: SimulatedScene, folder: Path) -> Path:
+def write_scene(scene: SimulatedScene, folder: str | Path) -> Path:
     """Write a simulated scene as one GeoTIFF per band and one for the scene classification.
 
     Bands are uint16 at their own resolution with nodata 0, and carry scale and offset as GDAL knows them;
@@ -36,7 +36,7 @@ def write_scene(scene: SimulatedScene, folder: Path) -> Path:
     ----------
     scene : SimulatedScene
         What to write.
-    folder : Path
+    folder : str or Path
         Made if it is not there.
 
     Returns
@@ -49,6 +49,7 @@ def write_scene(scene: SimulatedScene, folder: Path) -> Path:
     OutputError
         If the folder cannot be written.
     """
+    folder = Path(folder)
     tags = {
         "ACQUISITION_TIME_UTC": f"{scene.time:%Y-%m-%dT%H:%M:%SZ}",
         "PLATFORM": "simulated",

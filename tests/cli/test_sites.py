@@ -3,7 +3,7 @@ import json
 import pytest
 
 CSV = "name,lat,lon\nHarbour,38.5,126.1\nHarbour,39.0,125.7\n"
-BOW_TIE = "POLYGON((0 0, 0.01 0.01, 0.01 0, 0 0.01, 0 0))"
+BOW_TIE = "POLYGON((0 0, 0.01 0.01, 0.01 0, 0 0.005, 0 0))"
 
 
 def test_what_was_understood_is_printed(cli, workplace):
@@ -34,6 +34,16 @@ def test_large_and_crossing_outlines_are_noticed(cli, workplace):
     assert site["lat"] == pytest.approx(1.0, abs=0.01)
     assert cli("sites", "check", "bow.wkt") == 0
     assert cli.out.endswith("  warning: the outline crosses itself\n")
+
+
+def test_only_the_sites_that_share_a_name_are_warned_of(cli, workplace):
+    rows = "".join(f"{name},{38 + i / 100},126\n" for i, name in enumerate("ABACA"))
+    (workplace / "sites.csv").write_text("name,lat,lon\n" + rows)
+    assert cli("sites", "check", "sites.csv", "--json") == 0
+    warned = {
+        s["name"] for s in json.loads(cli.out)["sites"] if "another site has the same name" in s["warnings"]
+    }
+    assert warned == {"A"}
 
 
 def test_the_document_has_every_notation(cli, workplace):

@@ -161,8 +161,8 @@ def test_warnings_that_are_left_out_are_counted(many, left):
     assert (f"and {left} more, see run.json" in words) == (left > 0)
 
 
-@pytest.mark.parametrize("seed", [0.85, 1.2, 2.6, 4.4, 6.0, 6.9, 7.2, np.inf, np.nan])
-@pytest.mark.parametrize("scale", [1.0, 0.0123, 123.0])
+@pytest.mark.parametrize("seed", [0.85, 2.6, 4.4, 6.0, 7.2, np.inf])
+@pytest.mark.parametrize("scale", [0.0123, 123.0])
 def test_labels_of_the_score_bar_do_not_meet(seed, scale):
     result = make_result()
     thresholds = {"median": 0.8 * scale, "seed": seed * scale}
