@@ -22,10 +22,10 @@ from changedet.core.registration import (
 )
 from changedet.frame import choose_frame, displaced, require_memory, site_mask
 from changedet.gates import gain_warnings, refusals
+from changedet.hashing import sha256_file
 from changedet.objects import build_objects
 from changedet.pairing import Pair, make_pair
 from changedet.progress import Progress, Silent
-from changedet.provenance import sha256_file
 from changedet.providers.local import LocalOptions, Source, open_source
 from changedet.resample import pixel_size_m
 from changedet.result import ChangeResult
@@ -209,10 +209,9 @@ def _input_record(source: Source, given: Input, options: LocalOptions) -> dict[s
     }
     if not isinstance(given, str | Path):
         return {"path": None, "in_memory": True, "options": said}
-    files = sorted({asset.href for asset in source.scene.assets.values() if Path(asset.href).is_file()})
     return {
         "path": str(given),
         "in_memory": False,
         "options": said,
-        "files": {href: sha256_file(Path(href)) for href in files},
+        "files": {str(path): sha256_file(path) for path in source.files()},
     }

@@ -70,7 +70,9 @@ def detect(
     with progress_on_terminal(show=progress, quiet=quiet, verbose=verbose) as bar:
         result = task.run(bar)
         if strict and result.warnings:
-            raise QualityGateError(result.warnings[0], where=result.name, todo="or run without --strict")
+            raise QualityGateError(
+                "; ".join(result.warnings), where=result.name, todo="choose other images or run without --strict"
+            )
         save(
             result,
             out,
@@ -203,7 +205,7 @@ def summarise(result: ChangeResult, folder: Path, *, as_json: bool, quiet: bool)
     from changedet.provenance import read_record
 
     # the text for a reader holds the warnings already
-    for warning in result.warnings if as_json else ():
+    for warning in result.warnings if as_json else result.refusals:
         say(f"changedet: warning: {warning}", quiet=quiet)
     document = read_record(folder) | {"folder": str(folder)} if as_json else {}
     emit(document, [*result_text(result).splitlines(), f"report: {folder / 'report.html'}"], as_json=as_json)
