@@ -71,7 +71,9 @@ def detect(
         result = task.run(bar)
         if strict and result.warnings:
             raise QualityGateError(
-                "; ".join(result.warnings), where=result.name, todo="choose other images or run without --strict"
+                "; ".join(result.warnings),
+                where=result.name,
+                todo="choose other images or run without --strict",
             )
         save(
             result,
