@@ -43,7 +43,7 @@ LINE = json.dumps({"type": "Feature", "properties": {"name": "Road 4"},
                    "geometry": {"type": "LineString", "coordinates": [[1, 2], [3, 4]]}})  # fmt: skip
 KML_SITES = [
     ("Loose", ""), ("Zuwara", "Ports & quays"), ("Namp'o", "Ports & quays"), ("21MSU12", "Mines"),
-    ("Old pit", "Closed"), ("Second list", "Mines"),
+    ("Old pit", "Mines / Closed"), ("Second list", "Mines"),
 ]  # fmt: skip
 
 
@@ -228,6 +228,41 @@ def test_kml_keeps_names_folders_and_order(tmp_path):
     assert near_point(sites[1], 32.92, 12.08)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<Document>{}</Document>",
+        "{}",
+        "<Document><name/><Folder>{}</Folder></Document>",
+    ],
+)
+def test_kml_of_any_shape_is_read(tmp_path, body):
+    mark = "<Placemark><name>Pier</name><Point><coordinates>126.1,38.5,0</coordinates></Point></Placemark>"
+    text = f'<kml xmlns="http://www.opengis.net/kml/2.2">{body.format(mark)}</kml>'
+    assert labels(read_sites(write(tmp_path, "plain.kml", text))) == [("Pier", "")]
+
+
+@pytest.mark.parametrize(
+    ("inside", "words"),
+    [
+        ("", "the placemark 'Pier' has no point and no polygon"),
+        ("<Point><coordinates>38.5,126.1</coordinates></Point>", "'Pier': latitude 126.1 is outside"),
+        (
+            "<Point><coordinates>126,1;38,5</coordinates></Point>",
+            "coordinates of the placemark 'Pier' cannot",
+        ),
+        ("<Point><coordinates> </coordinates></Point>", "coordinates of the placemark 'Pier' cannot"),
+    ],
+)
+def test_a_placemark_that_is_no_site_is_named(tmp_path, inside, words):
+    text = (
+        f'<kml xmlns="http://www.opengis.net/kml/2.2"><Placemark><name>Pier</name>{inside}</Placemark></kml>'
+    )
+    with pytest.raises(InputFileError) as caught:
+        read_sites(write(tmp_path, "bad.kml", text))
+    assert words in str(caught.value)
+
+
 def near_point(site, lat, lon):
     return abs(site.centroid.lat - lat) < 1e-4 and abs(site.centroid.lon - lon) < 1e-4
 
@@ -239,7 +274,10 @@ def test_the_only_folder_of_a_kml_is_kept(tmp_path):
         )
         + "</Folder></Document></kml>"
     )
-    assert {site.folder for site in read_sites(write(tmp_path, "one.kml", text))} == {"One", "Ports & quays"}
+    assert {site.folder for site in read_sites(write(tmp_path, "one.kml", text))} == {
+        "One",
+        "One / Ports & quays",
+    }
 
 
 @pytest.mark.parametrize(

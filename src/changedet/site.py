@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from changedet.coordinates import GeoPoint, parse_point
-from changedet.errors import InputFileError, MissingInputError, UsageError
+from changedet.errors import CoordinateError, InputFileError, MissingInputError, UsageError
+from changedet.kml import Placemark, read_placemarks
 from changedet.offline import VECTOR_BEGINNINGS, offline_vectors, require_plain_vectors
 
 if TYPE_CHECKING:
@@ -335,8 +336,16 @@ def _read_kml(path: Path) -> list[Site]:
         root = ET.fromstring(data, parser)
     except ET.ParseError as error:
         raise InputFileError(f"is not well-formed KML ({error})", where=str(path), todo=_FORMATS) from error
-    names = {" ".join((e.findtext("{*}name") or "").split()) for e in root.iter() if e.tag.endswith("Folder")}
-    return _read_layers(data, lambda layer, _: layer if layer in names else "")
+    return [_site_from_placemark(placemark) for placemark in read_placemarks(root)]
+
+
+def _site_from_placemark(placemark: Placemark) -> Site:
+    try:
+        return _site_from_geometry(placemark.geometry, placemark.name, placemark.folder)
+    except CoordinateError as error:
+        raise InputFileError(
+            f"the placemark {placemark.name!r}: {error.what}", todo="KML wants the longitude first"
+        ) from error
 
 
 def _tree_without_doctype(path: Path) -> Any:  # noqa: ANN401  # a class that can only be made where it is used
