@@ -241,3 +241,9 @@ def test_paths_with_spaces_and_other_letters(cli, sample, no_plates, tmp_path):
     assert code == 0
     assert verify(out).passed
     assert str(out) in cli.out
+
+
+def test_a_radius_without_a_centre_is_refused(cli, sample):
+    given = ("detect", "--before", sample / "before", "--after", sample / "after", "--radius", "300m")
+    assert cli(*given) == 2
+    assert "--radius says nothing without --at; give the centre of the site" in cli.error

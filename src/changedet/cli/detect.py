@@ -30,7 +30,7 @@ def detect(
     before_time: options.BeforeTime = None,
     after_time: options.AfterTime = None,
     at: options.At = None,
-    radius: options.Radius = "2km",
+    radius: options.Radius = None,
     bbox: options.Bbox = None,
     aoi: options.Aoi = None,
     name: options.Name = None,
@@ -162,7 +162,7 @@ def _settings(method: str, threshold: float, min_area: str, grid: str, max_resid
 
 
 def choose_site(
-    at: str | None, radius: str, bbox: str | None, aoi: Path | None, name: str | None
+    at: str | None, radius: str | None, bbox: str | None, aoi: Path | None, name: str | None
 ) -> Site | None:
     """Make the site from the options that say where; None when none does.
 
@@ -171,15 +171,18 @@ def choose_site(
     UsageError
         When several do, or one cannot be understood.
     """
-    from changedet.site import Site, parse_length_m, read_sites
+    from changedet.site import DEFAULT_RADIUS_M, Site, parse_length_m, read_sites
 
     given = [
         option for option, value in (("--at", at), ("--bbox", bbox), ("--aoi", aoi)) if value is not None
     ]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} contradict each other", todo="give one of them")
+    if radius is not None and at is None:
+        raise UsageError("--radius says nothing without --at", todo="give the centre of the site with --at")
     if at is not None:
-        return Site.at(at, radius_m=parse_length_m(radius), name=name or "")
+        radius_m = DEFAULT_RADIUS_M if radius is None else parse_length_m(radius)
+        return Site.at(at, radius_m=radius_m, name=name or "")
     if bbox is not None:
         numbers = bbox.replace(",", " ").split()
         try:

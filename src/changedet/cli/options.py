@@ -51,9 +51,9 @@ At = Annotated[
                  metavar="TEXT"),
 ]  # fmt: skip
 Radius = Annotated[
-    str,
-    typer.Option("--radius", help="Half the side of the site, such as 2km or 500m.", rich_help_panel=_PLACE,
-                 metavar="LENGTH"),
+    Optional[str],  # noqa: UP045
+    typer.Option("--radius", help="Half the side of the site, such as 2km (the default) or 500m.",
+                 rich_help_panel=_PLACE, metavar="LENGTH"),
 ]  # fmt: skip
 Bbox = Annotated[
     Optional[str],  # noqa: UP045

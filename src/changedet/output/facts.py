@@ -311,8 +311,7 @@ def _normalisation(result: ChangeResult) -> Fact:
     return Fact(
         "Normalisation error",
         f"up to {number(done.error[worst], 3)}",
-        f"reflectance, band {clean(done.bands[worst])}; "
-        f"{share_text(done.invariant_share)} of the pixels invariant",
+        f"reflectance, band {clean(done.bands[worst])}; gain {min(done.gain):.2f} to {max(done.gain):.2f}",
     )
 
 

@@ -42,6 +42,8 @@ LARGEST_PICTURE_PX = 1100
 #: How many objects the table lists; all of them are in the vector files.
 MOST_LISTED = 50
 
+# of the 256 colours of the score, evenly spread and with both ends
+_RAMP_STOPS = np.linspace(0, 255, 9).astype(int)
 _MOST_OUTLINED, _MOST_NUMBERED = 300, 25
 _MOST_PATH_LETTERS = 150_000
 _BYTES_PICTURE, _BYTES_CHIP = 300_000, 3_500
@@ -178,9 +180,10 @@ def _viewer(result: ChangeResult) -> dict[str, object]:
         "north": north_deg(result.grid),
         "outlines": drawn,
         "outlines_left_out": len(result.objects) - len(drawn),
-        "gradient": ", ".join("rgb({},{},{})".format(*c) for c in score_colours()[::32]),
+        "gradient": ", ".join("rgb({},{},{})".format(*c) for c in score_colours()[_RAMP_STOPS]),
         "score_ends": (facts.number(low), facts.number(high)),
-        "seed": facts.number(seed) if math.isfinite(seed) else "",
+        "seed": facts.number(seed) if low < seed < high else "",
+        "seed_percent": 100 * (seed - low) / (high - low) if low < seed < high else 0.0,
         "objects": _objects(result, before, after, rings),
         "objects_in_all": len(result.objects),
         "objects_left_out": max(0, len(result.objects) - MOST_LISTED),
