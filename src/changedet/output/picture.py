@@ -13,6 +13,7 @@ from changedet.bands import NATURAL_COLOUR
 from changedet.errors import UsageError
 from changedet.kinds import KIND_COLOURS
 from changedet.output.facts import kind_of
+from changedet.output.numbers import place_numbers
 from changedet.result import State
 
 if TYPE_CHECKING:
@@ -330,9 +331,12 @@ def overlay(
         cv2.polylines(drawn, rings, True, (0, 0, 0), width + 2, cv2.LINE_AA)
     for rings, kind in zip(shapes, objects["kind"], strict=True):
         cv2.polylines(drawn, rings, True, rgb(KIND_COLOURS[kind_of(kind)]), width, cv2.LINE_AA)
-    for rings, number in list(zip(shapes, objects["id"], strict=True))[:numbered]:
-        if rings:
-            corner = (int(rings[0][:, 0].max()) + 3, int(rings[0][:, 1].min()) + 4)
+    numbers = [int(i) for i in objects["id"][:numbered]]
+    size = (10.0 * width, 12.0 * width)
+    frame = (float(picture.shape[1]), float(picture.shape[0]))
+    for place, number in zip(place_numbers(shapes[:numbered], numbers, size, frame), numbers, strict=True):
+        if place:
+            corner = (round(place.left) + 1, round(place.bottom) - 1)
             for colour, pen in (((0, 0, 0), width + 3), ((255, 255, 255), width)):
                 cv2.putText(
                     drawn,

@@ -173,8 +173,11 @@ def _overview(result: ChangeResult, pictures: _Pictures) -> Sheet:
     box = Box(lefts[2], panel.top, panel.width, panel.height)
     axes = draw_map(sheet, box, _score_picture(result), pictures.view, latitudes=False)
     draw_outlines(axes, pictures.shapes, list(result.objects["kind"].head(MOST_OUTLINES)))
-    draw_numbers(axes, pictures.shapes[:MOST_NUMBERS], [int(i) for i in result.objects["id"][:MOST_NUMBERS]])
+    numbers = [int(i) for i in result.objects["id"][:MOST_NUMBERS]]
+    numbered = draw_numbers(axes, pictures.shapes[:MOST_NUMBERS], numbers)
     count = f"{len(result.objects):,} flagged" if len(result.objects) else "none flagged"
+    if numbered < len(result.objects):
+        count += f", {numbered} numbered"
     sheet.write(f"Candidates: {count}", Box(box.left, box.top - 0.2, room / 3, 0.2), _PANEL_TITLE)
     _legend(sheet, Box(box.left, caption_top, room / 3, foot_top - caption_top), result)
     _foot(sheet, foot_top, closing)

@@ -15,6 +15,7 @@ from changedet.errors import OutputError
 from changedet.kinds import KIND_COLOURS, KIND_LABELS, SURFACE_RULES
 from changedet.output import facts
 from changedet.output.ground import centre, length_text, north_deg, round_length_m
+from changedet.output.numbers import place_numbers
 from changedet.output.picture import (
     chip,
     natural_colour,
@@ -42,6 +43,8 @@ LARGEST_PICTURE_PX = 1100
 #: How many objects the table lists; all of them are in the vector files.
 MOST_LISTED = 50
 
+# width of a digit of a number on a picture of the usual width, as a share of the picture
+_DIGIT_WIDTH = 0.013
 # of the 256 colours of the score, evenly spread and with both ends
 _RAMP_STOPS = np.linspace(0, 255, 9).astype(int)
 _MOST_OUTLINED, _MOST_NUMBERED = 300, 25
@@ -196,16 +199,20 @@ def _outlines(result: ChangeResult, rings_of_all: list[Rings]) -> list[_Outline]
     found: list[_Outline] = []
     letters = 0
     objects = result.objects.head(_MOST_OUTLINED)
-    for rings, identity, kind in zip(rings_of_all, objects["id"], objects["kind"], strict=True):
+    numbers = [int(i) for i in objects["id"][:_MOST_NUMBERED]]
+    letter = (_DIGIT_WIDTH * columns, _DIGIT_WIDTH * columns * 1.6)
+    places = place_numbers(rings_of_all[: len(numbers)], numbers, letter, (columns, rows))
+    places += [None] * (len(objects) - len(places))
+    for rings, identity, kind, place in zip(
+        rings_of_all, objects["id"], objects["kind"], places, strict=True
+    ):
         path = _path(rings)
         letters += len(path)
         if letters > _MOST_PATH_LETTERS:
             break
-        points = np.concatenate(rings) if rings else np.zeros((1, 2))
-        left, top = 100 * points[:, 0].max() / columns, 100 * points[:, 1].min() / rows
-        numbered = len(found) < _MOST_NUMBERED
+        corner = (100 * place.left / columns, 100 * place.top / rows) if place else (0.0, 0.0)
         colour = KIND_COLOURS[facts.kind_of(str(kind))]
-        found.append(_Outline(int(identity) if numbered else 0, path, colour, min(left, 95.0), max(top, 1.0)))
+        found.append(_Outline(int(identity) if place else 0, path, colour, *corner))
     return found
 
 

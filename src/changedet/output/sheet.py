@@ -14,6 +14,7 @@ import numpy as np
 from changedet.kinds import KIND_COLOURS
 from changedet.output.facts import kind_of
 from changedet.output.ground import edge_ticks, length_text, lonlat, north_deg, round_length_m
+from changedet.output.numbers import place_numbers
 from changedet.resample import pixel_size_m
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ _STYLE: dict[str, Any] = {
     "hatch.linewidth": 0.6,
 }
 _LINE_SPACING = 1.32
+_NUMBER_PT = 7.0
 _ROOM_PER_TICK = 0.7
 _POINTS_PER_INCH = 72.0
 _PROPORTIONAL_WIDTH_EM, _MONO_WIDTH_EM = 0.515, 0.602
@@ -320,20 +322,28 @@ def draw_outlines(axes: Axes, shapes: Sequence[Sequence[NDArray[np.float64]]], k
     axes.add_collection(LineCollection(rings, colors=colours, linewidths=1.1), autolim=False)
 
 
-def draw_numbers(axes: Axes, shapes: Sequence[Sequence[NDArray[np.float64]]], numbers: Sequence[int]) -> None:
-    """Write the number of each object beside its outline, always inside the panel."""
+def draw_numbers(axes: Axes, shapes: Sequence[Sequence[NDArray[np.float64]]], numbers: Sequence[int]) -> int:
+    """Write the number of each object beside its outline, inside the panel and apart from the others.
+
+    Returns
+    -------
+    int
+        How many were written; one that would cover another is left out.
+    """
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    for rings, number in zip(shapes, numbers, strict=True):
-        if rings:
-            outer = rings[0]
-            at_right = outer[:, 0].max() < left + 0.93 * (right - left)
-            x = outer[:, 0].max() if at_right else outer[:, 0].min()
-            y = min(max(outer[:, 1].min(), top + 0.03 * (bottom - top)), bottom)
+    extent = axes.get_window_extent()
+    dots = axes.get_figure(root=True).dpi / 72 * _NUMBER_PT  # type: ignore[union-attr]  # axes of a page
+    letter = (0.72 * dots * (right - left) / extent.width, 1.1 * dots * (bottom - top) / extent.height)
+    moved = [[ring - [left, top] for ring in rings] for rings in shapes]
+    places = place_numbers(moved, numbers, letter, (right - left, bottom - top))
+    for place, number in zip(places, numbers, strict=True):
+        if place:
+            centre = left + (place.left + place.right) / 2, top + (place.top + place.bottom) / 2
             axes.annotate(
-                str(number), (x, y), (2.5 if at_right else -2.5, 0), textcoords="offset points", size=7,
-                ha="left" if at_right else "right", va="center", color="white", weight="bold",
-                path_effects=_rim(1.8),
+                str(number), centre, size=_NUMBER_PT, ha="center", va="center", color="white",
+                weight="bold", path_effects=_rim(1.8),
             )  # fmt: skip
+    return sum(place is not None for place in places)
 
 
 def _scale_bar(axes: Axes, view: View) -> None:
