@@ -69,12 +69,8 @@ def detect(
     out = task.target(out, overwrite=overwrite)
     with progress_on_terminal(show=progress, quiet=quiet, verbose=verbose) as bar:
         result = task.run(bar)
-        if strict and result.warnings:
-            raise QualityGateError(
-                "; ".join(result.warnings),
-                where=result.name,
-                todo="choose other images or run without --strict",
-            )
+        if strict:
+            _require_no_warnings(result)
         save(
             result,
             out,
@@ -202,6 +198,13 @@ def default_folder(name: str, date: str) -> Path:
     """Return ``./changedet-runs/<name>-<after date>``, with a name that is safe as a file name."""
     safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in name)[:40].strip("-") or "run"
     return Path("changedet-runs") / f"{safe}-{date.replace(' ', '-')}"
+
+
+def _require_no_warnings(result: ChangeResult) -> None:
+    if result.warnings:
+        raise QualityGateError(
+            "; ".join(result.warnings), where=result.name, todo="choose other images or run without --strict"
+        )
 
 
 def summarise(result: ChangeResult, folder: Path, *, as_json: bool, quiet: bool) -> None:
