@@ -79,6 +79,87 @@ class Asset:
 
 
 @dataclass(frozen=True)
+class Granule:
+    """One product of one tile in a catalogue; a scene is made of one or more.
+
+    Attributes
+    ----------
+    id : str
+        Identifier in the catalogue.
+    collection : str or None
+        Collection it stands in.
+    tile : str or None
+        MGRS tile, e.g. ``"T33UUU"``.
+    time : datetime
+        Acquisition time, aware and in UTC.
+    baseline : str or None
+        Processing baseline, e.g. ``"05.09"``.
+    datastrip_start : str or None
+        Sensing start of the datastrip, e.g. ``"20240530T180249"``; a reprocessing has the same.
+    updated : str or None
+        When the producer or the catalogue last made it, as written there.
+    nodata_share : float or None
+        Share of the tile without data, 0..1.
+    epsg : int or None
+        Reference system of its pixels.
+    footprint : mapping
+        GeoJSON geometry of the part with data, longitude and latitude.
+    assets : mapping of str to Asset
+        By canonical band name, with unsigned links.
+    """
+
+    id: str
+    collection: str | None
+    tile: str | None
+    time: datetime
+    baseline: str | None = None
+    datastrip_start: str | None = None
+    updated: str | None = None
+    nodata_share: float | None = None
+    epsg: int | None = None
+    footprint: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    assets: Mapping[str, Asset] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "time", as_utc(self.time))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serialisable description."""
+        return {
+            **{name: getattr(self, name) for name in _GRANULE_FIELDS},
+            "time_utc": self.time.isoformat(),
+            "footprint": dict(self.footprint),
+            "bands": _bands(self.assets),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Granule:
+        """Make a granule again from what `to_dict` gave.
+
+        Parameters
+        ----------
+        data : mapping
+            Every key that `to_dict` writes.
+
+        Returns
+        -------
+        Granule
+            Equal to the one described.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            When the description is incomplete or damaged.
+        """
+        return cls(
+            time=datetime.fromisoformat(data["time_utc"]),
+            footprint=MappingProxyType(dict(data["footprint"])),
+            assets=MappingProxyType({name: _asset(entry) for name, entry in data["bands"].items()}),
+            **{name: data[name] for name in _GRANULE_FIELDS},
+        )
+
+
+@dataclass(frozen=True)
 class Scene:
     """Metadata of one acquisition; no pixels. Cheap to make and to serialise.
 
@@ -115,6 +196,16 @@ class Scene:
         By canonical band name.
     notes : tuple of str
         What a reader should know about this scene (assumptions made on reading).
+    collection : str or None
+        Collection of the catalogue it was found in.
+    orbit_state : str or None
+        ``"ascending"`` or ``"descending"``.
+    granules : tuple of Granule
+        What a catalogue offers of it, best first; empty for local imagery.
+    coverage : float or None
+        Share of the site inside the footprints, 0..1.
+    tile_cloud_share : float or None
+        Cloud over the whole tiles as the producer says, 0..1; it tells little about a site.
     """
 
     id: str
@@ -133,6 +224,11 @@ class Scene:
     simulated: bool = False
     assets: Mapping[str, Asset] = field(default_factory=lambda: MappingProxyType({}))
     notes: tuple[str, ...] = ()
+    collection: str | None = None
+    orbit_state: str | None = None
+    granules: tuple[Granule, ...] = ()
+    coverage: float | None = None
+    tile_cloud_share: float | None = None
 
     def __post_init__(self) -> None:
         if self.time is not None:
@@ -184,20 +280,9 @@ class Scene:
             "simulated": self.simulated,
             "credit": self.credit,
             "notes": list(self.notes),
-            "bands": {
-                name: {
-                    "href": asset.href,
-                    "index": asset.index,
-                    "variable": asset.variable,
-                    "scale": asset.radiometry.scale,
-                    "offset": asset.radiometry.offset,
-                    "nodata": asset.radiometry.nodata,
-                    "saturated": asset.radiometry.saturated,
-                    "source": asset.radiometry.source,
-                    "assumed": asset.radiometry.assumed,
-                }
-                for name, asset in self.assets.items()
-            },
+            "bands": _bands(self.assets),
+            **{name: getattr(self, name) for name in _CATALOGUE_FIELDS},
+            "granules": [granule.to_dict() for granule in self.granules],
         }
 
     @classmethod
@@ -226,6 +311,8 @@ class Scene:
             time=None if moment is None else moment.replace(tzinfo=UTC),
             assets=MappingProxyType({name: _asset(entry) for name, entry in data["bands"].items()}),
             notes=tuple(data["notes"]),
+            granules=tuple(Granule.from_dict(entry) for entry in data.get("granules", ())),
+            **{name: data.get(name) for name in _CATALOGUE_FIELDS},
             **{name: data[name] for name in _PLAIN_FIELDS},
         )
 
@@ -234,6 +321,27 @@ _PLAIN_FIELDS = (
     "id", "provider", "level", "platform", "time_source", "day_only", "processing_baseline", "relative_orbit",
     "tile", "sun_elevation_deg", "sun_azimuth_deg", "resolution_m", "simulated",
 )  # fmt: skip
+_CATALOGUE_FIELDS = ("collection", "orbit_state", "coverage", "tile_cloud_share")
+_GRANULE_FIELDS = (
+    "id", "collection", "tile", "baseline", "datastrip_start", "updated", "nodata_share", "epsg",
+)  # fmt: skip
+
+
+def _bands(assets: Mapping[str, Asset]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {
+            "href": asset.href,
+            "index": asset.index,
+            "variable": asset.variable,
+            "scale": asset.radiometry.scale,
+            "offset": asset.radiometry.offset,
+            "nodata": asset.radiometry.nodata,
+            "saturated": asset.radiometry.saturated,
+            "source": asset.radiometry.source,
+            "assumed": asset.radiometry.assumed,
+        }
+        for name, asset in assets.items()
+    }
 
 
 def _asset(entry: Mapping[str, Any]) -> Asset:

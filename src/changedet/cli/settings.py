@@ -1,54 +1,16 @@
-"""Defaults from files: ``./changedet.toml`` over the user's file. Read only; nothing is ever written."""
+"""Defaults of options from settings files, in the form that Typer takes."""
 
 from __future__ import annotations
 
-import os
-import tomllib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from changedet.configuration import PROJECT_FILE, read_settings, settings_files, user_file
 from changedet.errors import InputFileError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PROJECT_FILE = Path("changedet.toml")
-
-
-def user_file() -> Path:
-    """Return where the user's own settings may be: ``$XDG_CONFIG_HOME/changedet/config.toml``."""
-    home = os.environ.get("XDG_CONFIG_HOME") or str(Path("~/.config").expanduser())
-    return Path(home) / "changedet" / "config.toml"
-
-
-def settings_files() -> list[Path]:
-    """Return the settings files that exist, weakest first."""
-    return [path for path in (user_file(), PROJECT_FILE) if path.is_file()]
-
-
-def read_settings() -> dict[str, dict[str, Any]]:
-    """Merge the settings files, one table for each command.
-
-    Returns
-    -------
-    dict
-        By command, then by the long option without its dashes, such as ``min-area``.
-
-    Raises
-    ------
-    InputFileError
-        When a settings file cannot be read, is not TOML, or holds something else than tables.
-    """
-    merged: dict[str, dict[str, Any]] = {}
-    for path in settings_files():
-        for command, table in _read(path).items():
-            if not isinstance(table, dict):
-                raise InputFileError(
-                    f"{command!r} stands outside a table", where=str(path), todo="put it below [detect], say"
-                )
-            named = {key.replace("_", "-"): value for key, value in table.items()}
-            merged[command] = merged.get(command, {}) | named
-    return merged
+__all__ = ["PROJECT_FILE", "default_map", "read_settings", "settings_files", "user_file"]
 
 
 def default_map(command: Any) -> dict[str, Any]:  # noqa: ANN401  # Typer's own or click's, by its version
@@ -69,7 +31,10 @@ def default_map(command: Any) -> dict[str, Any]:  # noqa: ANN401  # Typer's own 
     InputFileError
         When a settings file cannot be used, or names a command or an option that is not there.
     """
-    return _renamed(read_settings(), command, "changedet")
+    tables = read_settings()
+    # a table of its own below this one speaks of a provider, not of the command
+    listed = {key: value for key, value in tables.pop("providers", {}).items() if not isinstance(value, dict)}
+    return _renamed(tables | ({"providers": listed} if listed else {}), command, "changedet")
 
 
 def _renamed(table: Mapping[str, Any], command: Any, path: str) -> dict[str, Any]:  # noqa: ANN401
@@ -88,12 +53,3 @@ def _renamed(table: Mapping[str, Any], command: Any, path: str) -> dict[str, Any
                 todo=f"see {path} --help",
             )
     return found
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputFileError(
-            f"cannot be read as TOML ({error})", where=str(path), todo="correct it"
-        ) from error

@@ -153,7 +153,7 @@ class LayerSource:
         wanted = self.grid if grid is None else grid
         bands = [layer for layer in self.layers if layer.name != SCL]
         data = np.full((len(bands), *wanted.shape), np.nan, np.float32)
-        seen = [_load_band(layer, wanted, out) for layer, out in zip(bands, data, strict=True)]
+        seen = [load_band(layer, wanted, out) for layer, out in zip(bands, data, strict=True)]
         if not any(seen):
             raise NoOverlapError(
                 "the scene does not cover any of the ground asked for",
@@ -163,8 +163,7 @@ class LayerSource:
         classification = next((layer for layer in self.layers if layer.name == SCL), None)
         names = tuple(layer.name for layer in bands)
         classes, classes_source = _classes(classification, wanted, data, names, self.scene)
-        buffer_px = cloud_buffer_px(min(pixel_size_m(wanted)))
-        valid = usable_from_classes(classes, dilation_px=buffer_px) & observed_pixels(data, names)
+        valid = usable_pixels(data, names, classes, wanted)
         return Image(data, names, valid, classes, wanted, self.scene, classes_source)
 
 
@@ -234,6 +233,14 @@ def observed_pixels(data: NDArray[np.float32], names: tuple[str, ...]) -> NDArra
     return observed
 
 
+def usable_pixels(
+    data: NDArray[np.float32], names: tuple[str, ...], classes: NDArray[np.uint8], grid: GeoBox
+) -> NDArray[np.bool_]:
+    """Return where every compared band has data and no cloud or shadow is near, shape (y, x)."""
+    buffer_px = cloud_buffer_px(min(pixel_size_m(grid)))
+    return usable_from_classes(classes, dilation_px=buffer_px) & observed_pixels(data, names)
+
+
 def check_north_up(grid: GeoBox, *, where: str) -> None:
     """Refuse a grid that is rotated, sheared or upside down.
 
@@ -258,7 +265,8 @@ def check_north_up(grid: GeoBox, *, where: str) -> None:
         )
 
 
-def _load_band(layer: Layer, wanted: GeoBox, out: NDArray[np.float32]) -> bool:
+def load_band(layer: Layer, wanted: GeoBox, out: NDArray[np.float32]) -> bool:
+    """Write the reflectance of one band on the grid `wanted` into `out`; False when they do not overlap."""
     window = source_window(layer.grid, wanted)
     if window is None:
         return False
@@ -272,17 +280,22 @@ def _load_band(layer: Layer, wanted: GeoBox, out: NDArray[np.float32]) -> bool:
     return True
 
 
+def load_classes(layer: Layer, wanted: GeoBox) -> NDArray[np.uint8]:
+    """Return the scene classes of a layer on a grid, each from the nearest pixel; 0 = no data."""
+    window = source_window(layer.grid, wanted)
+    if window is None:
+        return np.zeros(tuple(wanted.shape), np.uint8)
+    stored = layer.read(window)
+    # fill values of other writers (255, -9999, NaN) are no class
+    codes = np.where((stored >= 0) & (stored <= max(SceneClass)), stored, 0).astype(np.uint8)
+    return resample(codes, layer.grid[window], wanted, method="nearest").astype(np.uint8)
+
+
 def _classes(
     layer: Layer | None, wanted: GeoBox, data: NDArray[np.float32], names: tuple[str, ...], scene: Scene
 ) -> tuple[NDArray[np.uint8], str]:
     if layer is not None:
-        window = source_window(layer.grid, wanted)
-        if window is None:
-            return np.zeros(tuple(wanted.shape), np.uint8), SCL
-        stored = layer.read(window)
-        # fill values of other writers (255, -9999, NaN) are no class
-        codes = np.where((stored >= 0) & (stored <= max(SceneClass)), stored, 0).astype(np.uint8)
-        return resample(codes, layer.grid[window], wanted, method="nearest").astype(np.uint8), SCL
+        return load_classes(layer, wanted), SCL
     if set(names) >= CLOUD_TEST_BANDS:
         classes = spectral_classes(
             data,

@@ -1,0 +1,111 @@
+"""What every provider of imagery can do, whatever service is behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from changedet.errors import UsageError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
+
+    from changedet.scene import Image, Scene
+    from changedet.site import Site
+
+Sensor = Literal["s2", "s1"]
+
+
+@dataclass(frozen=True)
+class SearchQuery:
+    """What to look for.
+
+    Attributes
+    ----------
+    site : Site
+        The ground.
+    start, end : datetime
+        Aware, in UTC, both included.
+    sensor : {"s2", "s1"}
+        Optical or radar.
+    max_tile_cloud : float
+        Scenes with more cloud over their tiles are left out, 0..1. A tile is much larger than a site, so a
+        strict limit loses scenes that are clear where it matters.
+    limit : int
+        Most scenes that are returned; of more, the newest.
+    """
+
+    site: Site
+    start: datetime
+    end: datetime
+    sensor: Sensor = "s2"
+    max_tile_cloud: float = 0.9
+    limit: int = 200
+
+    def __post_init__(self) -> None:
+        if self.end < self.start:
+            raise UsageError("the search ends before it starts", todo="put the earlier time first")
+        if not 0 <= self.max_tile_cloud <= 1:
+            raise UsageError(
+                f"cloud limit {self.max_tile_cloud:g} is not within 0 and 1", todo="give a share"
+            )
+        if self.limit < 1:
+            raise UsageError(f"limit {self.limit} is not positive", todo="ask for at least one scene")
+
+
+@dataclass(frozen=True)
+class ProviderInfo:
+    """What a reader should know of a provider before choosing it.
+
+    Attributes
+    ----------
+    name : str
+        As options and settings call it.
+    title : str
+        Its name in words.
+    sensors : tuple of str
+        Out of ``"s2"`` and ``"s1"``.
+    needs : str
+        What a user must have, such as an account; "nothing" for none.
+    endpoints : tuple of str
+        Addresses that are asked, without secrets.
+    """
+
+    name: str
+    title: str
+    sensors: tuple[str, ...]
+    needs: str
+    endpoints: tuple[str, ...]
+
+
+class Provider(Protocol):
+    """A service or catalogue that is searched for scenes and gives their pixels.
+
+    Attributes
+    ----------
+    name : str
+        As options and settings call it.
+    info : ProviderInfo
+        What a reader should know before choosing it.
+    """
+
+    @property
+    def name(self) -> str:
+        """As options and settings call it."""
+
+    @property
+    def info(self) -> ProviderInfo:
+        """What a reader should know before choosing it."""
+
+    def search(self, query: SearchQuery) -> list[Scene]:
+        """Return the scenes that fit, sorted by time; none when there is nothing."""
+
+    def load(self, scene: Scene, grid: GeoBox, bands: tuple[str, ...] | None = None) -> Image:
+        """Read the pixels of a scene onto a grid."""
+
+    def classes(self, scene: Scene, grid: GeoBox) -> NDArray[np.uint8]:
+        """Read only the scene classification onto a grid, shape (y, x), to measure cloud cheaply."""
