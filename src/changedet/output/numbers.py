@@ -61,6 +61,7 @@ def place_numbers(
 
     Examples
     --------
+    >>> import numpy as np
     >>> square = [np.array([[10.0, 10.0], [20.0, 20.0]])]
     >>> [place and place.left for place in place_numbers([square, square], [1, 2], (4, 6), (100, 100))]
     [20.0, 6.0]
