@@ -112,6 +112,10 @@ class InterruptedRunError(ChangedetError):
     """The user stopped the run; nothing is left half-written."""
 
 
+class CacheWarning(UserWarning):
+    """What was fetched could not be kept for the next time; the work goes on without."""
+
+
 #: The one table from an error to the exit code of the command line. Children follow their nearest ancestor.
 EXIT_CODES: Mapping[type[ChangedetError], int] = MappingProxyType(
     {

@@ -8,7 +8,7 @@ import changedet.cli as command_line
 from changedet.cli import options
 
 #: Options of one other command alone, which stand in its own file.
-ELSEWHERE = {("demo", "--samples"), ("report", "--out"), ("verify", "--rerun")}
+ELSEWHERE = {("demo", "--samples"), ("report", "--out"), ("verify", "--rerun"), ("cache prune", "--max-size")}
 SHARED = re.findall(r"^(--[-\w, ]*?) {2,}(\S.*)$", options.__doc__, re.MULTILINE)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from changedet.cli import demo, detect, doctor, report, sites, verify
+from changedet.cli import cache, demo, detect, doctor, report, sites, verify
 from changedet.cli.console import Outcome
 from changedet.cli.settings import default_map
 from changedet.errors import InterruptedRunError
@@ -37,6 +37,7 @@ app.command("report")(report.report)
 app.command("verify")(verify.verify)
 app.command("doctor")(doctor.doctor)
 app.add_typer(sites.app, name="sites")
+app.add_typer(cache.app, name="cache")
 
 
 def _print_version(wanted: bool) -> None:

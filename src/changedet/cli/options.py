@@ -6,12 +6,14 @@ option                            used by
 --out                             detect, demo
 --overwrite                       detect, demo, report
 --json                            detect, demo, report, verify, doctor, sites check
+--json, --cache                   cache ls, cache verify, cache prune
 --quiet, --verbose, --progress    detect, demo, verify
 every other one                   detect
 ================================  ==========================================
 
 Options that one other command has alone stand in the file of that command:
-``demo --samples``, ``report --out`` (a file there, not a folder), ``verify --rerun``.
+``demo --samples``, ``report --out`` (a file there, not a folder), ``verify --rerun``,
+``cache prune --max-size``.
 """
 
 from __future__ import annotations
@@ -158,3 +160,8 @@ ShowProgress = Annotated[
     typer.Option("--progress/--no-progress", help="Progress bar on stderr (default: when it is a terminal)."),
 ]
 RunFolder = Annotated[Path, typer.Argument(help="Run folder written by changedet.", metavar="DIR")]
+Cache = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--cache", help="Folder that keeps loaded scenes (default: ~/.cache/changedet).",
+                 envvar="CHANGEDET_CACHE", metavar="DIR"),
+]  # fmt: skip

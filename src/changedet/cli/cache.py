@@ -1,0 +1,148 @@
+"""``changedet cache``: look at the loaded scenes that are kept on disk, check them, remove them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from changedet.cli import options  # noqa: TC001  # Typer reads the annotations at run time
+from changedet.cli.console import emit
+from changedet.errors import UsageError, VerificationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from changedet.providers.cache import Entry, Found, SceneCache
+
+app = typer.Typer(help="Work with the loaded scenes that are kept on disk.", rich_markup_mode=None)
+
+MaxSize = Annotated[
+    Optional[str],  # noqa: UP045  # typer reads the annotation at run time
+    typer.Option("--max-size", help="What may stay, such as 5GB or 0 (default 20GB).", metavar="SIZE"),
+]
+
+_UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
+          "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "b": 1}  # fmt: skip
+
+
+@app.callback()
+def _root() -> None:
+    """Work with the loaded scenes that are kept on disk."""
+
+
+@app.command("ls")
+def list_entries(cache: options.Cache = None, as_json: options.AsJson = False) -> None:
+    """List the scenes that are kept, most recently used first."""
+    opened = _open(cache)
+    entries = opened.entries()
+    rows = [_row(opened, entry) for entry in entries]
+    lines = [_summary(opened, entries)]
+    lines += [
+        f"{r['key'][:12]}  {r['size_bytes'] / 1e6:9.2f} MB  {r['used_utc']}  {r['provider']:18}  {r['scene']}"
+        f"  {' '.join(r['bands'])}".rstrip()
+        for r in rows
+    ]
+    emit({"folder": str(opened.folder), "entries": rows}, lines, as_json=as_json)
+
+
+@app.command("verify")
+def verify(cache: options.Cache = None, as_json: options.AsJson = False) -> None:
+    """Read every scene that is kept and compare its digest; set aside what is damaged."""
+    from changedet.providers.cache import Condition
+
+    opened = _open(cache)
+    found = {entry.key: opened.look(entry.key) for entry in opened.entries()}
+    damaged = {key: one for key, one in found.items() if one.condition is Condition.DAMAGED}
+    for key in damaged:
+        opened.set_aside(key)
+    document = _verified(opened, found)
+    if damaged:
+        named = ", ".join(f"{key[:12]}: {one.reason}" for key, one in list(damaged.items())[:5])
+        raise VerificationError(
+            f"{len(damaged)} of {len(found)} scene(s) were damaged and are set aside ({named})",
+            where=str(opened.folder),
+            todo="they will be fetched again when needed; changedet cache prune removes them",
+            details=document,
+        )
+    emit(document, [f"{len(found)} scene(s) in {opened.folder} are what was written"], as_json=as_json)
+
+
+@app.command("prune")
+def prune(cache: options.Cache = None, max_size: MaxSize = None, as_json: options.AsJson = False) -> None:
+    """Remove the scenes that were not used for longest, and what was damaged or left half-written."""
+    opened = _open(cache)
+    removed = opened.prune(None if max_size is None else parse_size(max_size))
+    kept = opened.entries()
+    freed = sum(entry.size_bytes for entry in removed)
+    document = {
+        "folder": str(opened.folder),
+        "removed": [entry.key for entry in removed],
+        "freed_bytes": freed,
+        "kept": len(kept),
+    }
+    lines = [f"{len(removed)} scene(s) removed, {freed / 1e6:.2f} MB freed", _summary(opened, kept)]
+    emit(document, lines, as_json=as_json)
+
+
+def parse_size(text: str) -> int:
+    """Read a size in bytes.
+
+    Parameters
+    ----------
+    text : str
+        A number with ``kB``, ``MB``, ``GB``, ``TB``, ``KiB`` and so on; bytes without a unit.
+
+    Returns
+    -------
+    int
+        Bytes.
+
+    Raises
+    ------
+    UsageError
+        When it is not such a text.
+
+    Examples
+    --------
+    >>> parse_size("1.5GB"), parse_size("2 MiB"), parse_size("0")
+    (1500000000, 2097152, 0)
+    """
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?)\s*([A-Za-z]*)", text.strip(), re.ASCII)
+    if match is None or match[2].lower() not in _UNITS:
+        raise UsageError(f"{text!r} is not a size", where="--max-size", todo="write it as 5GB or 500MB")
+    return int(float(match[1]) * _UNITS[match[2].lower()])
+
+
+def _open(folder: Path | None) -> SceneCache:
+    from changedet.providers.cache import SceneCache, default_folder
+
+    return SceneCache(folder or default_folder())
+
+
+def _row(cache: SceneCache, entry: Entry) -> dict[str, Any]:
+    content = cache.describe(entry.key)
+    scene = content.get("scene", {})
+    return {
+        "key": entry.key,
+        "size_bytes": entry.size_bytes,
+        "used_utc": f"{entry.used:%Y-%m-%dT%H:%M:%SZ}",
+        "provider": content.get("provider", "unknown"),
+        "scene": scene.get("id", "unknown"),
+        "bands": content.get("bands", []),
+    }
+
+
+def _summary(cache: SceneCache, entries: list[Entry]) -> str:
+    total = sum(entry.size_bytes for entry in entries)
+    return f"{len(entries)} scene(s), {total / 1e6:.2f} MB in {cache.folder}"
+
+
+def _verified(cache: SceneCache, found: dict[str, Found]) -> dict[str, Any]:
+    return {
+        "folder": str(cache.folder),
+        "entries": {
+            key: {"condition": one.condition.value, "reason": one.reason} for key, one in found.items()
+        },
+    }

@@ -1,0 +1,237 @@
+"""A provider that asks another one only for what is not kept, and what makes two requests the same."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from changedet.errors import CacheWarning, OutputError
+from changedet.providers.cache import SCHEMA_VERSION
+from changedet.providers.cache_files import Planes, digest_of, stack, without_secrets
+from changedet.resample import crs_of
+from changedet.scene import Image, Scene
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
+
+    from changedet.providers.base import Provider, ProviderInfo, SearchQuery
+    from changedet.providers.cache import SceneCache
+    from changedet.scene import Asset
+
+#: Names the one rule by which pixels get onto a grid; to be changed together with it.
+RESAMPLING_RULE = "bands interpolated once, classes nearest"
+
+_AFTER_BANDS = ("valid", "classes")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One request for pixels, by everything that decides them.
+
+    Attributes
+    ----------
+    provider : str
+        Name of the provider.
+    scene : Scene
+        What is to be loaded; its collection, granules, baselines and offsets count, its links do not.
+    grid : GeoBox
+        Where the pixels are to lie.
+    bands : tuple of str or None
+        Bands in the order wanted; None when the provider chooses.
+    product : {"image", "classes"}
+        The whole image, or its scene classes alone.
+    resampling : str
+        Rule by which pixels get onto the grid.
+    """
+
+    provider: str
+    scene: Scene
+    grid: GeoBox
+    bands: tuple[str, ...] | None = None
+    product: Literal["image", "classes"] = "image"
+    resampling: str = RESAMPLING_RULE
+
+    @property
+    def key(self) -> str:
+        """SHA-256 digest of `to_dict`, 64 hexadecimal digits."""
+        return digest_of(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what decides the pixels, JSON-serialisable."""
+        return {
+            "version": SCHEMA_VERSION,
+            "provider": self.provider,
+            "product": self.product,
+            "scene": _identity(self.scene),
+            "bands": None if self.bands is None else list(self.bands),
+            "grid": {
+                "crs": _crs_text(self.grid),
+                "transform": list(self.grid.transform)[:6],
+                "shape": list(self.grid.shape),
+            },
+            "resampling": self.resampling,
+        }
+
+
+@dataclass(frozen=True)
+class CachedProvider:
+    """A provider before which a cache stands: what was loaded once is not asked for again.
+
+    Attributes
+    ----------
+    provider : Provider
+        Asked for what is not there.
+    cache : SceneCache
+        Read first, filled afterwards. When it cannot be written, a `CacheWarning` says so and the work goes
+        on.
+    """
+
+    provider: Provider
+    cache: SceneCache
+
+    @property
+    def name(self) -> str:
+        """Name of the provider behind."""
+        return self.provider.name
+
+    @property
+    def info(self) -> ProviderInfo:
+        """What the provider behind says of itself."""
+        return self.provider.info
+
+    def search(self, query: SearchQuery) -> list[Scene]:
+        """Ask the provider behind for scenes; answers to searches are not kept.
+
+        Parameters
+        ----------
+        query : SearchQuery
+            Place, time and sensor.
+
+        Returns
+        -------
+        list of Scene
+            Sorted by time.
+        """
+        return self.provider.search(query)
+
+    def load(self, scene: Scene, grid: GeoBox, bands: tuple[str, ...] | None = None) -> Image:
+        """Load a scene onto a grid, from the cache when it is there.
+
+        Parameters
+        ----------
+        scene : Scene
+            From `search`.
+        grid : GeoBox
+            Where the pixels are to lie.
+        bands : tuple of str, optional
+            Bands in the order wanted; the provider chooses by default.
+
+        Returns
+        -------
+        Image
+            Equal in every pixel whether it came from the cache or not.
+        """
+        key = Wanted(self.name, scene, grid, bands).key
+        kept = self.cache.fetch(key)
+        image = None if kept is None else _image(*kept, scene, grid)
+        if image is not None:
+            return image
+        image = self.provider.load(scene, grid, bands)
+        planes = Planes(
+            stack([image.data, image.valid, image.classes]), (*image.bands, *_AFTER_BANDS), image.grid
+        )
+        content = {"scene": image.scene.to_dict(), "classes_source": image.classes_source}
+        self._keep(key, planes, {"bands": list(image.bands), "provider": self.name} | content)
+        return image
+
+    def classes(self, scene: Scene, grid: GeoBox) -> NDArray[np.uint8]:
+        """Load the scene classes alone, from the cache when they are there.
+
+        Parameters
+        ----------
+        scene : Scene
+            From `search`.
+        grid : GeoBox
+            Where the pixels are to lie.
+
+        Returns
+        -------
+        ndarray of uint8, shape (y, x)
+            Codes of the scene classification.
+        """
+        key = Wanted(self.name, scene, grid, product="classes").key
+        kept = self.cache.fetch(key)
+        if kept is not None and kept[0].shape == (1, *grid.shape) and kept[0].dtype == np.uint8:
+            return np.asarray(kept[0][0])
+        found = self.provider.classes(scene, grid)
+        content = {"bands": [], "provider": self.name, "scene": scene.to_dict(), "classes_source": "SCL"}
+        self._keep(key, Planes(found[np.newaxis], ("classes",), grid), content)
+        return found
+
+    def _keep(self, key: str, planes: Planes, content: Mapping[str, Any]) -> None:
+        try:
+            self.cache.store(key, planes, content)
+        except OutputError as error:
+            warnings.warn(str(error), CacheWarning, stacklevel=3)
+
+
+def _identity(scene: Scene) -> dict[str, Any]:
+    """Return what tells a scene from every other one, and from itself processed anew or read otherwise."""
+    return {
+        "id": scene.id,
+        "collection": scene.collection,
+        "level": scene.level,
+        "baseline": scene.processing_baseline,
+        "granules": [
+            {
+                "id": granule.id,
+                "collection": granule.collection,
+                "baseline": granule.baseline,
+                "updated": granule.updated,
+                "radiometry": _radiometry(granule.assets),
+            }
+            for granule in scene.granules
+        ],
+        "radiometry": _radiometry(scene.assets),
+    }
+
+
+def _radiometry(assets: Mapping[str, Asset]) -> dict[str, list[float | None]]:
+    return {
+        band: [asset.radiometry.scale, asset.radiometry.offset, asset.radiometry.nodata]
+        for band, asset in assets.items()
+    }
+
+
+def _crs_text(grid: GeoBox) -> str:
+    crs = crs_of(grid)
+    code = crs.to_epsg()
+    return str(crs.to_wkt()) if code is None else f"EPSG:{code}"
+
+
+def _image(array: NDArray[Any], content: Mapping[str, Any], scene: Scene, grid: GeoBox) -> Image | None:
+    """Make an image again, None when what was kept is not one on this grid."""
+    try:
+        bands = tuple(content["bands"])
+        kept = Scene.from_dict(content["scene"])
+        source = str(content["classes_source"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    if array.shape != (len(bands) + len(_AFTER_BANDS), *grid.shape):
+        return None
+    # the scene asked for knows fractions of a second, and links as its provider wrote them
+    if _as_kept(scene) == content["scene"]:
+        kept = scene
+    data, valid, classes = array[: len(bands)], array[-2] > 0, array[-1].astype(np.uint8)
+    return Image(data, bands, valid, classes, grid, replace(kept, time=scene.time), source)
+
+
+def _as_kept(scene: Scene) -> Any:  # noqa: ANN401  # whatever JSON can hold
+    return json.loads(json.dumps(without_secrets(scene.to_dict())))
