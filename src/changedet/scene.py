@@ -306,13 +306,15 @@ class Scene:
         """
         time = data["time_utc"]
         moment = None if time is None else datetime.fromisoformat(time)
+        # records of earlier versions do not have these
+        catalogue: dict[str, Any] = {name: data.get(name) for name in _CATALOGUE_FIELDS}
         return cls(
             # a day without a time of day has no zone either; both are UTC
             time=None if moment is None else moment.replace(tzinfo=UTC),
             assets=MappingProxyType({name: _asset(entry) for name, entry in data["bands"].items()}),
             notes=tuple(data["notes"]),
             granules=tuple(Granule.from_dict(entry) for entry in data.get("granules", ())),
-            **{name: data.get(name) for name in _CATALOGUE_FIELDS},
+            **catalogue,
             **{name: data[name] for name in _PLAIN_FIELDS},
         )
 

@@ -1,0 +1,160 @@
+"""Any STAC API, and catalogues and collections of items on disk: the provider ``stac``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from changedet.errors import InputFileError, MissingInputError, UsageError
+from changedet.providers.base import ProviderInfo
+from changedet.providers.items import Found, Item, OffsetRule, any_offset
+from changedet.providers.remote import Reader
+from changedet.providers.settings import ProviderSettings
+from changedet.providers.stac import StacProvider, api_items
+from changedet.scene import as_utc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from changedet.providers.base import SearchQuery
+
+_NEEDS = "the address of a STAC API, or a catalogue on disk: set url in [providers.stac]"
+_TITLE = "any STAC API, or a STAC catalogue on disk"
+#: Files of one catalogue that are looked into.
+_MOST_FILES = 20_000
+
+
+@dataclass(frozen=True, eq=False)
+class Catalog(StacProvider):
+    """A STAC API nobody knows in advance, or a file; every item may be of another dialect."""
+
+    @property
+    def path(self) -> Path | None:
+        """The file or folder, None for an API."""
+        place = self.settings.url or ""
+        return None if urlsplit(place).scheme in {"http", "https"} else Path(place)
+
+    def _items(self, query: SearchQuery) -> Iterable[Item]:
+        if not self.settings.url:
+            raise UsageError(
+                "the provider stac has no catalogue",
+                todo="set url in [providers.stac] of changedet.toml, or CHANGEDET_PROVIDERS__STAC__URL",
+            )
+        if self.path is not None:
+            return [item for item in read_catalog(self.path) if _fits(item, query)]
+        return api_items(self.settings.url, (), query, self.settings)
+
+    def _rule(self, item: Item) -> OffsetRule:
+        return any_offset
+
+    def _preferred(self, found: Sequence[Found]) -> list[Found]:
+        return list(found)
+
+    def _reader(self) -> Reader:
+        return Reader(self.settings, self.signer, local_files=self.path is not None)
+
+
+def stac(settings: ProviderSettings | None = None) -> Catalog:
+    """Return the provider for the catalogue that the settings name.
+
+    Parameters
+    ----------
+    settings : ProviderSettings, optional
+        ``url`` is the root of an API, or the path of a catalogue, a folder with one, or a collection of
+        items; without it only `info` can be used.
+    """
+    settings = settings or ProviderSettings()
+    endpoints = (settings.url,) if settings.url else ()
+    return Catalog(ProviderInfo("stac", _TITLE, ("s2",), _NEEDS, endpoints), settings)
+
+
+def read_catalog(path: Path) -> list[dict[str, Any]]:
+    """Read every item of a catalogue on disk.
+
+    Parameters
+    ----------
+    path : Path
+        ``catalog.json``, ``collection.json``, a folder with one of them, an item, or an ItemCollection.
+        Links to other files are followed, links to the network are not.
+
+    Returns
+    -------
+    list of dict
+        Items, in the order of the links; links to pixels that are relative become paths.
+
+    Raises
+    ------
+    MissingInputError
+        When the file is not there.
+    InputFileError
+        When it is no STAC.
+    """
+    if path.is_dir():
+        names = (path / name for name in ("catalog.json", "collection.json"))
+        path = next((name for name in names if name.is_file()), path / "catalog.json")
+    items: list[dict[str, Any]] = []
+    waiting, seen = [path], {path.resolve()}
+    while waiting:
+        current = waiting.pop(0)
+        document = _document(current)
+        if document.get("type") == "FeatureCollection":
+            items += [_with_paths(item, current) for item in document.get("features", ())]
+        elif document.get("type") == "Feature":
+            items.append(_with_paths(document, current))
+        elif document.get("type") in {"Catalog", "Collection"}:
+            for below in _below(document, current):
+                if below.resolve() not in seen and len(seen) < _MOST_FILES:
+                    seen.add(below.resolve())
+                    waiting.append(below)
+        else:
+            raise InputFileError("is no STAC", where=str(current), todo="give a catalogue or ItemCollection")
+    return items
+
+
+def _document(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise MissingInputError("no such file", where=str(path), todo="check the path of the catalogue")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputFileError(
+            f"cannot be read as JSON ({str(error)[:80]})", where=str(path), todo="give a STAC file"
+        ) from error
+    if not isinstance(found, dict):
+        raise InputFileError("is no STAC", where=str(path), todo="give a catalogue or ItemCollection")
+    return found
+
+
+def _below(document: dict[str, Any], path: Path) -> list[Path]:
+    links = [link for link in document.get("links", ()) if link.get("rel") in {"child", "item"}]
+    hrefs = [str(link.get("href", "")) for link in links]
+    return [path.parent / href for href in hrefs if href and not urlsplit(href).scheme]
+
+
+def _with_paths(item: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return an item whose relative links to pixels start where its file is."""
+    assets = dict(item.get("assets", {}))
+    for key, asset in assets.items():
+        href = str(asset.get("href", ""))
+        if href and not urlsplit(href).scheme:
+            assets[key] = asset | {"href": str(path.parent / href)}
+    return item | {"assets": assets}
+
+
+def _fits(item: Item, query: SearchQuery) -> bool:
+    from datetime import datetime
+
+    from shapely.errors import ShapelyError
+    from shapely.geometry import shape
+
+    try:
+        moment = as_utc(datetime.fromisoformat(str(item["properties"]["datetime"])))
+        near = shape(item["geometry"]).intersects(query.site.geometry)
+    except (KeyError, TypeError, ValueError, AttributeError, ShapelyError) as error:
+        raise InputFileError(
+            f"the item {item.get('id')!r} has no time or place", todo="correct the catalogue"
+        ) from error
+    return bool(near) and query.start <= moment <= query.end

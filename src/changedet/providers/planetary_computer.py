@@ -1,0 +1,113 @@
+"""The Planetary Computer: Sentinel-2 Level-2A as COGs behind signatures that everyone gets."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+from changedet.errors import ProviderError
+from changedet.providers.base import ProviderInfo
+from changedet.providers.http import get_json, make_session
+from changedet.providers.items import offset_of_baseline
+from changedet.providers.settings import ProviderSettings
+from changedet.providers.stac import StacProvider, with_endpoint
+from changedet.scene import as_utc
+
+COLLECTION = "sentinel-2-l2a"
+INFO = ProviderInfo(
+    name="planetary-computer",
+    title="Microsoft Planetary Computer",
+    sensors=("s2",),
+    needs="nothing",
+    endpoints=(
+        "https://planetarycomputer.microsoft.com/api/stac/v1",
+        "https://planetarycomputer.microsoft.com/api/sas/v1/token",
+    ),
+)
+#: Where the archive lies; a token is never shown to any other host.
+_ARCHIVE = ".blob.core.windows.net"
+#: A token with less left is replaced before it is used.
+_LEAST_LEFT = timedelta(minutes=5)
+
+
+def planetary_computer(settings: ProviderSettings | None = None) -> StacProvider:
+    """Return the provider; its items say nothing of offsets, so the processing baseline decides.
+
+    Parameters
+    ----------
+    settings : ProviderSettings, optional
+        Other addresses (``url``, ``signing_url``), or other patience.
+    """
+    settings = settings or ProviderSettings()
+    return StacProvider(
+        with_endpoint(INFO, settings),
+        settings,
+        MappingProxyType({COLLECTION: offset_of_baseline}),
+        Signatures(settings),
+    )
+
+
+class Signatures:
+    """Tokens for the containers of the archive, kept in memory only and renewed before they end.
+
+    Parameters
+    ----------
+    settings : ProviderSettings
+        ``signing_url`` for another signing service, which also opens an archive on its own host; patience.
+    """
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        self._settings = settings
+        self._url = (settings.signing_url or INFO.endpoints[1]).rstrip("/")
+        self._tokens: dict[str, tuple[str, datetime]] = {}
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"Signatures({self._url!r})"
+
+    def sign(self, href: str) -> str:
+        """Return a link with a token that is good for some minutes; other hosts' links as they are.
+
+        Raises
+        ------
+        ProviderError
+            When the signing service fails.
+        """
+        container = self._container(href)
+        if container is None:
+            return href
+        with self._lock:
+            token, ends = self._tokens.get(container, ("", datetime.min.replace(tzinfo=UTC)))
+            if ends - datetime.now(UTC) < _LEAST_LEFT:
+                token, ends = self._ask(container)
+                self._tokens[container] = token, ends
+        return f"{href}?{token}"
+
+    def forget(self, href: str) -> bool:
+        """Drop the token that was refused; False when the link needs none."""
+        container = self._container(href)
+        with self._lock:
+            return container is not None and self._tokens.pop(container, None) is not None
+
+    def _container(self, href: str) -> str | None:
+        """Return ``account/container`` of a link into the archive."""
+        parts = urlsplit(href)
+        folders = parts.path.strip("/").split("/")
+        host = parts.hostname or ""
+        if host.endswith(_ARCHIVE) and parts.scheme == "https":
+            return f"{host.removesuffix(_ARCHIVE)}/{folders[0]}"
+        own = self._settings.signing_url is not None and parts.netloc == urlsplit(self._url).netloc
+        return f"{folders[0]}/{folders[1]}" if own and len(folders) > 2 else None
+
+    def _ask(self, container: str) -> tuple[str, datetime]:
+        url = f"{self._url}/{container}"
+        with make_session(self._settings) as session:
+            answer = get_json(session, url, self._settings, what="a signature")
+        try:
+            return str(answer["token"]), as_utc(datetime.fromisoformat(answer["msft:expiry"]))
+        except (KeyError, TypeError, ValueError):
+            raise ProviderError(
+                "the signing service answers in an unknown form", where=url, todo="choose another provider"
+            ) from None

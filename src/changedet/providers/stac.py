@@ -1,0 +1,279 @@
+"""Providers that speak STAC: searching a catalogue, and loading what was found."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import dataclass, field, replace
+from datetime import UTC
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from changedet.bands import COMPARED_BANDS, SCL
+from changedet.errors import MissingBandError, NoUsableImageryError, ProviderError, UsageError
+from changedet.providers.fusion import decide_offsets, fuse, fuse_classes
+from changedet.providers.http import retry_policy, scrubbed
+from changedet.providers.items import Found, Item, OffsetRule, Refusals, Unusable, read_item
+from changedet.providers.remote import NoSigner, Reader, Signer
+from changedet.providers.scenes import acquisition_key, assemble_scenes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
+
+    from changedet.providers.base import ProviderInfo, SearchQuery
+    from changedet.providers.settings import ProviderSettings
+    from changedet.scene import Image, Scene
+
+#: Items asked for in one page; larger ones make some services fail.
+PAGE_SIZE = 100
+
+
+@dataclass(frozen=True, eq=False)
+class StacProvider:
+    """A STAC API and the archive behind it.
+
+    Attributes
+    ----------
+    info : ProviderInfo
+        What it is; the first endpoint is the API.
+    settings : ProviderSettings
+        Patience.
+    rules : mapping of str to callable
+        By collection, in the order of preference, the rule for scale and offset. An acquisition that a
+        collection has is not looked for in those after it.
+    signer : Signer
+        Opens links to pixels.
+    later : frozenset of int
+        Statuses by which this service says "later" to a search, beside the usual ones.
+    """
+
+    info: ProviderInfo
+    settings: ProviderSettings
+    rules: Mapping[str, OffsetRule] = field(default_factory=lambda: MappingProxyType({}))
+    signer: Signer = field(default_factory=NoSigner)
+    later: frozenset[int] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """As options and settings call it."""
+        return self.info.name
+
+    def search(self, query: SearchQuery) -> list[Scene]:
+        """Find scenes.
+
+        Parameters
+        ----------
+        query : SearchQuery
+            What to look for.
+
+        Returns
+        -------
+        list of Scene
+            Sorted by time, without those above the cloud limit; none when the catalogue has nothing.
+
+        Raises
+        ------
+        UsageError
+            When this provider does not have the sensor.
+        NoUsableImageryError
+            When the catalogue has items, and none of them can be used; the message says why.
+        ProviderError
+            When the service fails.
+        """
+        if query.sensor not in self.info.sensors:
+            raise UsageError(
+                f"{self.name} has no imagery of the sensor {query.sensor!r}", todo="see changedet providers"
+            )
+        refusals = Refusals()
+        found = list(self._readable(self._items(query), refusals))
+        if refusals.reasons and not found:
+            raise NoUsableImageryError(
+                f"nothing that was found can be used ({refusals})",
+                where=self.name,
+                todo="choose another period or provider",
+            )
+        scenes = assemble_scenes(self._preferred(found), query.site, self.name)
+        clear = [s for s in scenes if (s.tile_cloud_share or 0.0) <= query.max_tile_cloud and s.coverage != 0]
+        return clear[-query.limit :]
+
+    def load(self, scene: Scene, grid: GeoBox, bands: tuple[str, ...] | None = None) -> Image:
+        """Read a scene onto a grid.
+
+        Parameters
+        ----------
+        scene : Scene
+            From `search`, also after it was written down and read again.
+        grid : GeoBox
+            Any grid; bands are resampled once (cubic), the scene classification is taken from the nearest
+            pixel.
+        bands : tuple of str, optional
+            Canonical names; every band that is compared when not given.
+
+        Returns
+        -------
+        Image
+            float32 reflectance. A pixel comes whole from one granule; it is invalid where a band is missing.
+
+        Raises
+        ------
+        MissingBandError
+            When the scene lacks a band that was asked for.
+        NoOverlapError
+            When it does not reach the grid.
+        ProviderError, CredentialsError
+            When a file cannot be read.
+        """
+        names = self._names(scene, bands)
+        layers = self._reader().fetch(scene.granules, (*names, SCL), grid)
+        pairs = zip(scene.granules, layers, strict=True)
+        decided = [decide_offsets(found, names, where=granule.id) for granule, found in pairs]
+        return fuse(decided, names, scene, grid)
+
+    def classes(self, scene: Scene, grid: GeoBox) -> NDArray[np.uint8]:
+        """Read only the scene classification onto a grid, shape (y, x); 0 = no data."""
+        return fuse_classes(self._reader().fetch(scene.granules, (SCL,), grid), grid)
+
+    def _reader(self) -> Reader:
+        return Reader(self.settings, self.signer)
+
+    def _items(self, query: SearchQuery) -> Iterable[Item]:
+        return api_items(self.info.endpoints[0], tuple(self.rules), query, self.settings, also=self.later)
+
+    def _rule(self, item: Item) -> OffsetRule:
+        rule = self.rules.get(str(item.get("collection")))
+        if rule is None:
+            raise Unusable("it stands in a collection that was not asked for")
+        return rule
+
+    def _readable(self, items: Iterable[Item], refusals: Refusals) -> Iterator[Found]:
+        for item in items:
+            try:
+                yield read_item(item, self._rule(item))
+            except Unusable as reason:
+                refusals.add(str(reason))
+
+    def _preferred(self, found: Sequence[Found]) -> list[Found]:
+        """Leave out what an earlier collection has, by tile and start of the datastrip."""
+        kept: list[Found] = []
+        for collection in self.rules:
+            had = {acquisition_key(one) for one in kept}
+            own = [one for one in found if one.granule.collection == collection]
+            kept += [one for one in own if acquisition_key(one) not in had]
+        return kept
+
+    def _names(self, scene: Scene, bands: tuple[str, ...] | None) -> tuple[str, ...]:
+        if not scene.granules:
+            raise UsageError(
+                f"the scene {scene.id} names no granules", todo="search for it again with this provider"
+            )
+        shared = set.intersection(*(set(granule.assets) for granule in scene.granules))
+        names = tuple(b for b in COMPARED_BANDS if b in shared) if bands is None else bands
+        missing = [name for name in (*names, SCL) if name not in shared]
+        if missing:
+            raise MissingBandError(
+                f"the catalogue has no {', '.join(missing)}", where=scene.id, todo="choose another date"
+            )
+        return names
+
+
+def api_items(
+    url: str,
+    collections: tuple[str, ...],
+    query: SearchQuery,
+    settings: ProviderSettings,
+    *,
+    also: frozenset[int] = frozenset(),
+) -> list[dict[str, Any]]:
+    """Ask a STAC API for items, page by page.
+
+    Parameters
+    ----------
+    url : str
+        Root of the API.
+    collections : tuple of str
+        Collections to search; all when empty.
+    query : SearchQuery
+        Place and time; the cloud limit is left to the caller, since catalogues differ in how they take it.
+    settings : ProviderSettings
+        Retries, time-outs, deadline for the whole search.
+    also : frozenset of int
+        Statuses that mean "later" here.
+
+    Returns
+    -------
+    list of dict
+        The items as the server wrote them.
+
+    Raises
+    ------
+    ProviderError
+        When the service does not answer, refuses, or answers with something else than STAC.
+    """
+    from pystac.errors import STACError
+    from pystac_client import Client
+    from pystac_client.exceptions import APIError
+    from pystac_client.stac_api_io import StacApiIO
+    from pystac_client.warnings import PystacClientWarning
+
+    until_s = time.monotonic() + settings.total_deadline_s
+    asking = StacApiIO(
+        timeout=(settings.connect_timeout_s, settings.read_timeout_s),
+        max_retries=retry_policy(settings, also),
+    )
+    items: list[dict[str, Any]] = []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PystacClientWarning)
+            search = Client.open(url, stac_io=asking).search(
+                collections=list(collections) or None,
+                intersects=_outline(query),
+                datetime=f"{_stamp(query.start)}/{_stamp(query.end)}",
+                limit=PAGE_SIZE,
+            )
+            for page in search.pages_as_dicts():
+                items += page["features"]
+                if time.monotonic() > until_s:
+                    raise _failed(url, f"it took longer than {settings.total_deadline_s:g} s")
+    except APIError as error:
+        status = error.status_code
+        raise _failed(url, f"HTTP {status}" if status else scrubbed(str(error))) from None
+    except (STACError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _failed(url, f"the answer is not STAC: {scrubbed(str(error), 80)}") from None
+    finally:
+        asking.session.close()
+    return items
+
+
+def _failed(url: str, reason: str) -> ProviderError:
+    return ProviderError(
+        f"the search failed ({reason})",
+        where=scrubbed(url),
+        todo="try again later, or choose another provider",
+    )
+
+
+def _outline(query: SearchQuery) -> dict[str, Any]:
+    """Return the site as GeoJSON within -180 and 180 degrees, in two parts across the antimeridian."""
+    import shapely
+    from shapely.affinity import translate
+    from shapely.geometry import box, mapping
+
+    world = box(-180, -90, 180, 90)
+    turned = [translate(query.site.geometry, turn).intersection(world) for turn in (-360, 0, 360)]
+    parts = [part for part in turned if part.area > 0]
+    return dict(mapping(parts[0] if len(parts) == 1 else shapely.union_all(parts)))
+
+
+def _stamp(moment: Any) -> str:  # noqa: ANN401  # a datetime
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+def with_endpoint(info: ProviderInfo, settings: ProviderSettings) -> ProviderInfo:
+    """Return what a provider is, with the address of the settings in place of its own."""
+    if settings.url is None:
+        return info
+    return replace(info, endpoints=(settings.url.rstrip("/"), *info.endpoints[1:]))
