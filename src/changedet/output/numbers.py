@@ -63,7 +63,8 @@ def place_numbers(
     --------
     >>> import numpy as np
     >>> square = [np.array([[10.0, 10.0], [20.0, 20.0]])]
-    >>> [place and place.left for place in place_numbers([square, square], [1, 2], (4, 6), (100, 100))]
+    >>> places = place_numbers([square, square], [1, 2], (4, 6), (100, 100))
+    >>> [float(place.left) for place in places if place]
     [20.0, 6.0]
     """
     placed: list[Place | None] = []
