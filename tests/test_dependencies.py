@@ -12,6 +12,7 @@ PACKAGES = {
     "lazy-loader": "lazy_loader",
     "odc-geo": "odc.geo",
     "opencv-python-headless": "cv2",
+    "pystac-client": "pystac_client",
     "scikit-image": "skimage",
 }
 #: Declared though nothing imports them yet, with the reason.
