@@ -1,0 +1,139 @@
+"""From features of Sentinel Hub's catalogue to scenes: one for each acquisition of a site."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from changedet.errors import ProviderError
+from changedet.providers.items import Found
+from changedet.providers.scenes import assemble_scenes
+from changedet.resample import crs_of
+from changedet.scene import Granule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from odc.geo.geobox import GeoBox
+
+    from changedet.scene import Asset, Scene
+    from changedet.site import Site
+
+_PRODUCT = re.compile(
+    r"S2(?P<unit>[A-Z])_MSIL2A_\d{8}T\d{6}_N(?P<baseline>\d{4})_R(?P<orbit>\d{3})_(?P<tile>T\w{5})_(?P<made>\d{8}T\d{6})"
+)
+#: Tiles of one pass are timed apart by less than this; another pass comes much later.
+_PASS_SLACK = timedelta(minutes=1)
+
+
+def scenes_from_features(
+    features: Iterable[Mapping[str, Any]],
+    site: Site,
+    assets: Mapping[str, Asset],
+    *,
+    provider: str,
+    where: str,
+) -> list[Scene]:
+    """Group catalogue features to acquisitions by platform, solar day and relative orbit.
+
+    Parameters
+    ----------
+    features : iterable of mapping
+        GeoJSON features as the catalogue gives them; one that comes twice counts once.
+    site : Site
+        Features whose footprint does not cover any of it are left out.
+    assets : mapping of str to Asset
+        What the service can render, the same for every scene.
+    provider : str
+        Name that the scenes carry.
+    where : str
+        Address of the catalogue, for errors.
+
+    Returns
+    -------
+    list of Scene
+        Sorted by time.
+
+    Raises
+    ------
+    ProviderError
+        When a feature lacks what every feature has.
+    """
+    found: dict[str, Found] = {}
+    problem = ""
+    for feature in features:
+        try:
+            one = _found(feature, assets)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            problem = type(error).__name__
+            break
+        found[one.granule.id] = one
+    if problem:
+        raise ProviderError(
+            f"the catalogue describes a scene in a way that is not understood ({problem})",
+            where=where,
+            todo="choose another provider meanwhile",
+        )
+    scenes = assemble_scenes(list(found.values()), site, provider)
+    return [scene for scene in scenes if scene.coverage]
+
+
+def time_span(scene: Scene) -> tuple[datetime, datetime]:
+    """Return the interval in UTC that holds all granules of a scene and no other pass."""
+    times = [granule.time for granule in scene.granules] or [scene.time or datetime.now(UTC)]
+    return min(times) - _PASS_SLACK, max(times) + _PASS_SLACK
+
+
+def promised_share(scene: Scene, grid: GeoBox) -> float:
+    """Return the share of a grid inside the footprints of a scene, 0..1.
+
+    Parameters
+    ----------
+    scene : Scene
+        With granules.
+    grid : GeoBox
+        With a reference system.
+
+    Returns
+    -------
+    float
+        0 when nothing is known.
+    """
+    import shapely
+    from odc.geo.geom import Geometry
+
+    outlines = [
+        Geometry(dict(one.footprint), "EPSG:4326").to_crs(crs_of(grid)).geom for one in scene.granules
+    ]
+    together = shapely.union_all([shapely.make_valid(outline) for outline in outlines])
+    return float(together.intersection(grid.extent.geom).area / grid.extent.geom.area)
+
+
+def _found(feature: Mapping[str, Any], assets: Mapping[str, Asset]) -> Found:
+    from shapely.geometry import shape
+
+    about, name = feature["properties"], str(feature["id"])
+    said = _PRODUCT.match(name)
+    cloud, epsg, platform = (about.get(key) for key in ("eo:cloud_cover", "proj:epsg", "platform"))
+    if shape(feature["geometry"]).is_empty:
+        raise ValueError("a footprint is empty")
+    granule = Granule(
+        id=name,
+        collection=feature.get("collection"),
+        tile=said["tile"] if said else None,
+        time=datetime.fromisoformat(about["datetime"]),
+        baseline=f"{said['baseline'][:2]}.{said['baseline'][2:]}" if said else None,
+        updated=said["made"] if said else None,
+        epsg=None if epsg is None else int(epsg),
+        footprint=MappingProxyType(dict(feature["geometry"])),
+        assets=assets,
+    )
+    return Found(
+        granule=granule,
+        platform=f"Sentinel-2{said['unit']}" if said else str(platform or "unknown").title(),
+        relative_orbit=int(said["orbit"]) if said else about.get("sat:relative_orbit"),
+        cloud_share=None if cloud is None else float(cloud) / 100,
+        generated=said["made"] if said else "",
+    )
