@@ -18,7 +18,6 @@ PACKAGES = {
 #: Declared though nothing imports them yet, with the reason.
 RESERVED = {
     "scikit-image": "used by the providers and detectors to come",
-    "sentinelhub": "used by the providers and detectors to come",
 }
 #: Packages that have a namespace in common with others are told apart by their second name.
 NAMESPACES = {"odc"}
