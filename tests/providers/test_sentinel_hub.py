@@ -35,7 +35,7 @@ from changedet.providers.sentinel_hub import (
 )
 from changedet.providers.sentinel_hub_client import Credentials, find_credentials, retry_after_s
 from changedet.providers.sentinel_hub_requests import degree_boxes, fetch_grid, tiles
-from changedet.providers.settings import ProviderSettings
+from changedet.providers.settings import ProviderSettings, read_provider_settings
 from changedet.resample import resample
 from changedet.scene import Scene
 from changedet.site import Site
@@ -337,6 +337,16 @@ def test_a_limit_holds_before_anything_is_sent(world):
     assert exit_code(caught.value) == 2
     assert len(world.requests("*/process")) == 1
     ask.load(scene, GRID)  # what is here already costs nothing
+
+
+def test_the_limit_may_stand_in_the_environment(world):
+    scene = scene_of(world)
+    name = "CHANGEDET_PROVIDERS__SENTINELHUB__MAX_PROCESSING_UNITS"
+    found = read_provider_settings("sentinelhub", {name: "0.01"})
+    ask = provider(world, max_processing_units=found.max_processing_units)
+    with pytest.raises(UsageError, match=r"the limit is 0.01; raise the limit"):
+        ask.load(scene, GRID)
+    assert world.requests("*/process") == []
 
 
 # --- faults -----------------------------------------------------------------------------------------

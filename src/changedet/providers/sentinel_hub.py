@@ -106,7 +106,7 @@ class SentinelHubOptions:
     deployment : {"cdse", "commercial"} or None
         Where the account belongs; None = what the profile says, else the Copernicus Data Space.
     max_processing_units : float or None
-        Most units that one provider object may ask for in its life; None = no limit.
+        Most units that one provider object may ask for in its life; None = what the settings say.
     credentials : Credentials or None
         None = from the environment or a profile, see
         `changedet.providers.sentinel_hub_client.find_credentials`.
@@ -310,10 +310,10 @@ class SentinelHubProvider:
         NoOverlapError, UsageError, CredentialsError, ProviderError
             As by `load`.
         """
-        kept = self._kept_for(scene, (SCL,), fetch_grid(grid, COARSE_M))
+        fine = fetch_grid(grid, COARSE_M)
+        kept = self._kept_for(scene, (SCL,), fine)
         if kept is not None:
             return load_classes(_layer(kept, SCL, nested=False), grid)
-        fine = fetch_grid(grid, COARSE_M)
         coarse = fine.zoom_to(resolution=COARSE_M)
         planes = self._rendered(scene, coarse, (SCL,))
         return load_classes(_as_layer(SCL, coarse, planes[0]), grid)
@@ -438,6 +438,8 @@ class SentinelHubProvider:
 
     def _spend(self, units: float) -> None:
         most = self._options.max_processing_units
+        if most is None:
+            most = self._settings.max_processing_units
         with self._lock:
             total = self._units + units
             if most is not None and total > most:

@@ -35,6 +35,8 @@ class ProviderSettings:
         Seconds before the first retry; each further one waits twice as long, at most 60 s.
     max_parallel : int
         Most reads at one time.
+    max_processing_units : float or None
+        Most processing units that one run may ask of a service that charges them; None = no limit.
     """
 
     url: str | None = None
@@ -48,6 +50,7 @@ class ProviderSettings:
     max_retries: int = 5
     retry_delay_s: float = 1.0
     max_parallel: int = 8
+    max_processing_units: float | None = None
 
 
 def read_provider_settings(name: str, environment: Mapping[str, str] | None = None) -> ProviderSettings:
