@@ -26,6 +26,8 @@ from changedet.errors import (
 )
 from changedet.providers import sentinel_hub_requests
 from changedet.providers.base import SearchQuery
+from changedet.providers.cache import SceneCache
+from changedet.providers.cached import CachedProvider
 from changedet.providers.registry import open_provider
 from changedet.providers.sentinel_hub import (
     DEPLOYMENTS,
@@ -191,6 +193,34 @@ def test_the_truth_comes_back(world, number):
     assert image.valid.any()
     assert not image.valid.all()
     assert image.classes_source == "SCL"
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_other_providers_give_the_same_pixels(world, number):
+    other = open_provider("earth-search", ProviderSettings(url=world.earth_search, retry_delay_s=0.002))
+    mine = provider(world)
+    moved = GRID.translate_pix(0.37, -0.61)
+    for grid in (GRID, moved):
+        first, second = (ask.load(ask.search(query())[number], grid, COMPARED_BANDS) for ask in (mine, other))
+        assert first.bands == second.bands
+        assert np.abs(first.data - second.data).max() <= 0.0005
+        assert (first.valid == second.valid).all()
+        assert (first.classes == second.classes).all()
+
+
+def test_a_cache_keeps_what_was_rendered(world, tmp_path):
+    cache = SceneCache(tmp_path / "cache")
+    ask = CachedProvider(provider(world), cache)
+    first = ask.load(ask.search(query())[1], GRID)
+    again = CachedProvider(provider(world), cache)
+    scene = again.search(query())[1]
+    second = again.load(scene, GRID)
+    np.testing.assert_array_equal(first.data, second.data)
+    assert len(world.requests("*/process")) == 1
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file())
+    service = world.sentinel_hub_service
+    for secret in (service.client_secret, service.client_id, *service._until):
+        assert secret.encode() not in kept
 
 
 def test_negative_reflectance_is_zero_and_observed():
