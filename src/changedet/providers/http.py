@@ -146,7 +146,7 @@ def get_json(session: requests.Session, url: str, settings: ProviderSettings, *,
         return answer.json()
     except requests.RequestException as error:
         raise ProviderError(
-            f"{what} could not be had ({scrubbed(str(error))})",
+            f"{what} could not be had ({scrubbed(str(error).split('Caused by')[-1])})",
             where=url,
             todo="try again later, or choose another provider",
         ) from None

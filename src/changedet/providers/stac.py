@@ -215,20 +215,19 @@ def api_items(
     """
     from pystac.errors import STACError
     from pystac_client import Client
+    from pystac_client.errors import ClientTypeError
     from pystac_client.exceptions import APIError
     from pystac_client.stac_api_io import StacApiIO
     from pystac_client.warnings import PystacClientWarning
 
     until_s = time.monotonic() + settings.total_deadline_s
-    asking = StacApiIO(
-        timeout=(settings.connect_timeout_s, settings.read_timeout_s),
-        max_retries=retry_policy(settings, also),
-    )
+    patience = (settings.connect_timeout_s, settings.read_timeout_s)
+    asking = StacApiIO(max_retries=retry_policy(settings, also))
     items: list[dict[str, Any]] = []
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PystacClientWarning)
-            search = Client.open(url, stac_io=asking).search(
+            search = Client.open(url, stac_io=asking, timeout=patience).search(
                 collections=list(collections) or None,
                 intersects=_outline(query),
                 datetime=f"{_stamp(query.start)}/{_stamp(query.end)}",
@@ -239,9 +238,12 @@ def api_items(
                 if time.monotonic() > until_s:
                     raise _failed(url, f"it took longer than {settings.total_deadline_s:g} s")
     except APIError as error:
-        status = error.status_code
-        raise _failed(url, f"HTTP {status}" if status else scrubbed(str(error))) from None
-    except (STACError, ValueError, KeyError, TypeError, AttributeError) as error:
+        # the library sets it only where there was an answer
+        status = getattr(error, "status_code", None)
+        raise _failed(
+            url, f"HTTP {status}" if status else scrubbed(str(error).split("Caused by")[-1])
+        ) from None
+    except (ClientTypeError, STACError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _failed(url, f"the answer is not STAC: {scrubbed(str(error), 80)}") from None
     finally:
         asking.session.close()
