@@ -8,7 +8,14 @@ import changedet.cli as command_line
 from changedet.cli import options
 
 #: Options of one other command alone, which stand in its own file.
-ELSEWHERE = {("demo", "--samples"), ("report", "--out"), ("verify", "--rerun"), ("cache prune", "--max-size")}
+ELSEWHERE = {
+    ("demo", "--samples"),
+    ("report", "--out"),
+    ("verify", "--rerun"),
+    ("cache prune", "--max-size"),
+    ("search", "--period"),
+    ("search", "--limit"),
+}
 SHARED = re.findall(r"^(--[-\w, ]*?) {2,}(\S.*)$", options.__doc__, re.MULTILINE)
 
 

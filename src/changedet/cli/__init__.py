@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from changedet.cli import cache, demo, detect, doctor, report, sites, verify
+from changedet.cli import cache, demo, detect, doctor, providers, report, search, sites, verify
 from changedet.cli.console import Outcome
 from changedet.cli.settings import default_map
 from changedet.errors import InterruptedRunError
@@ -34,6 +34,8 @@ app = typer.Typer(
 app.command("detect")(detect.detect)
 app.command("demo")(demo.demo)
 app.command("report")(report.report)
+app.command("search")(search.search)
+app.command("providers")(providers.providers)
 app.command("verify")(verify.verify)
 app.command("doctor")(doctor.doctor)
 app.add_typer(sites.app, name="sites")

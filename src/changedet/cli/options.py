@@ -7,13 +7,17 @@ option                            used by
 --overwrite                       detect, demo, report
 --json                            detect, demo, report, verify, doctor, sites check
 --json, --cache                   cache ls, cache verify, cache prune
+--json, --name                    search
+--at, --radius, --bbox, --aoi     search
+--provider, --max-tile-cloud      search
+--json                            providers
 --quiet, --verbose, --progress    detect, demo, verify
 every other one                   detect
 ================================  ==========================================
 
 Options that one other command has alone stand in the file of that command:
 ``demo --samples``, ``report --out`` (a file there, not a folder), ``verify --rerun``,
-``cache prune --max-size``.
+``cache prune --max-size``, ``search --period``, ``search --limit``.
 """
 
 from __future__ import annotations
@@ -47,6 +51,16 @@ AfterTime = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--after-time", help="UTC time of the later image.", rich_help_panel=_INPUT, metavar="TIME"),
 ]
+ProviderName = Annotated[
+    str,
+    typer.Option("--provider", help="Where imagery comes from; changedet providers lists them.",
+                 rich_help_panel=_INPUT, metavar="NAME"),
+]  # fmt: skip
+MaxTileCloud = Annotated[
+    float,
+    typer.Option("--max-tile-cloud", help="Scenes with more cloud on their tile are not looked at, 0 to 1.",
+                 rich_help_panel=_INPUT, min=0.0, max=1.0),
+]  # fmt: skip
 At = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--at", help='Centre of the site: "38.58, 126.11", DMS or MGRS.', rich_help_panel=_PLACE,

@@ -1,0 +1,39 @@
+"""``changedet providers``: who can be asked for imagery, and what that needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from changedet.cli import options  # noqa: TC001  # Typer reads the annotations at run time
+from changedet.cli.console import emit
+
+if TYPE_CHECKING:
+    from changedet.providers.base import ProviderInfo
+
+
+def providers(as_json: options.AsJson = False) -> None:
+    """List the providers of imagery, with what each needs; nobody is asked anything."""
+    from changedet.providers.registry import DEFAULT_PROVIDER, open_provider, provider_names
+
+    found = [open_provider(name).info for name in provider_names()]
+    lines = []
+    for info in found:
+        mark = " (default)" if info.name == DEFAULT_PROVIDER else ""
+        lines.append(
+            f"{info.name}{mark}: {info.title}; sensors {', '.join(info.sensors)}; needs {info.needs}"
+        )
+        lines += [f"  {address}" for address in info.endpoints]
+    emit({"providers": [_described(info) for info in found]}, lines, as_json=as_json)
+
+
+def _described(info: ProviderInfo) -> dict[str, Any]:
+    from changedet.providers.registry import DEFAULT_PROVIDER
+
+    return {
+        "name": info.name,
+        "title": info.title,
+        "sensors": list(info.sensors),
+        "needs": info.needs,
+        "endpoints": list(info.endpoints),
+        "default": info.name == DEFAULT_PROVIDER,
+    }

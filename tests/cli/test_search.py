@@ -1,0 +1,106 @@
+"""``changedet providers`` and ``changedet search`` against the loopback world."""
+
+import json
+
+import pytest
+from tests.providers.remote_world import small_world, three_days
+from tests.world.faults import answers
+
+from changedet.scene import Scene
+
+pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
+PLACE = ("--at", "38.27, 126.5", "--radius", "300m")
+
+
+@pytest.fixture(scope="module")
+def days():
+    return three_days()
+
+
+@pytest.fixture
+def world(days, workplace, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with small_world(days, granule_px=256) as found:
+        for name in ("earth-search", "planetary-computer", "stac"):
+            prefix = f"CHANGEDET_PROVIDERS__{name.replace('-', '_').upper()}__"
+            monkeypatch.setenv(f"{prefix}URL", getattr(found, name.replace("-", "_")))
+            monkeypatch.setenv(f"{prefix}RETRY_DELAY_S", "0.01")
+            monkeypatch.setenv(f"{prefix}MAX_RETRIES", "1")
+        yield found
+
+
+@pytest.fixture
+def place(days):
+    """The options for the ground that the world shows."""
+    west, south, east, north = days[0].grid.extent.to_crs("EPSG:4326").boundingbox.bbox
+    return ("--bbox", f"{west},{south},{east},{north}", "--name", "Harbour")
+
+
+def test_providers_are_listed_with_what_they_need(cli):
+    assert cli("providers") == 0
+    assert cli.out.startswith("earth-search (default): Earth Search")
+    assert "planetary-computer: " in cli.out
+    assert cli("providers", "--json") == 0
+    found = json.loads(cli.out)["providers"]
+    assert found[0]["needs"] == "nothing"
+    assert [one["name"] for one in found if one["default"]] == ["earth-search"]
+
+
+def test_scenes_are_listed_in_a_table(cli, world, place):
+    assert cli("search", *place, "--period", "2023-05") == 0
+    head, first, second = cli.out.splitlines()
+    assert head.split()[:7] == ["date", "platform", "orbit", "cloud", "cover", "baseline", "offset"]
+    assert first.split()[:7] == ["2023-05-16T02:16:13Z", "Sentinel-2A", "3", "6%", "100%", "05.09", "-0.1"]
+    assert first.endswith("sentinel-2-c1-l2a, stated by the item: offset -0.1")
+    assert second.startswith("2023-05-21")
+    assert "2 scene(s) of Harbour from earth-search" in cli.err
+    assert world.requests("*.tif") == []
+
+
+def test_json_is_a_collection_of_features_that_can_be_read_again(cli, world, place):
+    code = cli("search", *place, "--period", "2021/2023", "--provider", "planetary-computer", "--json")
+    assert code == 0
+    found = json.loads(cli.out)
+    assert found["type"] == "FeatureCollection"
+    assert found["site"]["name"] == "Harbour"
+    assert [f["properties"]["processing_baseline"] for f in found["features"]] == ["03.00", "05.09", "05.09"]
+    assert {f["geometry"]["type"] for f in found["features"]} == {"Polygon"}
+    scene = Scene.from_dict(found["features"][1]["properties"])
+    assert scene.granules[0].assets["B04"].radiometry.offset == -0.1
+    assert "sig=" not in cli.out
+    assert cli.err == ""
+
+
+def test_a_limit_leaves_the_newest(cli, world, place):
+    assert cli("search", *place, "--period", "..", "--provider", "stac") == 2
+    assert cli("search", *place, "--period", "2021/..", "--provider", "stac", "--limit", "1") == 0
+    assert cli.out.splitlines()[1].startswith("2023-05-21")
+
+
+def test_nothing_found_is_said_with_what_to_try(cli, world, place):
+    assert cli("search", *place, "--period", "2019") == 3
+    assert "earth-search has no scene of Harbour in 2019 with at most 90% cloud" in cli.error
+    assert cli("search", *place, "--period", "2023-05", "--max-tile-cloud", "0.01", "--json") == 3
+    assert json.loads(cli.out)["error"]["exit_code"] == 3
+
+
+def test_a_service_that_is_down_is_a_matter_of_the_provider(cli, world, place):
+    world.add_faults(answers("*/search", 503))
+    assert cli("search", *place, "--period", "2023-05") == 5
+    assert "the search failed (HTTP 503); try again later" in cli.error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--period", "2023-05"), "no place was given"),
+        ((*PLACE, "--period", "May"), "not a period"),
+        ((*PLACE, "--period", "2023", "--provider", "nobody"), "there is no provider 'nobody'"),
+        ((*PLACE, "--period", "2023", "--provider", "stac"), "the provider stac has no catalogue"),
+        (PLACE, "Missing option '--period'"),
+    ],
+)
+def test_what_was_meant_must_be_clear(cli, arguments, said):
+    assert cli("search", *arguments) == 2
+    assert said in cli.error
