@@ -31,6 +31,8 @@ from changedet.resample import pixel_size_m
 from changedet.result import ChangeResult
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import xarray as xr
 
     from changedet.frame import Frame
@@ -93,8 +95,49 @@ def detect(
     >>> result = cd.detect("scenes/2023-05-21", "scenes/2025-05-26")  # doctest: +SKIP
     >>> result.objects[["kind", "area_m2", "mgrs"]].head()            # doctest: +SKIP
     """
-    progress.step("reading the images")
     sources = open_source(before, before_options), open_source(after, after_options)
+    inputs = {
+        "before": _input_record(sources[0], before, before_options),
+        "after": _input_record(sources[1], after, after_options),
+    }
+    return compare_sources(sources, inputs, site=site, settings=settings, progress=progress)
+
+
+def compare_sources(
+    sources: tuple[Source, Source],
+    inputs: Mapping[str, Any],
+    *,
+    site: Site | None = None,
+    settings: DetectSettings = _DEFAULT_SETTINGS,
+    reason: str = "both dates were given by the user",
+    progress: Progress = _SILENT,
+) -> ChangeResult:
+    """Compare two sources that are open already.
+
+    Parameters
+    ----------
+    sources : tuple of two Source
+        Before and after.
+    inputs : mapping
+        What they were made from, JSON-serialisable, so that the run can be repeated.
+    site, settings, progress
+        As in `detect`.
+    reason : str
+        Why these two dates, for a reader.
+
+    Returns
+    -------
+    ChangeResult
+        As `detect` returns it.
+
+    Raises
+    ------
+    InputFileError
+        When an input cannot be used, the images do not overlap, or their coordinate systems differ.
+    NoUsableImageryError
+        When nothing in the images can be compared.
+    """
+    progress.step("reading the images")
     frame = choose_frame(sources[0], sources[1], settings.grid, site)
     require_memory(frame.context, max(source.band_count for source in sources))
     inside = site_mask(site, frame.context)
@@ -122,7 +165,7 @@ def detect(
         objects=objects,
         before=frame.crop(pair.before),
         after=frame.crop(comparison.after),
-        pair=replace(pair, before=frame.crop(pair.before), after=frame.crop(pair.after)),
+        pair=replace(pair, before=frame.crop(pair.before), after=frame.crop(pair.after), reason=reason),
         registration=registration,
         normalization=comparison.normalization,
         parameters=_parameters(settings, pair.before.bands, frame),
@@ -130,8 +173,7 @@ def detect(
         detection_floor=comparison.detection_floor,
         warnings=(*refused, *pair.warnings, *notes),
         inputs={
-            "before": _input_record(sources[0], before, before_options),
-            "after": _input_record(sources[1], after, after_options),
+            **inputs,
             "site": site.to_dict() if site else None,
             "settings": settings.to_dict(),
         },

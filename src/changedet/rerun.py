@@ -90,6 +90,10 @@ def repeat(record: Mapping[str, Any], *, where: str | Path, progress: Progress =
     where = Path(where)
     with _understood(where):
         inputs, name = record["inputs"], str(record["name"])
+        fetched = "provider" in inputs["before"]
+    if fetched:
+        return replace(_repeat_from_provider(inputs, where, progress), name=name)
+    with _understood(where):
         before, after = (_side(inputs[date]) for date in ("before", "after"))
         site = site_from_dict(inputs["site"]) if inputs["site"] else None
         settings = DetectSettings.from_dict(inputs["settings"])
@@ -105,6 +109,24 @@ def repeat(record: Mapping[str, Any], *, where: str | Path, progress: Progress =
         progress=progress,
     )
     return replace(result, name=name)
+
+
+def _repeat_from_provider(inputs: Mapping[str, Any], where: Path, progress: Progress) -> ChangeResult:
+    """Fetch the recorded scenes again, or take them from the cache, and compare them."""
+    from changedet.access import compare_scenes
+    from changedet.comparison import DetectSettings
+    from changedet.providers.cache import SceneCache, default_folder
+    from changedet.providers.cached import CachedProvider
+    from changedet.providers.registry import open_provider
+    from changedet.scene import Scene
+    from changedet.site import site_from_dict
+
+    with _understood(where):
+        name, reason = str(inputs["before"]["provider"]), str(inputs["reason"])
+        scenes = Scene.from_dict(inputs["before"]["scene"]), Scene.from_dict(inputs["after"]["scene"])
+        site, settings = site_from_dict(inputs["site"]), DetectSettings.from_dict(inputs["settings"])
+    provider = CachedProvider(open_provider(name), SceneCache(default_folder()))
+    return compare_scenes(scenes, provider, site, settings=settings, reason=reason, progress=progress)
 
 
 @dataclass(frozen=True)

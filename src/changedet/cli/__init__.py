@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from changedet.cli import cache, demo, detect, doctor, providers, report, search, sites, verify
+from changedet.cli import run as run_command
 from changedet.cli.console import Outcome
 from changedet.cli.settings import default_map
 from changedet.errors import InterruptedRunError
@@ -31,6 +32,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+app.command("run")(run_command.run)
 app.command("detect")(detect.detect)
 app.command("demo")(demo.demo)
 app.command("report")(report.report)

@@ -63,7 +63,7 @@ def detect(
         (before, said.options(before_offset, before_time)),
         (after, said.options(after_offset, after_time)),
         choose_site(at, radius, bbox, aoi, name),
-        _settings(method, threshold, min_area, grid, max_residual),
+        settings_of(method, threshold, min_area, grid, max_residual),
         name,
     )
     out = task.target(out, overwrite=overwrite)
@@ -81,7 +81,7 @@ def detect(
             progress=bar,
         )
     summarise(result, out, as_json=as_json, quiet=quiet)
-    raise typer.Exit(_code(result, exit_code=exit_code))
+    raise typer.Exit(exit_code_of(result, exit_code=exit_code))
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,10 @@ class _Task:
         return replace(result, name=self.name) if self.name else result
 
 
-def _settings(method: str, threshold: float, min_area: str, grid: str, max_residual: float) -> DetectSettings:
+def settings_of(
+    method: str, threshold: float, min_area: str, grid: str, max_residual: float
+) -> DetectSettings:
+    """Make the settings of a comparison from the options that say how."""
     from changedet.comparison import DetectSettings, threshold_of
     from changedet.site import parse_area_m2
 
@@ -229,7 +232,8 @@ def _parse_time(text: str) -> date:
     return time
 
 
-def _code(result: ChangeResult, *, exit_code: bool) -> int:
+def exit_code_of(result: ChangeResult, *, exit_code: bool) -> int:
+    """Return the exit code of a finished run: 6 when a gate refused it, 1 for candidates when asked."""
     from changedet.errors import EXIT_CODES
 
     if result.refusals:

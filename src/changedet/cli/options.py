@@ -3,15 +3,21 @@
 ================================  ==========================================
 option                            used by
 ================================  ==========================================
---out                             detect, demo
---overwrite                       detect, demo, report
---json                            detect, demo, report, verify, doctor, sites check
+--out                             detect, run, demo
+--overwrite                       detect, run, demo, report
+--json                            detect, run, demo, report, verify, doctor, sites check
 --json, --cache                   cache ls, cache verify, cache prune
 --json, --name                    search
---at, --radius, --bbox, --aoi     search
---provider, --max-tile-cloud      search
+--at, --radius, --bbox, --aoi     run, search
+--provider, --max-tile-cloud      run, search
 --json                            providers
---quiet, --verbose, --progress    detect, demo, verify
+--quiet, --verbose, --progress    detect, run, demo, verify
+--before, --after, --name         detect, run
+--method, --min-area              detect, run
+--threshold, --max-residual       detect, run
+--keep-images, --exit-code        detect, run
+--min-clear, --max-season-gap     run
+--cache, --dry-run, --explain     run
 every other one                   detect
 ================================  ==========================================
 
@@ -51,15 +57,44 @@ AfterTime = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--after-time", help="UTC time of the later image.", rich_help_panel=_INPUT, metavar="TIME"),
 ]
+BeforePeriod = Annotated[
+    str,
+    typer.Option("--before", help="Period of the earlier date, such as 2023-05 or 2023-05/2023-06.",
+                 rich_help_panel=_INPUT, metavar="A/B"),
+]  # fmt: skip
+AfterPeriod = Annotated[
+    str,
+    typer.Option("--after", help="Period of the later date; the same weeks of the year are best.",
+                 rich_help_panel=_INPUT, metavar="A/B"),
+]  # fmt: skip
 ProviderName = Annotated[
     str,
     typer.Option("--provider", help="Where imagery comes from; changedet providers lists them.",
                  rich_help_panel=_INPUT, metavar="NAME"),
 ]  # fmt: skip
+MinClear = Annotated[
+    float,
+    typer.Option("--min-clear", help="Share of the site that must be clear on each date, 0 to 1.",
+                 rich_help_panel=_INPUT, min=0.0, max=1.0),
+]  # fmt: skip
+MaxSeasonGap = Annotated[
+    int,
+    typer.Option("--max-season-gap", help="Largest difference of the day of year, in days.",
+                 rich_help_panel=_INPUT, min=0, max=183),
+]  # fmt: skip
 MaxTileCloud = Annotated[
     float,
     typer.Option("--max-tile-cloud", help="Scenes with more cloud on their tile are not looked at, 0 to 1.",
                  rich_help_panel=_INPUT, min=0.0, max=1.0),
+]  # fmt: skip
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Search, choose, say what would be fetched, and stop.",
+                 rich_help_panel=_OUTPUT),
+]  # fmt: skip
+Explain = Annotated[
+    bool,
+    typer.Option("--explain", help="Say in sentences why these dates were chosen.", rich_help_panel=_OUTPUT),
 ]  # fmt: skip
 At = Annotated[
     Optional[str],  # noqa: UP045

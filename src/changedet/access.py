@@ -1,0 +1,276 @@
+"""From a site and two periods to two scenes that can be compared: search, look, choose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from changedet.comparison import DetectSettings
+from changedet.core.masking import cloud_buffer_px
+from changedet.errors import NoUsableImageryError
+from changedet.frame import CONTEXT_MARGIN_M, CONTEXT_WIDTH_M, site_mask
+from changedet.pipeline import compare_sources
+from changedet.providers.base import SearchQuery
+from changedet.selection import Choice, Look, SelectionRules, choose_pair, look_at
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from odc.geo.geobox import GeoBox
+
+    from changedet.periods import Period
+    from changedet.progress import Progress
+    from changedet.providers.base import Provider
+    from changedet.result import ChangeResult
+    from changedet.scene import Image, Scene
+    from changedet.site import Site
+
+#: Scenes with less cloud on the whole tile are looked at first, and no more than this many in each period.
+MOST_LOOKS = 12
+#: Footprints must cover this share of the site.
+MIN_COVERAGE = 0.95
+#: Classification is looked at in pixels of this size, in metres: that is what it is made of.
+_LOOK_M = 20.0
+_DEFAULT_RULES = SelectionRules()
+_DEFAULT_SETTINGS = DetectSettings()
+
+
+@dataclass(frozen=True, eq=False)
+class ProviderSource:
+    """A scene of a provider as a `Source`: pixels are fetched when they are loaded.
+
+    Attributes
+    ----------
+    provider : Provider
+        Where it comes from.
+    scene : Scene
+        Which one.
+    grid : GeoBox
+        The site grid with its surroundings.
+    """
+
+    provider: Provider
+    scene: Scene
+    grid: GeoBox
+
+    @property
+    def band_count(self) -> int:
+        """Number of bands that `load` returns."""
+        return max(len(self.scene.assets), 1)
+
+    def files(self) -> tuple[Path, ...]:
+        """Return nothing: the pixels come from a provider, not from files."""
+        return ()
+
+    def load(self, grid: GeoBox | None = None) -> Image:
+        """Fetch the scene onto `grid` (default: the site grid with its surroundings)."""
+        return self.provider.load(self.scene, self.grid if grid is None else grid)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a run is going to compare.
+
+    Attributes
+    ----------
+    site : Site
+        The site.
+    choice : Choice
+        The two dates and why.
+    before, after : tuple of Look
+        Everything that was looked at in each period.
+    grid : GeoBox
+        The site grid with its surroundings.
+    """
+
+    site: Site
+    choice: Choice
+    before: tuple[Look, ...]
+    after: tuple[Look, ...]
+    grid: GeoBox
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serialisable description."""
+        return {
+            "site": self.site.to_dict(),
+            "chosen": {
+                "before": self.choice.before.scene.to_dict(),
+                "after": self.choice.after.scene.to_dict(),
+            },
+            "sentences": list(self.choice.sentences),
+            "before": [look.to_dict() for look in self.before],
+            "after": [look.to_dict() for look in self.after],
+        }
+
+
+def make_plan(
+    site: Site,
+    periods: tuple[Period, Period],
+    provider: Provider,
+    progress: Progress,
+    *,
+    rules: SelectionRules = _DEFAULT_RULES,
+    max_tile_cloud: float = 0.9,
+) -> Plan:
+    """Search both periods, look at the site on each date, and choose the pair.
+
+    Parameters
+    ----------
+    site : Site
+        The place.
+    periods : tuple of two Period
+        Before and after.
+    provider : Provider
+        Where to look.
+    progress : Progress
+        Told about each step.
+    rules : SelectionRules
+        What two dates must have.
+    max_tile_cloud : float
+        Scenes whose whole tile has more cloud than this share are not looked at.
+
+    Returns
+    -------
+    Plan
+        Nothing but classifications has been fetched by then.
+
+    Raises
+    ------
+    NoUsableImageryError
+        When a period has no scene of the site, or the rules leave none.
+    ProviderError, CredentialsError
+        When the provider fails.
+    """
+    grid = surroundings(site.grid)
+    looks = []
+    for period, word in zip(periods, ("before", "after"), strict=True):
+        progress.step(f"searching the {word} period")
+        scenes = provider.search(SearchQuery(site, period.start, period.end, max_tile_cloud=max_tile_cloud))
+        progress.step(f"looking at the {word} period")
+        looks.append(_look_at_all(site, _worth_a_look(scenes, word), provider, progress))
+    return Plan(site, choose_pair(looks[0], looks[1], rules), tuple(looks[0]), tuple(looks[1]), grid)
+
+
+def surroundings(grid: GeoBox) -> GeoBox:
+    """Return a site grid with enough ground round it to learn what is normal there.
+
+    Parameters
+    ----------
+    grid : GeoBox
+        The site grid, in metres.
+
+    Returns
+    -------
+    GeoBox
+        The same pixels and more; corners stay on multiples of 20 m.
+    """
+    step = abs(float(grid.resolution.x))
+    widths = [max(CONTEXT_MARGIN_M, (CONTEXT_WIDTH_M - n * step) / 2) for n in grid.shape]
+    rows, columns = (2 * -(-round(width / step) // 2) for width in widths)
+    return grid.pad(columns, rows)
+
+
+def _worth_a_look(scenes: Sequence[Scene], word: str) -> list[Scene]:
+    whole = [scene for scene in scenes if scene.coverage is None or scene.coverage >= MIN_COVERAGE]
+    if scenes and not whole:
+        raise NoUsableImageryError(
+            f"none of {len(scenes)} scene(s) in the {word} period covers the whole site",
+            todo=f"choose a smaller site, or widen --{word}",
+        )
+    ranked = sorted(whole, key=lambda scene: (scene.tile_cloud_share or 0.0, scene.id))
+    return ranked[:MOST_LOOKS]
+
+
+def _look_at_all(site: Site, scenes: Sequence[Scene], provider: Provider, progress: Progress) -> list[Look]:
+    coarse = site.grid.zoom_to(resolution=_LOOK_M)
+    inside = site_mask(site, coarse)
+    buffer_px = cloud_buffer_px(_LOOK_M)
+    looks = []
+    for number, scene in enumerate(scenes, start=1):
+        looks.append(look_at(scene, provider.classes(scene, coarse), inside, buffer_px=buffer_px))
+        progress.advance(number / len(scenes))
+    return looks
+
+
+def compare_plan(
+    plan: Plan, provider: Provider, *, settings: DetectSettings = _DEFAULT_SETTINGS, progress: Progress
+) -> ChangeResult:
+    """Fetch the two chosen scenes and compare them.
+
+    Parameters
+    ----------
+    plan : Plan
+        From `make_plan`.
+    provider : Provider
+        The one the plan was made with.
+    settings : DetectSettings
+        Method, thresholds, gates.
+    progress : Progress
+        Told about each step.
+
+    Returns
+    -------
+    ChangeResult
+        With the scenes, their radiometry and the reasons for the choice on record.
+
+    Raises
+    ------
+    ProviderError, CredentialsError, NoUsableImageryError
+        When the scenes cannot be fetched, or nothing in them can be compared.
+    """
+    scenes = plan.choice.before.scene, plan.choice.after.scene
+    return compare_scenes(
+        scenes,
+        provider,
+        plan.site,
+        settings=settings,
+        reason=" ".join(plan.choice.sentences),
+        progress=progress,
+    )
+
+
+def compare_scenes(
+    scenes: tuple[Scene, Scene],
+    provider: Provider,
+    site: Site,
+    *,
+    settings: DetectSettings = _DEFAULT_SETTINGS,
+    reason: str,
+    progress: Progress,
+) -> ChangeResult:
+    """Fetch two scenes of a provider and compare them at a site.
+
+    Parameters
+    ----------
+    scenes : tuple of two Scene
+        Before and after.
+    provider : Provider
+        Who has them.
+    site : Site
+        The place.
+    settings : DetectSettings
+        Method, thresholds, gates.
+    reason : str
+        Why these two, for a reader.
+    progress : Progress
+        Told about each step.
+
+    Returns
+    -------
+    ChangeResult
+        As `changedet.pipeline.detect` returns it.
+
+    Raises
+    ------
+    ProviderError, CredentialsError, NoUsableImageryError
+        As in `compare_plan`.
+    """
+    grid = surroundings(site.grid)
+    sources = ProviderSource(provider, scenes[0], grid), ProviderSource(provider, scenes[1], grid)
+    inputs: dict[str, Any] = {
+        word: {"provider": provider.name, "scene": scene.to_dict()}
+        for word, scene in zip(("before", "after"), scenes, strict=True)
+    }
+    inputs["reason"] = reason
+    return compare_sources(sources, inputs, site=site, settings=settings, reason=reason, progress=progress)

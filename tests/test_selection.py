@@ -1,0 +1,123 @@
+"""Choosing dates: clear over the site, same season, no snow on one side, the same in any order."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.synthetic import make_scene
+
+from changedet.core.masking import SceneClass
+from changedet.errors import NoUsableImageryError
+from changedet.selection import Look, SelectionRules, choose_pair, look_at
+
+SPRING = datetime(2023, 5, 14, 2, 7, tzinfo=UTC)
+
+
+def seen(time=SPRING, clear=0.95, snow=0.0, **scene):
+    return Look(make_scene(time, **scene), clear, 1 - clear, snow, 0.0)
+
+
+def later(days):
+    return SPRING + timedelta(days=731 + days)
+
+
+def test_shares_are_those_of_the_site_not_of_the_tile():
+    classes = np.full((40, 40), SceneClass.CLOUD_HIGH, np.uint8)
+    classes[:20, :20] = SceneClass.VEGETATION
+    classes[0, 0] = SceneClass.NO_DATA
+    inside = np.zeros((40, 40), bool)
+    inside[:10, :10] = True
+    look = look_at(make_scene(), classes, inside, buffer_px=2)
+    assert look.clear_share == pytest.approx(0.99)
+    assert look.cloud_share == 0.0
+    assert look.missing_share == pytest.approx(0.01)
+
+
+def test_ground_beside_a_cloud_is_not_clear():
+    classes = np.full((20, 20), SceneClass.VEGETATION, np.uint8)
+    classes[:, 10:] = SceneClass.CLOUD_HIGH
+    look = look_at(make_scene(), classes, np.ones((20, 20), bool), buffer_px=3)
+    assert look.cloud_share == pytest.approx(0.5)
+    assert look.clear_share == pytest.approx(0.35)
+
+
+def test_a_site_without_pixels_shows_nothing():
+    look = look_at(make_scene(), np.zeros((3, 3), np.uint8), np.zeros((3, 3), bool), buffer_px=0)
+    assert (look.clear_share, look.missing_share) == (0.0, 1.0)
+
+
+def test_the_clearest_dates_of_the_same_season_win():
+    before = [seen(), seen(SPRING - timedelta(days=5), 0.82)]
+    after = [seen(later(40), 0.99), seen(later(2), 0.97), seen(later(-3), 0.5)]
+    choice = choose_pair(before, after)
+    assert choice.before is before[0]
+    assert choice.after is after[1]
+
+
+def test_the_same_orbit_decides_between_equals():
+    after = [seen(later(0), relative_orbit=61), seen(later(1), relative_orbit=3)]
+    assert choose_pair([seen()], after).after is after[1]
+
+
+def test_a_low_sun_is_avoided():
+    after = [seen(later(0), sun_elevation_deg=40.0), seen(later(3), sun_elevation_deg=67.0)]
+    assert choose_pair([seen()], after).after is after[1]
+
+
+@given(st.randoms(use_true_random=False))
+def test_the_order_of_the_catalogue_does_not_matter(random):
+    before = [seen(SPRING + timedelta(days=i), 0.9, relative_orbit=i % 3) for i in range(5)]
+    after = [seen(later(i), 0.9, relative_orbit=i % 3) for i in range(5)]
+    wanted = choose_pair(before, after)
+    random.shuffle(before)
+    random.shuffle(after)
+    found = choose_pair(before, after)
+    assert (found.before.scene.id, found.after.scene.id) == (wanted.before.scene.id, wanted.after.scene.id)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ([], [seen(later(0))], "no scene covers the site in the before period; widen --before"),
+        ([seen()], [seen(later(0), 0.3), seen(later(5), 0.6)], "too cloudy: the clearest of 2 scene(s)"),
+        ([seen()], [seen(later(100))], "season gap: the best clear dates lie 100 days of the year apart"),
+        ([seen()], [seen(later(0), snow=0.4)], "snow on one side only: 40% of the site at least"),
+    ],
+)  # fmt: skip
+def test_refusals_have_names_and_say_what_next(before, after, words):
+    with pytest.raises(NoUsableImageryError) as caught:
+        choose_pair(before, after)
+    assert words in str(caught.value)
+    assert "; " in str(caught.value)
+
+
+def test_rules_are_settings():
+    cloudy = [seen(later(0), 0.3)]
+    assert choose_pair([seen()], cloudy, SelectionRules(min_clear_share=0.2)).after is cloudy[0]
+
+
+def test_snow_on_both_dates_may_be_compared():
+    winter = [seen(snow=0.6)], [seen(later(0), snow=0.55)]
+    assert choose_pair(*winter).before.snow_share == 0.6
+
+
+def test_the_choice_is_told_in_sentences():
+    sentences = " ".join(choose_pair([seen(), seen(clear=0.85)], [seen(later(3), 0.9)]).sentences)
+    assert "Before: 2023-05-14, 95% of the site clear, chosen from 2 date(s)." in sentences
+    assert "3 days of the year apart" in sentences
+    assert "the same relative orbit" in sentences
+
+
+def test_a_date_without_a_time_is_never_of_the_same_season():
+    unknown = replace(seen(later(0)), scene=replace(make_scene(), time=None))
+    with pytest.raises(NoUsableImageryError, match="season gap"):
+        choose_pair([seen()], [unknown])
+
+
+def test_a_look_tells_itself():
+    described = seen().to_dict()
+    assert described["time_utc"] == "2023-05-14T02:07:00Z"
+    assert described["clear_share"] == 0.95
