@@ -75,11 +75,11 @@ def _newness(one: Found) -> tuple[tuple[int, int], str, str]:
 def _in_order(group: Sequence[Found], site: Site) -> list[Found]:
     epsg = crs_of(site.grid).epsg
 
-    def rank(one: Found) -> tuple[bool, float, str]:
+    def _rank(one: Found) -> tuple[bool, float, str]:
         share = one.granule.nodata_share
         return one.granule.epsg != epsg, 0.5 if share is None else share, one.granule.id
 
-    return sorted(group, key=rank)
+    return sorted(group, key=_rank)
 
 
 def _scene(group: Sequence[Found], site: Site, provider: str) -> Scene:

@@ -1,0 +1,112 @@
+"""Patience of requests, settings of GDAL, and signatures that stay out of logs and messages."""
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.world.faults import answers, drops
+from tests.world.plumbing import Response, Server, json_response
+from urllib3.exceptions import MaxRetryError
+
+from changedet.errors import ProviderError
+from changedet.providers.http import (
+    ASK_AGAIN,
+    PASSING_STATUSES,
+    discreet_logs,
+    gdal_options,
+    get_json,
+    make_session,
+    retry_policy,
+    scrubbed,
+)
+from changedet.providers.settings import ProviderSettings
+
+pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
+SETTINGS = ProviderSettings(max_retries=2, retry_delay_s=0.01, total_deadline_s=5)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    found = Server(lambda request: json_response({"path": request.path}))
+    yield found
+    found.close()
+
+
+def ask(server, settings=SETTINGS):
+    with make_session(settings) as session:
+        return get_json(session, f"{server.url}/thing", settings, what="a thing")
+
+
+@pytest.mark.parametrize("fault", [*(answers("/*", s) for s in sorted(PASSING_STATUSES)), drops("/*")])
+def test_what_may_pass_is_asked_again(server, fault):
+    server.faults.add(fault.first(2))
+    assert ask(server) == {"path": "/thing"}
+    assert len(server.log) == 3
+
+
+@pytest.mark.parametrize(("status", "requests"), [(400, 1), (403, 1), (404, 1), (503, 3)])
+def test_what_does_not_pass_is_an_error_in_one_line(server, status, requests):
+    server.faults.add(answers("/*", status))
+    with pytest.raises(ProviderError, match=f"a thing could not be had \\({status} ") as caught:
+        ask(server)
+    assert len(server.log) == requests
+    assert str(caught.value).startswith(f"{server.url}/thing: ")
+
+
+def test_what_is_no_json_is_an_error(server):
+    server.route = lambda _request: Response(200, b"<html>maintenance</html>")
+    with pytest.raises(ProviderError, match="a thing could not be had"):
+        ask(server)
+
+
+def test_a_wait_that_the_server_asks_for_is_kept_or_ends_it(server):
+    server.faults.add(answers("/*", 429, {"retry-after": "1"}).first(1))
+    assert ask(server) == {"path": "/thing"}
+    first, second = server.log
+    assert second.started_s - first.finished_s >= 0.9
+    server.faults.add(answers("/*", 429, {"retry-after": "60"}))
+    with pytest.raises(ProviderError, match="no answer within 5 s"):
+        ask(server)
+
+
+def test_the_deadline_counts_from_the_first_failure():
+    policy = retry_policy(ProviderSettings(total_deadline_s=1e-6, retry_delay_s=1))
+    assert policy.started_s is None
+    after = policy.increment("POST", "/search", error=None, response=SimpleNamespace(
+        status=503, get_redirect_location=lambda: None, headers={}))  # fmt: skip
+    assert after.started_s is not None
+    assert after.increment("POST", "/search").started_s == after.started_s
+    with pytest.raises(MaxRetryError, match="no answer within 1e-06 s"):
+        after.sleep()
+
+
+def test_gdal_is_told_to_be_patient_and_to_look_for_nothing_else():
+    first, again = gdal_options(SETTINGS), gdal_options(SETTINGS, again=True)
+    assert first["GDAL_DISABLE_READDIR_ON_OPEN"] == "EMPTY_DIR"
+    assert first["GDAL_HTTP_MAX_RETRY"] == "2"
+    assert again == first | ASK_AGAIN
+    assert all(isinstance(value, str) for value in again.values())
+    assert "UNSAFESSL" not in " ".join(first)
+
+
+@given(st.text(st.characters(categories=["L", "N"]), min_size=1), st.text("abc=&%", min_size=1))
+def test_no_query_survives(path, query):
+    text = scrubbed(f"cannot open /vsicurl/https://host/{path}.tif?{query}SECRET: 403", longest=10_000)
+    assert "SECRET" not in text
+    assert "\n" not in text
+    assert text.endswith(".tif?... 403")
+
+
+def test_logs_of_the_raster_library_hold_no_signature(caplog):
+    caplog.set_level(logging.DEBUG)
+    log = logging.getLogger("rasterio._io")
+    with discreet_logs():
+        log.warning("failed: %s", "https://host/a.tif?sig=SECRET")
+    assert "SECRET" not in caplog.text
+    assert "https://host/a.tif?..." in caplog.text
+    log.warning("another %s", "line")
+    assert "another line" in caplog.text
