@@ -1,6 +1,7 @@
 """Catalogues on disk, with pixels on disk and in the loopback world."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -120,3 +121,15 @@ def test_radar_alone_is_refused_with_the_reason(world, days, tmp_path):
 def test_without_a_catalogue_nothing_can_be_searched(days):
     with pytest.raises(UsageError, match="the provider stac has no catalogue; set url"):
         stac().search(query_of(days[0]))
+
+
+def test_a_footprint_drawn_round_the_globe_promises_nothing(world, days, tmp_path):
+    from changedet.providers.remote import _promises
+
+    path = world.write_item_collection(tmp_path / "items.json", local=True)
+    granule = opened(path).search(query_of(days[0]))[0].granules[0]
+    assert _promises(granule, days[0].grid)
+    ring = [[-179, 30], [179, 30], [179, 45], [-179, 45], [-179, 30]]
+    around = replace(granule, footprint={"type": "Polygon", "coordinates": [ring]})
+    assert not _promises(around, days[0].grid)
+    assert not _promises(replace(granule, footprint={}), days[0].grid)

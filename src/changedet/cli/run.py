@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from changedet.access import Plan
     from changedet.providers.base import Provider
+    from changedet.site import Site
 
 
 def run(
@@ -56,9 +57,7 @@ def run(
     from changedet.selection import SelectionRules
 
     started = datetime.now(UTC)
-    site = choose_site(at, radius, bbox, aoi, name)
-    if site is None:
-        raise UsageError("no place was given", todo="give --at and --radius, --bbox or --aoi")
+    site = required_site(choose_site(at, radius, bbox, aoi, name))
     settings = settings_of(method, threshold, min_area, "before", max_residual)
     periods = parse_period(before), parse_period(after)
     source = with_cache(open_provider(provider), cache)
@@ -81,6 +80,13 @@ def run(
         return
     summarise(result, folder, as_json=as_json, quiet=quiet)
     raise typer.Exit(exit_code_of(result, exit_code=exit_code))
+
+
+def required_site(site: Site | None) -> Site:
+    """Return the site, which a search cannot do without."""
+    if site is None:
+        raise UsageError("no place was given", todo="give --at and --radius, --bbox or --aoi")
+    return site
 
 
 def with_cache(provider: Provider, folder: Path | None) -> Provider:

@@ -24,7 +24,6 @@ BUILT_IN: Mapping[str, str] = MappingProxyType(
         "earth-search": "changedet.providers.earth_search:earth_search",
         "planetary-computer": "changedet.providers.planetary_computer:planetary_computer",
         "sentinelhub": "changedet.providers.sentinel_hub:sentinel_hub",
-        "sentinelhub": "changedet.providers.sentinel_hub:SentinelHubProvider",
         "stac": "changedet.providers.catalog:stac",
     }
 )

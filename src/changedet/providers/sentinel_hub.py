@@ -127,6 +127,7 @@ class _Fetch:
     planes: NDArray[np.uint16]
 
     def answers(self, scene_id: str, names: tuple[str, ...], needed: GeoBox) -> bool:
+        """Tell whether this fetch holds what is needed now."""
         same = self.scene_id == scene_id and set(names) <= set(self.names) and self.grid.crs == needed.crs
         mine, wanted = self.grid.boundingbox, needed.boundingbox
         return (
@@ -138,6 +139,7 @@ class _Fetch:
         )
 
     def plane(self, name: str) -> NDArray[np.uint16]:
+        """Return the numbers of one layer, shape (y, x)."""
         found: NDArray[np.uint16] = self.planes[self.names.index(name)]
         return found
 

@@ -371,10 +371,10 @@ class BoundedClient(SentinelHubDownloadClient):
         everything = {**SHConstants.HEADERS, **headers, **request.headers}
         method, body = request.request_type.value, request.post_values
 
-        def ask(limits_s: tuple[float, float]) -> requests.Response:
+        def _ask(limits_s: tuple[float, float]) -> requests.Response:
             return requests.request(method, url, json=body, headers=everything, timeout=limits_s)
 
-        return send(self.waits, plain_url(url), ask), headers["Authorization"]
+        return send(self.waits, plain_url(url), _ask), headers["Authorization"]
 
     def _refusal(self, response: requests.Response, where: str) -> ChangedetError:
         status, reason = response.status_code, self.tokens.scrub(_reason(response))
