@@ -1,13 +1,12 @@
 """Items of every dialect become granules; recorded answers are used where they are at hand."""
 
 import json
-import os
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from shapely.geometry import box
+from tests.core.scenery import DATA
 
 from changedet.providers.items import (
     UNDECIDED,
@@ -22,7 +21,7 @@ from changedet.providers.items import (
 from changedet.providers.scenes import assemble_scenes
 from changedet.site import Site
 
-RECORDED = Path(os.environ.get("CHANGEDET_DATA", "/nowhere")) / "stac_items"
+RECORDED = DATA / "stac_items"
 BANDS = ("B02", "B03", "B04", "B08", "SCL")
 PLACE = {"type": "Polygon", "coordinates": [[[14, 50], [15, 50], [15, 51], [14, 51], [14, 50]]]}
 
@@ -46,7 +45,7 @@ def band_of(found, name="B04"):
 def recorded(name):
     path = RECORDED / name
     if not path.is_file():
-        pytest.skip("no recorded items (CHANGEDET_DATA)")
+        pytest.skip(f"no recorded items at {path}: set CHANGEDET_DATA")
     return json.loads(path.read_text(encoding="utf-8"))["features"]
 
 

@@ -279,11 +279,9 @@ def test_large_sites_come_in_pieces(world, monkeypatch):
     monkeypatch.setattr(sentinel_hub_requests, "LARGEST_PX", 50)
     world.reset_log()
     again = provider(world).load(scene, GRID)
-    sizes = sorted(
-        (e.request.json()["output"]["width"], e.request.json()["output"]["height"])
-        for e in world.requests("*/process")
-    )
-    assert sizes == [(26, 26), (26, 50), (50, 26), (50, 50)]
+    # a set: on a busy machine a piece may be asked for twice
+    outputs = [entry.request.json()["output"] for entry in world.requests("*/process")]
+    assert {(o["width"], o["height"]) for o in outputs} == {(26, 26), (26, 50), (50, 26), (50, 50)}
     np.testing.assert_array_equal(once.data, again.data)
 
 
