@@ -115,9 +115,7 @@ def _repeat_from_provider(inputs: Mapping[str, Any], where: Path, progress: Prog
     """Fetch the recorded scenes again, or take them from the cache, and compare them."""
     from changedet.access import compare_scenes
     from changedet.comparison import DetectSettings
-    from changedet.providers.cache import SceneCache, default_folder
-    from changedet.providers.cached import CachedProvider
-    from changedet.providers.registry import open_provider
+    from changedet.providers.cached import open_cached
     from changedet.scene import Scene
     from changedet.site import site_from_dict
 
@@ -125,7 +123,7 @@ def _repeat_from_provider(inputs: Mapping[str, Any], where: Path, progress: Prog
         name, reason = str(inputs["before"]["provider"]), str(inputs["reason"])
         scenes = Scene.from_dict(inputs["before"]["scene"]), Scene.from_dict(inputs["after"]["scene"])
         site, settings = site_from_dict(inputs["site"]), DetectSettings.from_dict(inputs["settings"])
-    provider = CachedProvider(open_provider(name), SceneCache(default_folder()))
+    provider = open_cached(name)
     return compare_scenes(scenes, provider, site, settings=settings, reason=reason, progress=progress)
 
 

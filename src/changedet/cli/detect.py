@@ -197,6 +197,13 @@ def choose_site(
     return replace(sites[0], name=name) if name else sites[0]
 
 
+def required_site(site: Site | None) -> Site:
+    """Return the site, which a search cannot do without."""
+    if site is None:
+        raise UsageError("no place was given", todo="give --at and --radius, --bbox or --aoi")
+    return site
+
+
 def default_folder(name: str, date: str) -> Path:
     """Return ``./changedet-runs/<name>-<after date>``, with a name that is safe as a file name."""
     safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in name)[:40].strip("-") or "run"

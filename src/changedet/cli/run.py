@@ -9,15 +9,17 @@ import typer
 
 from changedet.cli import options  # noqa: TC001  # typer reads the annotations at run time
 from changedet.cli.console import command_line, emit, progress_on_terminal, say
-from changedet.cli.detect import choose_site, default_folder, exit_code_of, settings_of, summarise
-from changedet.errors import UsageError
+from changedet.cli.detect import (
+    choose_site,
+    default_folder,
+    exit_code_of,
+    required_site,
+    settings_of,
+    summarise,
+)
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from changedet.access import Plan
-    from changedet.providers.base import Provider
-    from changedet.site import Site
 
 
 def run(
@@ -53,14 +55,14 @@ def run(
     from changedet.access import compare_plan, make_plan
     from changedet.output.folder import check_target, save
     from changedet.periods import parse_period
-    from changedet.providers.registry import open_provider
+    from changedet.providers.cached import open_cached
     from changedet.selection import SelectionRules
 
     started = datetime.now(UTC)
     site = required_site(choose_site(at, radius, bbox, aoi, name))
     settings = settings_of(method, threshold, min_area, "before", max_residual)
     periods = parse_period(before), parse_period(after)
-    source = with_cache(open_provider(provider), cache)
+    source = open_cached(provider, cache)
     rules = SelectionRules(min_clear_share=min_clear, max_season_gap_days=max_season_gap)
     with progress_on_terminal(show=progress, quiet=quiet, verbose=verbose) as bar:
         plan = make_plan(site, periods, source, bar, rules=rules, max_tile_cloud=max_tile_cloud)
@@ -80,21 +82,6 @@ def run(
         return
     summarise(result, folder, as_json=as_json, quiet=quiet)
     raise typer.Exit(exit_code_of(result, exit_code=exit_code))
-
-
-def required_site(site: Site | None) -> Site:
-    """Return the site, which a search cannot do without."""
-    if site is None:
-        raise UsageError("no place was given", todo="give --at and --radius, --bbox or --aoi")
-    return site
-
-
-def with_cache(provider: Provider, folder: Path | None) -> Provider:
-    """Put the scene cache before a provider, so that a second run asks for no pixel again."""
-    from changedet.providers.cache import SceneCache, default_folder
-    from changedet.providers.cached import CachedProvider
-
-    return CachedProvider(provider, SceneCache(folder or default_folder()))
 
 
 def _plan_lines(plan: Plan) -> list[str]:

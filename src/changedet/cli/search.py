@@ -8,8 +8,8 @@ import typer
 
 from changedet.cli import options  # noqa: TC001  # Typer reads the annotations at run time
 from changedet.cli.console import emit, say
-from changedet.cli.detect import choose_site
-from changedet.errors import NoUsableImageryError, UsageError
+from changedet.cli.detect import choose_site, required_site
+from changedet.errors import NoUsableImageryError
 
 if TYPE_CHECKING:
     from changedet.scene import Scene
@@ -43,9 +43,7 @@ def search(
     from changedet.providers.base import SearchQuery
     from changedet.providers.registry import open_provider
 
-    site = choose_site(at, radius, bbox, aoi, name)
-    if site is None:
-        raise UsageError("no place was given", todo="give --at and --radius, --bbox or --aoi")
+    site = required_site(choose_site(at, radius, bbox, aoi, name))
     span = parse_period(period)
     query = SearchQuery(site, span.start, span.end, max_tile_cloud=max_tile_cloud, limit=limit)
     scenes = open_provider(provider).search(query)

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from changedet.errors import CacheWarning, OutputError
-from changedet.providers.cache import SCHEMA_VERSION
+from changedet.providers.cache import SCHEMA_VERSION, SceneCache, default_folder
 from changedet.providers.cache_files import Planes, digest_of, stack, without_secrets
 from changedet.resample import crs_of
 from changedet.scene import Image, Scene
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
     from changedet.providers.base import Provider, ProviderInfo, SearchQuery
-    from changedet.providers.cache import SceneCache
     from changedet.scene import Asset
 
 #: Names the one rule by which pixels get onto a grid; to be changed together with it.
@@ -180,6 +180,31 @@ class CachedProvider:
             self.cache.store(key, planes, content)
         except OutputError as error:
             warnings.warn(str(error), CacheWarning, stacklevel=3)
+
+
+def open_cached(name: str, folder: Path | None = None) -> CachedProvider:
+    """Open a provider by its name with the scene cache before it, so that no pixel is asked for twice.
+
+    Parameters
+    ----------
+    name : str
+        As `changedet.providers.registry.open_provider` takes it.
+    folder : Path, optional
+        Folder of the cache; the user's cache folder when not given.
+
+    Returns
+    -------
+    CachedProvider
+        Nothing has been asked of any service yet.
+
+    Raises
+    ------
+    UsageError
+        When no provider has this name.
+    """
+    from changedet.providers.registry import open_provider
+
+    return CachedProvider(open_provider(name), SceneCache(folder or default_folder()))
 
 
 def _identity(scene: Scene) -> dict[str, Any]:
