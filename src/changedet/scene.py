@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -247,16 +247,31 @@ class Scene:
         return "unknown date" if self.time is None else self.time_text[:10]
 
     @property
+    def sensor(self) -> Literal["s1", "s2", "other"]:
+        """``"s1"`` for Sentinel-1, ``"s2"`` for Sentinel-2; the level tells where the platform is unknown.
+
+        Examples
+        --------
+        >>> Scene("a", "local", level="RTC").sensor, Scene("b", "local", platform="Landsat-9").sensor
+        ('s1', 'other')
+        """
+        if self.platform.startswith("Sentinel-1"):
+            return "s1"
+        if self.platform.startswith("Sentinel-2") or self.level in {"L1C", "L2A"}:
+            return "s2"
+        return "s1" if self.platform == "unknown" and self.level == "RTC" else "other"
+
+    @property
     def is_sentinel2(self) -> bool:
-        """True when the imagery is Copernicus Sentinel-2 and its licence notice applies."""
-        return self.platform.startswith("Sentinel-2") or self.level in {"L1C", "L2A"}
+        """True when the imagery is Copernicus Sentinel-2."""
+        return self.sensor == "s2"
 
     @property
     def credit(self) -> str:
         """The licence notice that must stand on every picture made from this scene."""
         if self.simulated:
             return "Simulated imagery (changedet.samples); not real ground"
-        if not self.is_sentinel2:
+        if self.sensor == "other":
             return "Imagery supplied by the user"
         year = self.time_text[:4] if self.time else "year unknown"
         return f"Contains modified Copernicus Sentinel data [{year}]"

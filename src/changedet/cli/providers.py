@@ -20,7 +20,8 @@ def providers(as_json: options.AsJson = False) -> None:
     for info in found:
         mark = " (default)" if info.name == DEFAULT_PROVIDER else ""
         lines.append(
-            f"{info.name}{mark}: {info.title}; sensors {', '.join(info.sensors)}; needs {info.needs}"
+            f"{info.name}{mark}: {info.title}; sensors {', '.join(info.sensors)}; "
+            f"levels {', '.join(info.levels)}; needs {info.needs}"
         )
         lines += [f"  {address}" for address in info.endpoints]
     emit({"providers": [_described(info) for info in found]}, lines, as_json=as_json)
@@ -33,6 +34,7 @@ def _described(info: ProviderInfo) -> dict[str, Any]:
         "name": info.name,
         "title": info.title,
         "sensors": list(info.sensors),
+        "levels": list(info.levels),
         "needs": info.needs,
         "endpoints": list(info.endpoints),
         "default": info.name == DEFAULT_PROVIDER,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from changedet.site import Site
 
 Sensor = Literal["s2", "s1"]
+#: Processing levels of Sentinel-2: at the surface, and at the top of the atmosphere.
+Level = Literal["L2A", "L1C"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class SearchQuery:
         strict limit loses scenes that are clear where it matters.
     limit : int
         Most scenes that are returned; of more, the newest.
+    level : {"L2A", "L1C"}
+        Processing level of Sentinel-2; radar has one level only, which is terrain corrected.
     """
 
     site: Site
@@ -45,6 +49,7 @@ class SearchQuery:
     sensor: Sensor = "s2"
     max_tile_cloud: float = 0.9
     limit: int = 200
+    level: Level = "L2A"
 
     def __post_init__(self) -> None:
         if self.end < self.start:
@@ -55,6 +60,10 @@ class SearchQuery:
             )
         if self.limit < 1:
             raise UsageError(f"limit {self.limit} is not positive", todo="ask for at least one scene")
+        if self.sensor == "s1" and self.level != "L2A":
+            raise UsageError(
+                f"radar has no level {self.level}", todo="leave the level out, or ask for the sensor s2"
+            )
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,8 @@ class ProviderInfo:
         What a user must have, such as an account; "nothing" for none.
     endpoints : tuple of str
         Addresses that are asked, without secrets.
+    levels : tuple of str
+        Processing levels: ``"L2A"`` and ``"L1C"`` of Sentinel-2, ``"RTC"`` (terrain corrected) of Sentinel-1.
     """
 
     name: str
@@ -80,6 +91,17 @@ class ProviderInfo:
     sensors: tuple[str, ...]
     needs: str
     endpoints: tuple[str, ...]
+    levels: tuple[str, ...] = ("L2A",)
+
+    def offers(self, sensor: Sensor, level: Level) -> bool:
+        """Tell whether the provider has imagery of a sensor; the level counts for Sentinel-2 only.
+
+        Examples
+        --------
+        >>> ProviderInfo("p", "P", ("s2",), "nothing", ()).offers("s2", "L1C")
+        False
+        """
+        return sensor in self.sensors and (sensor == "s1" or level in self.levels)
 
 
 class Provider(Protocol):

@@ -8,13 +8,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from changedet.errors import UsageError
-from changedet.providers.settings import read_provider_settings
+from changedet.providers.settings import ProviderSettings, read_provider_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from changedet.providers.base import Provider
-    from changedet.providers.settings import ProviderSettings
+    from changedet.providers.base import Provider, ProviderInfo, SearchQuery
 
 #: Other packages name a function here that takes `ProviderSettings` and returns a `Provider`.
 ENTRY_POINT_GROUP = "changedet.providers"
@@ -66,6 +65,33 @@ def open_provider(name: str = DEFAULT_PROVIDER, settings: ProviderSettings | Non
         raise UsageError(f"there is no provider {name!r}", todo=f"use one of {', '.join(provider_names())}")
     settings = read_provider_settings(name) if settings is None else settings
     return _factory(name)(settings)
+
+
+def require_offered(info: ProviderInfo, query: SearchQuery) -> None:
+    """Refuse a search for what a provider does not have.
+
+    Parameters
+    ----------
+    info : ProviderInfo
+        The provider that is asked.
+    query : SearchQuery
+        Its sensor and level count.
+
+    Raises
+    ------
+    UsageError
+        Naming the providers that do have it.
+    """
+    if info.offers(query.sensor, query.level):
+        return
+    infos = [open_provider(name, ProviderSettings()).info for name in provider_names()]
+    others = [one.name for one in infos if one.offers(query.sensor, query.level)]
+    wanted = "Sentinel-1" if query.sensor == "s1" else f"Sentinel-2 of level {query.level}"
+    raise UsageError(
+        f"it has no {wanted}",
+        where=info.name,
+        todo=f"choose {' or '.join(others)}" if others else "see changedet providers",
+    )
 
 
 def _factory(name: str) -> Callable[[ProviderSettings], Provider]:

@@ -20,6 +20,7 @@ from changedet.core.masking import UNUSABLE_CLASSES
 from changedet.errors import ChangedetError, NoOverlapError, ProviderError, UsageError
 from changedet.providers.base import ProviderInfo
 from changedet.providers.layers import Layer, LayerSource, load_classes
+from changedet.providers.registry import require_offered
 from changedet.providers.sentinel_hub_requests import (
     COARSE_M,
     Addresses,
@@ -231,10 +232,7 @@ class SentinelHubProvider:
         ProviderError
             When the service fails.
         """
-        if query.sensor != "s2":
-            raise UsageError(
-                "Sentinel-1 is not offered by this provider", where=self.name, todo="choose another provider"
-            )
+        require_offered(self.info, query)
         addresses, _ = self._opened()
         assets = {name: Asset(addresses.process, variable=name, radiometry=_RADIOMETRY)
                   for name in COMPARED_BANDS}  # fmt: skip

@@ -14,6 +14,7 @@ from changedet.errors import MissingBandError, NoUsableImageryError, ProviderErr
 from changedet.providers.fusion import decide_offsets, fuse, fuse_classes
 from changedet.providers.http import retry_policy, scrubbed
 from changedet.providers.items import Found, Item, OffsetRule, Refusals, Unusable, read_item
+from changedet.providers.registry import require_offered
 from changedet.providers.remote import NoSigner, Reader, Signer
 from changedet.providers.scenes import acquisition_key, assemble_scenes
 
@@ -84,10 +85,7 @@ class StacProvider:
         ProviderError
             When the service fails.
         """
-        if query.sensor not in self.info.sensors:
-            raise UsageError(
-                f"{self.name} has no imagery of the sensor {query.sensor!r}", todo="see changedet providers"
-            )
+        require_offered(self.info, query)
         refusals = Refusals()
         found = list(self._readable(self._items(query), refusals))
         if refusals.reasons and not found:
