@@ -62,7 +62,7 @@ def test_from_coordinates_to_a_run_folder(world, asked, workplace):
     assert np.hypot(*result.registration.shift_px) < 0.1
     assert len(result.objects) > 3
     record = json.loads((workplace / "run" / "run.json").read_text())
-    scene = record["inputs"]["before"]["scene"]
+    scene = record["inputs"]["before"]["scenes"][0]
     assert scene["provider"] == "earth-search"
     assert scene["bands"]["B04"]["offset"] in (0.0, -0.1)
     assert scene["granules"][0]["id"].startswith("S2")
@@ -97,7 +97,7 @@ def test_the_plan_is_json_on_request(world, asked, capsys):
     assert asked("--dry-run", "--json") == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["before"][0]["clear_share"] > 0.5
-    assert plan["chosen"]["after"]["time_utc"].startswith("2023-05-21")
+    assert plan["chosen"]["after"][0]["time_utc"].startswith("2023-05-21")
 
 
 @pytest.mark.parametrize(

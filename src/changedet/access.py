@@ -90,13 +90,21 @@ class Plan:
     after: tuple[Look, ...]
     grid: GeoBox
 
+    @property
+    def scenes(self) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
+        """The chosen scenes before and after, the anchor of each side first."""
+        before, after = (
+            tuple(look.scene for look in looks) for looks in (self.choice.before, self.choice.after)
+        )
+        return before, after
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable description."""
         return {
             "site": self.site.to_dict(),
             "chosen": {
-                "before": self.choice.before.scene.to_dict(),
-                "after": self.choice.after.scene.to_dict(),
+                word: [scene.to_dict() for scene in scenes]
+                for word, scenes in zip(("before", "after"), self.scenes, strict=True)
             },
             "sentences": list(self.choice.sentences),
             "before": [look.to_dict() for look in self.before],
@@ -219,9 +227,8 @@ def compare_plan(
     ProviderError, CredentialsError, NoUsableImageryError
         When the scenes cannot be fetched, or nothing in them can be compared.
     """
-    scenes = plan.choice.before.scene, plan.choice.after.scene
     return compare_scenes(
-        scenes,
+        plan.scenes,
         provider,
         plan.site,
         settings=settings,
@@ -231,7 +238,7 @@ def compare_plan(
 
 
 def compare_scenes(
-    scenes: tuple[Scene, Scene],
+    scenes: tuple[tuple[Scene, ...], tuple[Scene, ...]],
     provider: Provider,
     site: Site,
     *,
@@ -243,8 +250,8 @@ def compare_scenes(
 
     Parameters
     ----------
-    scenes : tuple of two Scene
-        Before and after.
+    scenes : tuple of two tuples of Scene
+        Before and after, the anchor of each side first.
     provider : Provider
         Who has them.
     site : Site
@@ -267,10 +274,10 @@ def compare_scenes(
         As in `compare_plan`.
     """
     grid = surroundings(site.grid)
-    sources = ProviderSource(provider, scenes[0], grid), ProviderSource(provider, scenes[1], grid)
+    sources = ProviderSource(provider, scenes[0][0], grid), ProviderSource(provider, scenes[1][0], grid)
     inputs: dict[str, Any] = {
-        word: {"provider": provider.name, "scene": scene.to_dict()}
-        for word, scene in zip(("before", "after"), scenes, strict=True)
+        word: {"provider": provider.name, "scenes": [scene.to_dict() for scene in side]}
+        for word, side in zip(("before", "after"), scenes, strict=True)
     }
     inputs["reason"] = reason
     return compare_sources(sources, inputs, site=site, settings=settings, reason=reason, progress=progress)

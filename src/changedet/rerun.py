@@ -121,10 +121,14 @@ def _repeat_from_provider(inputs: Mapping[str, Any], where: Path, progress: Prog
 
     with _understood(where):
         name, reason = str(inputs["before"]["provider"]), str(inputs["reason"])
-        scenes = Scene.from_dict(inputs["before"]["scene"]), Scene.from_dict(inputs["after"]["scene"])
+        before, after = (
+            tuple(Scene.from_dict(entry) for entry in inputs[word]["scenes"]) for word in ("before", "after")
+        )
         site, settings = site_from_dict(inputs["site"]), DetectSettings.from_dict(inputs["settings"])
     provider = open_cached(name)
-    return compare_scenes(scenes, provider, site, settings=settings, reason=reason, progress=progress)
+    return compare_scenes(
+        (before, after), provider, site, settings=settings, reason=reason, progress=progress
+    )
 
 
 @dataclass(frozen=True)

@@ -77,18 +77,18 @@ class Look:
 
 @dataclass(frozen=True)
 class Choice:
-    """The pair that was chosen.
+    """What was chosen to be compared.
 
     Attributes
     ----------
-    before, after : Look
-        The chosen dates.
+    before, after : tuple of Look
+        The chosen dates, the anchor first; usually it is the only one.
     sentences : tuple of str
         Why these, for a reader.
     """
 
-    before: Look
-    after: Look
+    before: tuple[Look, ...]
+    after: tuple[Look, ...]
     sentences: tuple[str, ...]
 
 
@@ -163,7 +163,7 @@ def choose_pair(before: Sequence[Look], after: Sequence[Look], rules: SelectionR
     pairs = _same_season(pairs, rules)
     pairs = _same_snow(pairs, rules)
     first, second = min(pairs, key=_mismatch)
-    return Choice(first, second, _sentences(first, second, len(before), len(after)))
+    return Choice((first,), (second,), _sentences(first, second, len(before), len(after)))
 
 
 def _clear_enough(looks: Sequence[Look], word: str, rules: SelectionRules) -> list[Look]:

@@ -66,7 +66,7 @@ def run(
     rules = SelectionRules(min_clear_share=min_clear, max_season_gap_days=max_season_gap)
     with progress_on_terminal(show=progress, quiet=quiet, verbose=verbose) as bar:
         plan = make_plan(site, periods, source, bar, rules=rules, max_tile_cloud=max_tile_cloud)
-        folder = out or default_folder(site.name, plan.choice.after.scene.date_text)
+        folder = out or default_folder(site.name, plan.choice.after[0].scene.date_text)
         check_target(folder, overwrite=overwrite)
         if explain and not dry_run:
             for sentence in plan.choice.sentences:
@@ -86,7 +86,7 @@ def run(
 
 def _plan_lines(plan: Plan) -> list[str]:
     """Say what would be fetched."""
-    chosen = {plan.choice.before.scene.id, plan.choice.after.scene.id}
+    chosen = {scene.id for side in plan.scenes for scene in side}
     lines = [*plan.choice.sentences, ""]
     for word, looks in (("before", plan.before), ("after", plan.after)):
         for look in sorted(looks, key=lambda look: look.scene.time_text):
@@ -96,7 +96,8 @@ def _plan_lines(plan: Plan) -> list[str]:
                 f"cloud {look.cloud_share:4.0%}  snow {look.snow_share:4.0%}  {look.scene.id}"
             )
     rows, columns = plan.grid.shape
-    bands = max(len(plan.choice.before.scene.assets), 1)
-    megabytes = 2 * rows * columns * bands * 2 / 1e6
-    closing = f"Would fetch 2 dates of {columns} x {rows} pixels: about {megabytes:.0f} MB or less."
+    dates = sum(map(len, plan.scenes))
+    bands = max(len(plan.choice.before[0].scene.assets), 1)
+    megabytes = dates * rows * columns * bands * 2 / 1e6
+    closing = f"Would fetch {dates} dates of {columns} x {rows} pixels: about {megabytes:.0f} MB or less."
     return [*lines, "", closing]
