@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 OUT    ?= out/demo
 
-.PHONY: help demo test test-world check lint types house notebooks benchmarks samples clean
+.PHONY: help demo test check lint types house notebooks benchmarks samples clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /	/'
@@ -20,9 +20,6 @@ demo: $(READY) ## run the whole job on the bundled simulated scenes
 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest
-
-test-world: $(READY) ## run the tests of the loopback services that other tests use
-	$(BIN)/python -m pytest tests/world -m world
 
 lint: $(READY) ## check style and formatting
 	$(BIN)/ruff check .

@@ -181,6 +181,7 @@ def test_the_older_collection_fills_the_gaps_of_the_first(days):
     with small_world(days) as world:
         gone = next(i for i in world.items("earth-search") if i["collection"] == "sentinel-2-c1-l2a")
         del gone["assets"]["nir"]
+        world.publish("earth-search")
         provider = provider_of(world, "earth-search")
         scenes = provider.search(query_of(days[0]))
         collections = [scene.collection for scene in scenes]
@@ -329,6 +330,7 @@ def test_a_file_without_data_where_the_footprint_promises_some(days):
         for item in world.items("stac"):
             grid_north = site_of(days[1]).geometry
             item["geometry"] = grid_north.__geo_interface__
+        world.publish("stac")
         provider = provider_of(world, "stac")
         (scene,) = provider.search(query_of(days[1]))
         south = days[1].grid[40:, :]

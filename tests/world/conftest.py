@@ -9,8 +9,6 @@ from tests.world.world import World
 
 def pytest_itemcollected(item):
     item.add_marker(pytest.mark.allow_hosts(["127.0.0.1"]))
-    # they test the stand-ins, with clients that hold the interpreter's lock while they wait for them
-    item.add_marker(pytest.mark.world)
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Kind = Literal["status", "drop", "truncate", "slow", "delay"]
+Kind = Literal["status", "drop", "truncate", "slow", "delay", "bug"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,11 @@ def trickles(pattern: str, seconds: float) -> Fault:
 def delays(pattern: str, seconds: float) -> Fault:
     """Wait before answering."""
     return Fault(pattern, "delay", seconds=seconds)
+
+
+def breaks(pattern: str) -> Fault:
+    """Let the server itself fail, which is the test's problem and no fault of the world."""
+    return Fault(pattern, "bug")
 
 
 class FaultBook:

@@ -16,6 +16,7 @@ from rasterio.warp import reproject, transform_bounds
 from changedet.bands import SCL, band
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -59,8 +60,9 @@ class Raster:
 class Pixels:
     """Makes the pixels of granules `size_px` wide at 10 m; the scene lies in the middle, mirrored around."""
 
-    def __init__(self, size_px: int = 768) -> None:
+    def __init__(self, size_px: int = 768, cloud_percent: Mapping[int, int] | None = None) -> None:
         self.size_px = size_px
+        self.cloud_percent = dict(_CLOUD_PERCENT if cloud_percent is None else cloud_percent)
         self._made: dict[tuple[Granule | SimulatedScene, str, int], Raster] = {}
         self._lock = threading.Lock()
 
@@ -129,7 +131,7 @@ class Pixels:
         return Raster(cut.on(grid, "nearest" if name in {SCL, "CLD"} else smooth), grid)
 
     def _make_truth(self, scene: SimulatedScene, name: str) -> Raster:
-        values = _scene_values(scene, name)
+        values = _scene_values(scene, name, self.cloud_percent)
         step = 10 * scene.grid.shape[0] // values.shape[0]
         margin = (self.size_px * 10 // step - values.shape[0]) // 2
         return Raster(np.pad(values, margin, mode="symmetric"), self._home(scene, step))
@@ -156,15 +158,15 @@ def write_cog(path: Path, values: NDArray[np.generic], grid: GeoBox, nodata: flo
         target.write(planes)
 
 
-def _scene_values(scene: SimulatedScene, name: str) -> NDArray[np.float64]:
+def _scene_values(scene: SimulatedScene, name: str, cloud_percent: Mapping[int, int]) -> NDArray[np.float64]:
     if name == SCL:
         return scene.classes.astype(np.float64)
     if name == "CLD":
         percent = np.ones(256)
-        percent[list(_CLOUD_PERCENT)] = list(_CLOUD_PERCENT.values())
+        percent[list(cloud_percent)] = list(cloud_percent.values())
         return percent[scene.classes]
     if name in {"VV", "VH"}:
-        vertical = 0.02 + 0.5 * _scene_values(scene, "B04")
+        vertical = 0.02 + 0.5 * _scene_values(scene, "B04", cloud_percent)
         return vertical if name == "VV" else 0.22 * vertical
     return (scene.numbers[name].astype(np.float64) + round(scene.offset * 1e4)) / 1e4
 

@@ -229,6 +229,8 @@ class _Handler(BaseHTTPRequestHandler):
 def _answer(route: Route, request: Request, fault: Fault | None) -> Response:
     if fault and fault.kind == "status":
         return Response(fault.status, fault.body, fault.headers)
+    if fault and fault.kind == "bug":
+        raise ZeroDivisionError(request.path)
     try:
         return route(request)
     except Refusal as refusal:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pystac_client.exceptions import APIError
 from rasterio.errors import RasterioIOError
 from tests.world.asking import ALL, QUICKLY, found, item_of, post, read, signed
-from tests.world.faults import FaultBook, answers, delays, drops, trickles, truncates
+from tests.world.faults import FaultBook, answers, breaks, delays, drops, trickles, truncates
 from tests.world.planetary import CONTAINERS, OPTICAL, RADAR
 from tests.world.world import Options, World
 
@@ -173,16 +173,20 @@ def test_faults_hit_exactly_the_requests_they_name(skip, times):
 def test_a_world_leaves_nothing_behind(days):
     before = threading.active_count()
     world = World(days, [delays("*/search", 60)])
+    folder = world.store.folder
+    assert folder.exists()
     waiting = threading.Thread(target=_ignore_failure, args=(world,))
     waiting.start()
-    while world._server.max_in_flight == 0:
+    while world.max_in_flight == 0:
         time.sleep(0.005)
     started = time.monotonic()
     world.close()
     waiting.join()
     assert time.monotonic() - started < 2
     assert threading.active_count() == before
-    assert not world.store.folder.exists()
+    assert not folder.exists()
+    with pytest.raises(requests.ConnectionError):
+        requests.get(world.url, timeout=10)
 
 
 def _ignore_failure(world):
@@ -193,15 +197,10 @@ def _ignore_failure(world):
 
 
 def test_a_bug_in_the_stand_in_is_not_taken_for_a_fault(days):
-    def broken(request):
-        raise ZeroDivisionError(request.path)
-
     with pytest.raises(ZeroDivisionError, match="/somewhere"):
-        _break(days, broken)
+        _break(days)
 
 
-def _break(days, route):
-    with World(days) as world:
-        world._server.route = route
-        with pytest.raises(requests.ConnectionError):
-            requests.get(f"{world.url}/somewhere", timeout=10)
+def _break(days):
+    with World(days, [breaks("/somewhere")]) as world, pytest.raises(requests.ConnectionError):
+        requests.get(f"{world.url}/somewhere", timeout=10)

@@ -1,5 +1,7 @@
 """A whole outside world on 127.0.0.1: archives, catalogues and services over the same simulated truth.
 
+The servers run in a process of their own (see `tests.world.host`), as the real ones do.
+
 Examples
 --------
     with World([quick_scene()]) as world:
@@ -9,50 +11,36 @@ Examples
 
 from __future__ import annotations
 
-import tempfile
-import uuid
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from tests.world import copernicus, earth_search, planetary, static
+from tests.world import pixels
 from tests.world.granules import Granule, whole
-from tests.world.items import Item, Shop, collection
-from tests.world.pixels import Pixels
-from tests.world.plumbing import Entry, Refusal, Request, Response, Server
-from tests.world.sentinel_hub import SentinelHub
-from tests.world.stac_api import StacApi
-from tests.world.store import Signatures, Store
+from tests.world.host import host
+from tests.world.service import EARTH_SEARCH, PLANETARY, SENTINEL_HUB, SIGNING, STAC, Options, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
     from types import TracebackType
 
     import numpy as np
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
     from tests.world.faults import Fault
+    from tests.world.items import Item
+    from tests.world.plumbing import Entry
 
     from changedet.samples_scene import SimulatedScene
 
-EARTH_SEARCH, PLANETARY, STAC = "/earth-search/v1", "/planetary-computer/api/stac/v1", "/stac"
-SIGNING, SENTINEL_HUB = "/planetary-computer/api/sas/v1/token", "/sentinel-hub"
-
-
-@dataclass(frozen=True)
-class Options:
-    """How the world behaves: an empty last page, seconds added to each answer, granule size, token life."""
-
-    empty_last_page: bool = False
-    latency_s: float = 0.0
-    granule_px: int = 768
-    signature_life_s: float = 2700.0
+__all__ = ["Options", "World"]
 
 
 class World:
-    """Servers over the given scenes; a scene alone stands for one granule with data everywhere."""
+    """Servers over the given scenes; a scene alone stands for one granule with data everywhere.
+
+    Parts of the servers (`store`, `signatures`, `sentinel_hub_service`) are reached by their names: reading,
+    calling and setting of their attributes takes place in the other process.
+    """
 
     def __init__(
         self,
@@ -62,14 +50,15 @@ class World:
     ) -> None:
         self.options = options or Options()
         self.granules = tuple(one if isinstance(one, Granule) else whole(one) for one in scenes)
-        self.pixels = Pixels(self.options.granule_px)
-        self.unique = f"w{uuid.uuid4().hex[:10]}"
-        self.sentinel_hub_service = SentinelHub(self.granules, self.pixels)
-        self.signatures = Signatures(tuple(planetary.CONTAINERS.values()), self.options.signature_life_s)
-        self._folder = tempfile.TemporaryDirectory(prefix="world-")
-        self._server = Server(self._route, self.options.latency_s)
-        self._server.faults.add(*faults)
-        self.store = Store(Path(self._folder.name), self.pixels, self._server.url)
+        self.pixels = pixels.Pixels(self.options.granule_px)
+        self._items: dict[str, tuple[Item, ...]] = {}
+        self._host = host()
+        plan = Plan(self.granules, tuple(faults), self.options, self.pixels.cloud_percent)
+        self._number, self.url, self.unique = self._host.ask("open", plan)
+        self._closed = False
+        self.store, self.signatures, self.sentinel_hub_service = (
+            Remote(self, name) for name in ("store", "signatures", "sentinel_hub_service")
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -77,19 +66,30 @@ class World:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
-        if kind is None and self._server.problems:
-            raise self._server.problems[0]
+        problems = self.close()
+        if kind is None and problems:
+            raise problems[0]
 
-    def close(self) -> None:
-        """Stop the server and remove the files."""
-        self._server.close()
-        self._folder.cleanup()
+    def close(self) -> tuple[BaseException, ...]:
+        """Stop the server and remove the files; what went wrong in it is handed back."""
+        if self._closed:
+            return ()
+        self._closed = True
+        found: tuple[BaseException, ...] = self._host.ask("close", self._number)
+        return found
 
-    @property
-    def url(self) -> str:
-        """The root of everything."""
-        return self._server.url
+    def ask(self, name: str, *arguments: Any) -> Any:
+        """Call a method of the service in the other process."""
+        return self._host.ask("call", self._number, name, arguments)
+
+    def get(self, name: str) -> Any:
+        """An attribute in the other process; a function comes back as one that is called there."""
+        called, value = self._host.ask("get", self._number, name)
+        return (lambda *arguments: self.ask(name, *arguments)) if called else value
+
+    def set(self, name: str, value: Any) -> None:
+        """Set an attribute in the other process."""
+        self._host.ask("set", self._number, name, value)
 
     @property
     def earth_search(self) -> str:
@@ -119,24 +119,24 @@ class World:
     @property
     def max_in_flight(self) -> int:
         """Most requests answered at one time since `reset_log`."""
-        return self._server.max_in_flight
+        return int(self.get("server.max_in_flight"))
 
     def requests(self, path_pattern: str = "*", method: str | None = None) -> list[Entry]:
         """Finished requests whose path fits a shell pattern, oldest first."""
-        fits = [entry for entry in self._server.log if fnmatchcase(entry.request.path, path_pattern)]
-        return [entry for entry in fits if method in {None, entry.request.method}]
+        found: list[Entry] = self.ask("requests", path_pattern, method)
+        return found
 
     def reset_log(self) -> None:
         """Forget the requests so far."""
-        self._server.reset_log()
+        self.ask("server.reset_log")
 
     def add_faults(self, *faults: Fault) -> None:
         """Put faults in force from now on."""
-        self._server.faults.add(*faults)
+        self.ask("server.faults.add", *faults)
 
     def clear_faults(self) -> None:
         """Let everything work again."""
-        self._server.faults.clear()
+        self.ask("server.faults.clear")
 
     def truth(
         self, scene: SimulatedScene, band: str, grid: GeoBox | None = None, resampling: str = "nearest"
@@ -145,70 +145,37 @@ class World:
         return self.pixels.truth(scene, band).on(grid if grid is not None else scene.grid, resampling)
 
     def items(self, api: str) -> tuple[Item, ...]:
-        """All items of one API: ``"earth-search"``, ``"planetary-computer"`` or ``"stac"``."""
-        return {
-            "earth-search": self._earth_search,
-            "planetary-computer": self._planetary,
-            "stac": self._stac,
-        }[api].items
+        """All items of one API: ``"earth-search"``, ``"planetary-computer"`` or ``"stac"``.
+
+        They are copies, the same ones each time; `publish` makes the API serve them as they are now.
+        """
+        if api not in self._items:
+            self._items[api] = self.ask("items", api)
+        return self._items[api]
+
+    def publish(self, api: str) -> None:
+        """Have an API serve the items as the test has changed them."""
+        self.ask("publish", api, self.items(api))
 
     def write_catalog(self, folder: Path, *, local: bool = False) -> Path:
         """Write the items of ``/stac`` as a static catalogue; `local` links to files instead of URLs."""
-        return static.write_catalog(self._stac.items, folder, self.store.path_of if local else None)
+        found: Path = self.ask("write_catalog", folder.absolute(), local)
+        return found
 
     def write_item_collection(self, path: Path, *, local: bool = False) -> Path:
         """Write the items of ``/stac`` as one ItemCollection."""
-        return static.write_item_collection(self._stac.items, path, self.store.path_of if local else None)
+        found: Path = self.ask("write_item_collection", path.absolute(), local)
+        return found
 
-    @cached_property
-    def _shop(self) -> Shop:
-        return Shop(self.pixels, self.store.link, self.unique)
 
-    @cached_property
-    def _earth_search(self) -> StacApi:
-        root = self.earth_search
-        kinds = (earth_search.COLLECTION_1, earth_search.OLDER)
-        found = (*earth_search.collection_1(self.granules, self._shop, root),
-                 *earth_search.older(self.granules, self._shop, root))  # fmt: skip
-        return StacApi("Earth Search", root, tuple(collection(root, kind) for kind in kinds), found,
-                       empty_last_page=self.options.empty_last_page)  # fmt: skip
+class Remote:
+    """A part of the service, by its name."""
 
-    @cached_property
-    def _planetary(self) -> StacApi:
-        root = self.planetary_computer
-        found = (
-            *planetary.optical(self.granules, self._shop, root),
-            *planetary.radar(self.granules, self._shop, root),
-        )
-        kinds = [self._signed(root, kind) for kind in planetary.CONTAINERS]
-        return StacApi("Microsoft Planetary Computer", root, tuple(kinds), found, "token", False,
-                       self.options.empty_last_page, 1000)  # fmt: skip
+    def __init__(self, world: World, name: str) -> None:
+        self.__dict__.update(_world=world, _name=name)
 
-    @cached_property
-    def _stac(self) -> StacApi:
-        found = tuple(copernicus.items(self.granules, self._shop, self.stac))
-        kinds = (collection(self.stac, copernicus.COLLECTION, stac_version="1.1.0"),)
-        return StacApi(
-            "CDSE STAC", self.stac, kinds, found, "token", False, self.options.empty_last_page, 1000
-        )
+    def __getattr__(self, name: str) -> Any:
+        return self._world.get(f"{self._name}.{name}")
 
-    def _signed(self, root: str, kind: str) -> dict[str, Any]:
-        account, container = planetary.CONTAINERS[kind].split("/")
-        return collection(root, kind, **{"msft:storage_account": account, "msft:container": container})
-
-    def _route(self, request: Request) -> Response:
-        path = request.path
-        apis = ((EARTH_SEARCH, "_earth_search"), (PLANETARY, "_planetary"), (STAC, "_stac"))
-        for root, name in apis:
-            if path == root or path.startswith(f"{root}/"):
-                api: StacApi = getattr(self, name)
-                return api.serve(request, path.removeprefix(root).rstrip("/"))
-        if path.startswith(f"{SIGNING}/"):
-            return self.signatures.issue(path.removeprefix(f"{SIGNING}/"))
-        if path.startswith(f"{SENTINEL_HUB}/"):
-            return self.sentinel_hub_service.serve(request, path.removeprefix(SENTINEL_HUB))
-        if any(path.startswith(f"/{one}/") for one in self.signatures.containers):
-            return self.signatures.check(request) or self.store.serve(request)
-        if path.startswith(f"/{self.unique}/"):
-            return self.store.serve(request)
-        raise Refusal(404, f"{path} not found")
+    def __setattr__(self, name: str, value: object) -> None:
+        self._world.set(f"{self._name}.{name}", value)
