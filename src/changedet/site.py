@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from changedet.antimeridian import box_outline, continuous, unwrapped
 from changedet.coordinates import GeoPoint, parse_point
 from changedet.errors import CoordinateError, InputFileError, MissingInputError, UsageError
 from changedet.kml import Placemark, read_placemarks
@@ -104,7 +105,7 @@ class Site:
         x, y = _project(centre.lon, centre.lat, "EPSG:4326", f"EPSG:{epsg}")
         square = box(x - radius_m, y - radius_m, x + radius_m, y + radius_m, f"EPSG:{epsg}")
         outline = square.to_crs("EPSG:4326", resolution=radius_m / 4).geom
-        return cls(name or centre.mgrs, _unwrapped(outline, centre.lon))
+        return cls(name or centre.mgrs, unwrapped(outline, centre.lon))
 
     @classmethod
     def from_bbox(cls, west: float, south: float, east: float, north: float, *, name: str = "") -> Site:
@@ -113,7 +114,8 @@ class Site:
         Parameters
         ----------
         west, south, east, north : float
-            Longitudes west and east, latitudes south and north.
+            Longitudes west and east, latitudes south and north. A west above east means a box that runs
+            eastward across the antimeridian (RFC 7946); it may be 10 degrees wide.
         name : str
             Name of the site; the MGRS reference of the centre when empty.
 
@@ -125,18 +127,16 @@ class Site:
         Raises
         ------
         UsageError
-            When the box is empty, out of range, or looks like swapped latitude and longitude.
-        """
-        from shapely.geometry import box
+            When the box is empty, out of range, beyond UTM, or looks like swapped latitude and longitude.
 
-        if not (west < east and south < north):
-            raise UsageError(
-                f"box {west:g},{south:g},{east:g},{north:g} is empty",
-                todo="give W,S,E,N with west < east and south < north (and not across the antimeridian)",
-            )
-        corners = GeoPoint(south, west), GeoPoint(north, east)
-        centre = GeoPoint((corners[0].lat + corners[1].lat) / 2, (corners[0].lon + corners[1].lon) / 2)
-        return cls(name or centre.mgrs, box(west, south, east, north))
+        Examples
+        --------
+        >>> Site.from_bbox(179.99, -17.01, -179.99, -17.0).centroid.lon
+        -180.0
+        """
+        site = cls(name, box_outline(west, south, east, north))
+        utm_epsg(site.centroid)
+        return replace(site, name=name or site.centroid.mgrs)
 
     @property
     def centroid(self) -> GeoPoint:
@@ -305,13 +305,6 @@ def _project(x: float, y: float, source: str, target: str) -> tuple[float, float
     return float(px), float(py)
 
 
-def _unwrapped(outline: BaseGeometry, centre_deg: float) -> BaseGeometry:
-    """Bring every longitude within 180 degrees of the centre, so that no outline spans the globe."""
-    import shapely
-
-    return shapely.transform(outline, lambda xy: xy - ((xy[:, :1] - centre_deg) / 360).round() * [360.0, 0.0])
-
-
 def _site_from_geometry(
     geometry: BaseGeometry, name: str, folder: str, radius_m: float = DEFAULT_RADIUS_M
 ) -> Site:
@@ -322,7 +315,9 @@ def _site_from_geometry(
         what = f"{name or 'an outline'} is a {geometry.geom_type} without area; sites are points or areas"
         raise InputFileError(what, todo="draw a polygon round it, or give its point")
     west, south, east, north = geometry.bounds
-    GeoPoint(south, west), GeoPoint(north, east)  # out of range is an error here, not later
+    # out of range is an error here, not later; an outline may run on past 180 degrees from this side of it
+    GeoPoint(south, west), GeoPoint(north, 180.0 if west < 180 < east else east)
+    geometry = continuous(geometry)
     return Site(name or Site("", geometry).centroid.mgrs, geometry, folder)
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from changedet.antimeridian import footprint_outline, near
 from changedet.errors import InputFileError, MissingInputError, UsageError
 from changedet.providers.base import ProviderInfo
 from changedet.providers.items import Found, Item, OffsetRule, any_offset
+from changedet.providers.radar import RADAR_LEVEL
 from changedet.providers.remote import Reader
 from changedet.providers.settings import ProviderSettings
 from changedet.providers.stac import StacProvider, api_items
@@ -68,7 +70,8 @@ def stac(settings: ProviderSettings | None = None) -> Catalog:
     """
     settings = settings or ProviderSettings()
     endpoints = (settings.url,) if settings.url else ()
-    return Catalog(ProviderInfo("stac", _TITLE, ("s2",), _NEEDS, endpoints), settings)
+    levels = ("L2A", RADAR_LEVEL)
+    return Catalog(ProviderInfo("stac", _TITLE, ("s2", "s1"), _NEEDS, endpoints, levels), settings)
 
 
 def read_catalog(path: Path) -> list[dict[str, Any]]:
@@ -148,13 +151,14 @@ def _fits(item: Item, query: SearchQuery) -> bool:
     from datetime import datetime
 
     from shapely.errors import ShapelyError
-    from shapely.geometry import shape
 
+    ground = query.site.geometry
     try:
         moment = as_utc(datetime.fromisoformat(str(item["properties"]["datetime"])))
-        near = shape(item["geometry"]).intersects(query.site.geometry)
+        outline = footprint_outline(item["geometry"])
+        reaches = outline is None or near(outline, float(ground.centroid.x)).intersects(ground)
     except (KeyError, TypeError, ValueError, AttributeError, ShapelyError) as error:
         raise InputFileError(
             f"the item {item.get('id')!r} has no time or place", todo="correct the catalogue"
         ) from error
-    return bool(near) and query.start <= moment <= query.end
+    return bool(reaches) and query.start <= moment <= query.end

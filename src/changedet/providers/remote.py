@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from changedet.antimeridian import footprint_outline
 from changedet.errors import ChangedetError, CredentialsError, InputFileError, ProviderError
 from changedet.providers.http import discreet_logs, gdal_options, scrubbed
 from changedet.providers.layers import Layer, check_north_up
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 #: A footprint that shares at least this much of the grid promises data there, in pixels and as a share.
 _PROMISE_PX, _PROMISE_SHARE = 64, 0.05
-#: No granule is as wide as this, in degrees; one across the antimeridian may be drawn so.
-_WIDEST_DEG = 90.0
 #: Attempts at one file, whatever GDAL repeats within each of them.
 _ATTEMPTS = 3
 _STATUS = re.compile(r"(?:response code|error code|HTTP error code)\s*:?\s*(\d{3})")
@@ -200,14 +199,9 @@ def _promises(granule: Granule, grid: GeoBox) -> bool:
     """Tell whether the footprint covers enough of the grid that some data must be there."""
     from odc.geo.geom import Geometry
     from shapely import make_valid
-    from shapely.geometry import shape
 
-    if not granule.footprint:
-        return False
-    stated = make_valid(shape(dict(granule.footprint)))
-    west, _, east, _ = stated.bounds
-    if east - west > _WIDEST_DEG:
-        # drawn the wrong way round the globe: it says nothing
+    stated = footprint_outline(granule.footprint)
+    if stated is None:
         return False
     outline = make_valid(Geometry(stated, "EPSG:4326").to_crs(crs_of(grid)).geom)
     shared = outline.intersection(grid.extent.geom).area / grid.extent.geom.area

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from changedet.antimeridian import footprint_outline, near
 from changedet.providers.facts import baseline_pair
 from changedet.resample import crs_of
 from changedet.scene import Scene
@@ -23,7 +24,8 @@ _DEG_PER_HOUR = 15.0
 def assemble_scenes(found: Sequence[Found], site: Site, provider: str) -> list[Scene]:
     """Make scenes of granules.
 
-    Granules of one platform, solar day and relative orbit are one scene. Of one tile, granules whose
+    Granules of one platform, solar day and relative orbit are one scene, and those of one pass where an item
+    says which (`Found.pass_key`). Of one tile, granules whose
     datastrips start at the same time are processings of the same pixels: the highest baseline is kept, then
     the newest. Granules of different datastrips are parts of one acquisition and are all kept.
 
@@ -41,9 +43,9 @@ def assemble_scenes(found: Sequence[Found], site: Site, provider: str) -> list[S
     list of Scene
         Sorted by time; granules in the zone of the site first, then those with least nodata.
     """
-    groups: dict[tuple[str, date, int | None], list[Found]] = {}
+    groups: dict[tuple[str, date | str, int | None], list[Found]] = {}
     for one in found:
-        key = (one.platform, _solar_day(one, site), one.relative_orbit)
+        key = (one.platform, one.pass_key or _solar_day(one, site), one.relative_orbit)
         groups.setdefault(key, []).append(one)
     scenes = [_scene(_in_order(_without_twins(group), site), site, provider) for group in groups.values()]
     return sorted(scenes, key=lambda scene: (str(scene.time), scene.id))
@@ -91,7 +93,7 @@ def _scene(group: Sequence[Found], site: Site, provider: str) -> Scene:
     return Scene(
         id=first.granule.id,
         provider=provider,
-        level="L2A",
+        level=first.level,
         platform=first.platform,
         time=min(g.time for g in granules),
         time_source="the catalogue",
@@ -101,7 +103,7 @@ def _scene(group: Sequence[Found], site: Site, provider: str) -> Scene:
         sun_elevation_deg=_number(first.sun_elevation_deg),
         sun_azimuth_deg=_number(first.sun_azimuth_deg),
         assets=first.granule.assets,
-        notes=tuple(f"scale and offset {text}" for text in sorted(assumed)),
+        notes=(*first.notes, *(f"scale and offset {text}" for text in sorted(assumed))),
         collection=" ".join(collections) or None,
         orbit_state=first.orbit_state,
         granules=granules,
@@ -128,12 +130,10 @@ def _cloud_share(group: Sequence[Found]) -> float | None:
 
 def _coverage(granules: Sequence[Any], site: Site) -> float | None:
     import shapely
-    from shapely.affinity import translate
-    from shapely.geometry import shape
 
-    outlines = [shapely.make_valid(shape(g.footprint)) for g in granules if g.footprint]
+    outlines = [outline for g in granules if (outline := footprint_outline(g.footprint)) is not None]
     if not outlines:
         return None
-    # a site beyond the antimeridian runs on past 180 degrees, footprints start again at -180
-    everywhere = shapely.union_all([translate(one, turn) for one in outlines for turn in (-360, 0, 360)])
+    middle_deg = float(site.geometry.centroid.x)
+    everywhere = shapely.union_all([near(one, middle_deg) for one in outlines])
     return round(float(everywhere.intersection(site.geometry).area / site.geometry.area), 6)

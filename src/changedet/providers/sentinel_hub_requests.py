@@ -257,8 +257,8 @@ def cost(tile: GeoBox, bands: int) -> float:
 def degree_boxes(bounds: tuple[float, float, float, float]) -> list[tuple[float, float, float, float]]:
     """Return bounds in degrees as boxes of which none crosses the antimeridian."""
     west, south, east, north = bounds
-    if west < -180:
-        west, east = west + 360, east + 360
+    turn = -360.0 if west >= 180 else 360.0 if west < -180 else 0.0
+    west, east = west + turn, east + turn
     if east <= 180:
         return [(west, south, east, north)]
     return [(west, south, 180.0, north), (-180.0, south, east - 360, north)]

@@ -9,6 +9,7 @@ from datetime import UTC
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from changedet.antimeridian import within_globe
 from changedet.bands import COMPARED_BANDS, SCL
 from changedet.errors import MissingBandError, NoUsableImageryError, ProviderError, UsageError
 from changedet.providers.fusion import decide_offsets, fuse, fuse_classes
@@ -258,14 +259,9 @@ def _failed(url: str, reason: str) -> ProviderError:
 
 def _outline(query: SearchQuery) -> dict[str, Any]:
     """Return the site as GeoJSON within -180 and 180 degrees, in two parts across the antimeridian."""
-    import shapely
-    from shapely.affinity import translate
-    from shapely.geometry import box, mapping
+    from shapely.geometry import mapping
 
-    world = box(-180, -90, 180, 90)
-    turned = [translate(query.site.geometry, turn).intersection(world) for turn in (-360, 0, 360)]
-    parts = [part for part in turned if part.area > 0]
-    return dict(mapping(parts[0] if len(parts) == 1 else shapely.union_all(parts)))
+    return dict(mapping(within_globe(query.site.geometry)))
 
 
 def _stamp(moment: Any) -> str:  # noqa: ANN401  # a datetime
