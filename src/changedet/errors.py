@@ -60,6 +60,10 @@ class OutputExistsError(UsageError, FileExistsError):
     """The output is there already and overwriting was not asked for."""
 
 
+class BudgetError(UsageError):
+    """The work would cost more than the limit that was set; nothing was spent on it."""
+
+
 class NoUsableImageryError(ChangedetError, ValueError):
     """The images are readable, but nothing in them can be compared (all cloud, constant, no valid pixel)."""
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.synthetic import make_image, make_scene
 
-from changedet.cli.cache import parse_size
+from changedet.configuration import parse_size
 from changedet.errors import UsageError
 from changedet.providers.cache import Condition, SceneCache
 from changedet.providers.cache_files import Planes, digest_of

@@ -346,10 +346,19 @@ def test_estimates_agree_with_the_worked_examples():
 
 def test_the_estimate_is_what_the_service_charges(world):
     ask, scene = provider(world), scene_of(world)
-    expected = ask.estimate(GRID)
-    ask.load(scene, GRID)
-    assert ask.processing_units == pytest.approx(expected)
-    assert expected == pytest.approx(76 * 76 / 512**2 * 12 / 3)
+    expected = ask.estimate(scene, GRID)
+    pieces = []
+    ask.load(scene, GRID, on_received=pieces.append)
+    assert ask.processing_units == pytest.approx(expected.processing_units)
+    assert expected.processing_units == pytest.approx(76 * 76 / 512**2 * 12 / 3)
+    assert expected.requests == 1
+    assert sum(pieces) == round(expected.megabytes * 1e6)
+
+
+def test_the_estimate_of_a_look_is_what_it_costs(world):
+    ask, scene = provider(world), scene_of(world)
+    ask.classes(scene, GRID)
+    assert ask.processing_units == pytest.approx(ask.estimate(scene, GRID, ("SCL",)).processing_units)
 
 
 def test_a_limit_holds_before_anything_is_sent(world):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from changedet.cli import options  # noqa: TC001  # Typer reads the annotations at run time
 from changedet.cli.console import emit
-from changedet.errors import UsageError, VerificationError
+from changedet.configuration import parse_size
+from changedet.errors import VerificationError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,11 +20,12 @@ app = typer.Typer(help="Work with the loaded scenes that are kept on disk.", ric
 
 MaxSize = Annotated[
     Optional[str],  # noqa: UP045  # typer reads the annotation at run time
-    typer.Option("--max-size", help="What may stay, such as 5GB or 0 (default 20GB).", metavar="SIZE"),
+    typer.Option(
+        "--max-size",
+        help="What may stay, such as 5GB or 0 (default: what the cache may hold).",
+        metavar="SIZE",
+    ),
 ]
-
-_UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
-          "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "b": 1}  # fmt: skip
 
 
 @app.callback()
@@ -86,39 +87,10 @@ def prune(cache: options.Cache = None, max_size: MaxSize = None, as_json: option
     emit(document, lines, as_json=as_json)
 
 
-def parse_size(text: str) -> int:
-    """Read a size in bytes.
-
-    Parameters
-    ----------
-    text : str
-        A number with ``kB``, ``MB``, ``GB``, ``TB``, ``KiB`` and so on; bytes without a unit.
-
-    Returns
-    -------
-    int
-        Bytes.
-
-    Raises
-    ------
-    UsageError
-        When it is not such a text.
-
-    Examples
-    --------
-    >>> parse_size("1.5GB"), parse_size("2 MiB"), parse_size("0")
-    (1500000000, 2097152, 0)
-    """
-    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?)\s*([A-Za-z]*)", text.strip(), re.ASCII)
-    if match is None or match[2].lower() not in _UNITS:
-        raise UsageError(f"{text!r} is not a size", where="--max-size", todo="write it as 5GB or 500MB")
-    return int(float(match[1]) * _UNITS[match[2].lower()])
-
-
 def _open(folder: Path | None) -> SceneCache:
-    from changedet.providers.cache import SceneCache, default_folder
+    from changedet.providers.cached import open_cache
 
-    return SceneCache(folder or default_folder())
+    return open_cache(folder)
 
 
 def _row(cache: SceneCache, entry: Entry) -> dict[str, Any]:

@@ -34,7 +34,10 @@ def default_map(command: Any) -> dict[str, Any]:  # noqa: ANN401  # Typer's own 
     tables = read_settings()
     # a table of its own below this one speaks of a provider, not of the command
     listed = {key: value for key, value in tables.pop("providers", {}).items() if not isinstance(value, dict)}
-    return _renamed(tables | ({"providers": listed} if listed else {}), command, "changedet")
+    # how large the cache may become holds for every command that fills it
+    kept = {key: value for key, value in tables.pop("cache", {}).items() if key != "max-size"}
+    own = {name: table for name, table in (("providers", listed), ("cache", kept)) if table}
+    return _renamed(tables | own, command, "changedet")
 
 
 def _renamed(table: Mapping[str, Any], command: Any, path: str) -> dict[str, Any]:  # noqa: ANN401

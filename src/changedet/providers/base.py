@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from changedet.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     import numpy as np
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from changedet.site import Site
 
 Sensor = Literal["s2", "s1"]
+#: Is told how many bytes of pixels, before compression, have come in since the last time; by any thread.
+OnReceived: TypeAlias = "Callable[[int], None]"
 #: Processing levels of Sentinel-2: at the surface, and at the top of the atmosphere.
 Level = Literal["L2A", "L1C"]
 
@@ -104,6 +107,47 @@ class ProviderInfo:
         return sensor in self.sensors and (sensor == "s1" or level in self.levels)
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """What asking for pixels takes, before anything is asked. Estimates can be added.
+
+    Attributes
+    ----------
+    requests : int
+        Requests that are sent, retries and searching left out.
+    megabytes : float
+        Size of the pixels as they are stored, before compression, in 10**6 bytes. What goes over the line is
+        less.
+    processing_units : float
+        What a service that charges by processing units charges; 0 for all others.
+
+    Examples
+    --------
+    >>> sum([Estimate(3, 1.5), Estimate(1, 0.5, 2.0)], Estimate())
+    Estimate(requests=4, megabytes=2.0, processing_units=2.0)
+    """
+
+    requests: int = 0
+    megabytes: float = 0.0
+    processing_units: float = 0.0
+
+    def __add__(self, other: Estimate) -> Estimate:
+        """Return what both take together."""
+        return Estimate(
+            self.requests + other.requests,
+            self.megabytes + other.megabytes,
+            self.processing_units + other.processing_units,
+        )
+
+    def to_dict(self) -> dict[str, float]:
+        """Return a JSON-serialisable description."""
+        return {
+            "requests": self.requests,
+            "megabytes": round(self.megabytes, 3),
+            "processing_units": round(self.processing_units, 3),
+        }
+
+
 class Provider(Protocol):
     """A service or catalogue that is searched for scenes and gives their pixels.
 
@@ -126,8 +170,18 @@ class Provider(Protocol):
     def search(self, query: SearchQuery) -> list[Scene]:
         """Return the scenes that fit, sorted by time; none when there is nothing."""
 
-    def load(self, scene: Scene, grid: GeoBox, bands: tuple[str, ...] | None = None) -> Image:
-        """Read the pixels of a scene onto a grid."""
+    def load(
+        self,
+        scene: Scene,
+        grid: GeoBox,
+        bands: tuple[str, ...] | None = None,
+        *,
+        on_received: OnReceived | None = None,
+    ) -> Image:
+        """Read the pixels of a scene onto a grid; `on_received` is told the bytes of each piece."""
 
     def classes(self, scene: Scene, grid: GeoBox) -> NDArray[np.uint8]:
         """Read only the scene classification onto a grid, shape (y, x), to measure cloud cheaply."""
+
+    def estimate(self, scene: Scene, grid: GeoBox, bands: tuple[str, ...] | None = None) -> Estimate:
+        """Say what `load` would take, or `classes` where `bands` are ``("SCL",)``; nobody is asked."""

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from changedet.bands import SCL
+from changedet.configuration import cache_max_bytes
 from changedet.errors import CacheWarning, OutputError
-from changedet.providers.cache import SCHEMA_VERSION, SceneCache, default_folder
+from changedet.providers.base import Estimate
+from changedet.providers.cache import DEFAULT_MAX_BYTES, SCHEMA_VERSION, SceneCache, default_folder
 from changedet.providers.cache_files import Planes, digest_of, stack, without_secrets
 from changedet.resample import crs_of
 from changedet.scene import Image, Scene
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
-    from changedet.providers.base import Provider, ProviderInfo, SearchQuery
+    from changedet.providers.base import OnReceived, Provider, ProviderInfo, SearchQuery
     from changedet.scene import Asset
 
 #: Names the one rule by which pixels get onto a grid; to be changed together with it.
@@ -121,7 +124,14 @@ class CachedProvider:
         """
         return self.provider.search(query)
 
-    def load(self, scene: Scene, grid: GeoBox, bands: tuple[str, ...] | None = None) -> Image:
+    def load(
+        self,
+        scene: Scene,
+        grid: GeoBox,
+        bands: tuple[str, ...] | None = None,
+        *,
+        on_received: OnReceived | None = None,
+    ) -> Image:
         """Load a scene onto a grid, from the cache when it is there.
 
         Parameters
@@ -132,6 +142,8 @@ class CachedProvider:
             Where the pixels are to lie.
         bands : tuple of str, optional
             Bands in the order wanted; the provider chooses by default.
+        on_received : callable, optional
+            Handed to the provider behind; what comes from the cache is not received.
 
         Returns
         -------
@@ -143,7 +155,9 @@ class CachedProvider:
         image = None if kept is None else _image(*kept, scene, grid)
         if image is not None:
             return image
-        image = self.provider.load(scene, grid, bands)
+        # a provider of somebody else may not know the hook
+        told = {} if on_received is None else {"on_received": on_received}
+        image = self.provider.load(scene, grid, bands, **told)
         planes = Planes(
             stack([image.data, image.valid, image.classes]), (*image.bands, *_AFTER_BANDS), image.grid
         )
@@ -175,6 +189,46 @@ class CachedProvider:
         self._keep(key, Planes(found[np.newaxis], ("classes",), grid), content)
         return found
 
+    def holds(self, scene: Scene, grid: GeoBox, bands: tuple[str, ...] | None = None) -> bool:
+        """Say whether `load` would find a scene in the cache (`classes` for ``("SCL",)``), unread so far.
+
+        Parameters
+        ----------
+        scene, grid, bands
+            As for `load`.
+
+        Returns
+        -------
+        bool
+            A kept scene may still turn out to be damaged when it is read.
+        """
+        only_classes = bands == (SCL,)
+        wanted = Wanted(
+            self.name,
+            scene,
+            grid,
+            None if only_classes else bands,
+            product="classes" if only_classes else "image",
+        )
+        return bool(self.cache.describe(wanted.key))
+
+    def estimate(self, scene: Scene, grid: GeoBox, bands: tuple[str, ...] | None = None) -> Estimate:
+        """Say what `load` would take: nothing for what is kept.
+
+        Parameters
+        ----------
+        scene, grid, bands
+            As for `load`; ``("SCL",)`` for what `classes` takes.
+
+        Returns
+        -------
+        Estimate
+            Nobody is asked.
+        """
+        if self.holds(scene, grid, bands):
+            return Estimate()
+        return self.provider.estimate(scene, grid, bands)
+
     def _keep(self, key: str, planes: Planes, content: Mapping[str, Any]) -> None:
         try:
             self.cache.store(key, planes, content)
@@ -182,7 +236,9 @@ class CachedProvider:
             warnings.warn(str(error), CacheWarning, stacklevel=3)
 
 
-def open_cached(name: str, folder: Path | None = None) -> CachedProvider:
+def open_cached(
+    name: str, folder: Path | None = None, *, max_processing_units: float | None = None
+) -> CachedProvider:
     """Open a provider by its name with the scene cache before it, so that no pixel is asked for twice.
 
     Parameters
@@ -191,6 +247,8 @@ def open_cached(name: str, folder: Path | None = None) -> CachedProvider:
         As `changedet.providers.registry.open_provider` takes it.
     folder : Path, optional
         Folder of the cache; the user's cache folder when not given.
+    max_processing_units : float, optional
+        Most processing units that may be asked for; what the settings say when not given.
 
     Returns
     -------
@@ -201,10 +259,38 @@ def open_cached(name: str, folder: Path | None = None) -> CachedProvider:
     ------
     UsageError
         When no provider has this name.
+    InputFileError
+        When the settings cannot be used.
     """
-    from changedet.providers.registry import open_provider
+    from changedet.providers.registry import open_provider, provider_names
+    from changedet.providers.settings import read_provider_settings
 
-    return CachedProvider(open_provider(name), SceneCache(folder or default_folder()))
+    settings = None
+    if max_processing_units is not None and name in provider_names():
+        settings = replace(read_provider_settings(name), max_processing_units=max_processing_units)
+    return CachedProvider(open_provider(name, settings), open_cache(folder))
+
+
+def open_cache(folder: Path | None = None) -> SceneCache:
+    """Open the scene cache with the limit on its size that the settings say.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        The user's cache folder when not given.
+
+    Returns
+    -------
+    SceneCache
+        Nothing has been read yet.
+
+    Raises
+    ------
+    InputFileError
+        When the limit in the settings is no size.
+    """
+    most = cache_max_bytes()
+    return SceneCache(folder or default_folder(), DEFAULT_MAX_BYTES if most is None else most)
 
 
 def _identity(scene: Scene) -> dict[str, Any]:

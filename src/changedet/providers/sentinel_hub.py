@@ -8,6 +8,7 @@ the same as for every other provider. Level-1C and Sentinel-1 are not offered he
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -17,8 +18,8 @@ import numpy as np
 
 from changedet.bands import COMPARED_BANDS, SCL, SENTINEL2_BANDS, band
 from changedet.core.masking import UNUSABLE_CLASSES
-from changedet.errors import ChangedetError, NoOverlapError, ProviderError, UsageError
-from changedet.providers.base import ProviderInfo
+from changedet.errors import BudgetError, ChangedetError, NoOverlapError, ProviderError, UsageError
+from changedet.providers.base import Estimate, ProviderInfo
 from changedet.providers.layers import Layer, LayerSource, load_classes
 from changedet.providers.registry import require_offered
 from changedet.providers.sentinel_hub_requests import (
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
-    from changedet.providers.base import SearchQuery
+    from changedet.providers.base import OnReceived, SearchQuery
     from changedet.providers.sentinel_hub_client import BoundedClient, Credentials, Tokens
     from changedet.scene import Image, Scene
 
@@ -247,7 +248,14 @@ class SentinelHubProvider:
         )
         return scenes[-query.limit :]
 
-    def load(self, scene: Scene, grid: GeoBox, bands: tuple[str, ...] | None = None) -> Image:
+    def load(
+        self,
+        scene: Scene,
+        grid: GeoBox,
+        bands: tuple[str, ...] | None = None,
+        *,
+        on_received: OnReceived | None = None,
+    ) -> Image:
         """Have an acquisition rendered and put it onto a grid.
 
         Parameters
@@ -258,6 +266,8 @@ class SentinelHubProvider:
             Any grid.
         bands : tuple of str, optional
             Canonical names; all that are compared when not given.
+        on_received : callable, optional
+            Is told the bytes of what was rendered, before compression.
 
         Returns
         -------
@@ -282,7 +292,7 @@ class SentinelHubProvider:
                 where=self.name,
                 todo=f"choose among {', '.join(_OFFERED)}",
             )
-        fetch = self._fetched(scene, grid, (*names, SCL, CLOUD_LAYER))
+        fetch = self._fetched(scene, grid, (*names, SCL, CLOUD_LAYER), on_received)
         # pixels of 20 m nest in the grid only in the zone they were made in
         epsg = crs_of(fetch.grid).epsg
         nested = all(one.epsg == epsg for one in scene.granules)
@@ -318,23 +328,33 @@ class SentinelHubProvider:
         planes = self._rendered(scene, coarse, (SCL,))
         return load_classes(_as_layer(SCL, coarse, planes[0]), grid)
 
-    def estimate(self, grid: GeoBox, bands: tuple[str, ...] | None = None) -> float:
-        """Estimate the processing units of one `load`, without asking anybody.
+    def estimate(self, scene: Scene, grid: GeoBox, bands: tuple[str, ...] | None = None) -> Estimate:
+        """Say what `load` would take, without asking anybody.
 
         Parameters
         ----------
+        scene : Scene
+            From `search`.
         grid : GeoBox
             Where the scene would be loaded.
         bands : tuple of str, optional
-            As for `load`.
+            As for `load`; ``("SCL",)`` for what `classes` takes.
 
         Returns
         -------
-        float
-            Processing units; a margin for the interpolation and two layers for clouds are in it.
+        Estimate
+            A margin for the interpolation and two layers for clouds are in it.
         """
-        count = len(COMPARED_BANDS if bands is None else bands) + 2
-        return sum(cost(tile, count) for _, tile in tiles(fetch_grid(grid, _MARGIN_M)))
+        if bands == (SCL,):
+            whole, count = fetch_grid(grid, COARSE_M).zoom_to(resolution=COARSE_M), 1
+        else:
+            whole, count = fetch_grid(grid, _MARGIN_M), len(COMPARED_BANDS if bands is None else bands) + 2
+        pieces = [tile for _, tile in tiles(whole)]
+        return Estimate(
+            requests=len(pieces),
+            megabytes=count * 2 * math.prod(whole.shape) / 1e6,
+            processing_units=sum(cost(tile, count) for tile in pieces),
+        )
 
     def _addresses(self, credentials: Credentials | None) -> Addresses:
         """Decide whom to ask: settings, then the deployment named, then the profile, then Copernicus."""
@@ -406,12 +426,16 @@ class SentinelHubProvider:
         with self._lock:
             return next((one for one in self._kept if one.answers(scene.id, names, needed)), None)
 
-    def _fetched(self, scene: Scene, grid: GeoBox, names: tuple[str, ...]) -> _Fetch:
+    def _fetched(
+        self, scene: Scene, grid: GeoBox, names: tuple[str, ...], on_received: OnReceived | None
+    ) -> _Fetch:
         kept = self._kept_for(scene, names, fetch_grid(grid, _KERNEL_M))
         if kept is not None:
             return kept
         whole = fetch_grid(grid, _MARGIN_M)
         fetch = _Fetch(scene.id, names, whole, self._rendered(scene, whole, names))
+        if on_received is not None:
+            on_received(fetch.planes.nbytes)
         with self._lock:
             self._kept = [fetch, *self._kept][:_KEPT_FETCHES]
         return fetch
@@ -443,10 +467,10 @@ class SentinelHubProvider:
         with self._lock:
             total = self._units + units
             if most is not None and total > most:
-                raise UsageError(
+                raise BudgetError(
                     f"this would take {total:.3g} processing units in all, and the limit is {most:g}",
                     where=self.name,
-                    todo="raise the limit, or choose a smaller site or fewer bands",
+                    todo="raise the limit (--max-pu), or choose a smaller site or fewer bands",
                     details={"processing_units": total, "max_processing_units": most},
                 )
             self._units = total
