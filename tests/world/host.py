@@ -21,8 +21,11 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from tests.world.service import Service
+from tests.world.store import Shelf
+
 if TYPE_CHECKING:
-    from tests.world.service import Plan, Service
+    from tests.world.service import Plan
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -97,16 +100,15 @@ class _Worlds:
     """The actions that can be asked for."""
 
     def __init__(self) -> None:
+        self._shelf = Shelf()
         self._open: dict[int, Service] = {}
         # what a closed world has seen can still be read for a while
         self._closed: deque[tuple[int, Service]] = deque(maxlen=4)
         self._count = 0
 
     def open(self, plan: Plan) -> tuple[int, str, str]:
-        from tests.world.service import Service
-
         self._count += 1
-        made = self._open[self._count] = Service(plan)
+        made = self._open[self._count] = Service(plan, self._shelf)
         return self._count, made.server.url, made.unique
 
     def get(self, number: int, name: str) -> tuple[bool, Any]:

@@ -85,7 +85,7 @@ class Server:
         self._log: list[Entry] = []
         self._now = self._most = 0
         self._listener = _Listener(self)
-        self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.01,))
+        self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.005,))
         self._thread.start()
 
     @property

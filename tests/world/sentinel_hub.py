@@ -7,6 +7,7 @@ import json
 import time
 import uuid
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -68,7 +69,6 @@ class SentinelHub:
             newest[(granule.platform, granule.tile, granule.datastrip_start)] = granule
         self._granules = tuple(newest.values())
         self._pixels = pixels
-        self._items = self._features()
         self._renderer = Renderer(self._granules, pixels)
 
     def serve(self, request: Request, path: str) -> Response:
@@ -142,7 +142,8 @@ class SentinelHub:
     def _process(self, request: Request) -> Response:
         return self._renderer.answer(request.json(), request.headers.get("accept", ""))
 
-    def _features(self) -> tuple[Item, ...]:
+    @cached_property
+    def _items(self) -> tuple[Item, ...]:
         optical = [self._optical_feature(g) for g in self._granules]
         scenes = {g.scene.time: g.scene for g in self._granules}
         return (*optical, *(self._radar_feature(whole(scene)) for scene in scenes.values()))

@@ -16,7 +16,7 @@ from tests.world.pixels import Pixels
 from tests.world.plumbing import Entry, Refusal, Request, Response, Server
 from tests.world.sentinel_hub import SentinelHub
 from tests.world.stac_api import StacApi
-from tests.world.store import Signatures, Store
+from tests.world.store import Shelf, Signatures, Store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +52,7 @@ class Plan:
 class Service:
     """The servers of one world; `tests.world.world.World` is its remote control."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, shelf: Shelf) -> None:
         self.options = plan.options
         self.granules = plan.granules
         self.pixels = Pixels(self.options.granule_px, plan.cloud_percent)
@@ -62,7 +62,7 @@ class Service:
         self._folder = tempfile.TemporaryDirectory(prefix="world-")
         self.server = Server(self._route, self.options.latency_s)
         self.server.faults.add(*plan.faults)
-        self.store = Store(Path(self._folder.name), self.pixels, self.server.url)
+        self.store = Store(Path(self._folder.name), self.pixels, self.server.url, shelf)
 
     def close(self) -> tuple[BaseException, ...]:
         """Stop the server and remove the files; what went wrong in it is handed back."""

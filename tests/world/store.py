@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import re
 import threading
 import uuid
+from collections import OrderedDict
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -13,6 +16,7 @@ from tests.world.pixels import GAMMA0_NODATA, Layer, Pixels, write_cog
 from tests.world.plumbing import Refusal, Request, Response, json_response
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.world.granules import Granule
@@ -21,13 +25,40 @@ COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
+class Shelf:
+    """Files that were made once, by what is in them: most worlds are over the same few scenes."""
+
+    def __init__(self, most_bytes: int = 100_000_000) -> None:
+        self._most_bytes = most_bytes
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: str, make: Callable[[], bytes]) -> bytes:
+        """The file kept under a key, made now if there is none."""
+        with self._lock:
+            found = self._kept[key] if key in self._kept else make()
+            self._kept[key] = found
+            self._kept.move_to_end(key)
+            while sum(map(len, self._kept.values())) > self._most_bytes:
+                self._kept.popitem(last=False)
+            return found
+
+
+@dataclass(frozen=True, eq=False)
+class _File:
+    path: Path
+    body: bytes
+    tag: str
+
+
 class Store:
     """Maps paths of the server to layers or ready bytes."""
 
-    def __init__(self, folder: Path, pixels: Pixels, url: str) -> None:
-        self.folder, self.pixels, self.url = folder, pixels, url
+    def __init__(self, folder: Path, pixels: Pixels, url: str, shelf: Shelf) -> None:
+        self.folder, self.pixels, self.url, self.shelf = folder, pixels, url, shelf
         self._things: dict[str, Layer | bytes] = {}
-        self._written: dict[tuple[Granule, str, int, str], Path] = {}
+        self._written: dict[tuple[Granule, str, int, str], _File] = {}
+        self._digests: dict[Granule, str] = {}
         self._lock = threading.Lock()
 
     def link(self, path: str, thing: Layer | bytes) -> str:
@@ -37,14 +68,7 @@ class Store:
 
     def file(self, layer: Layer) -> Path:
         """The GeoTIFF of a layer on disk; written now if it was not."""
-        key = (layer.granule, layer.name, layer.resolution_m, layer.flavour)
-        with self._lock:
-            if key not in self._written:
-                path = self.folder / f"{len(self._written):04d}_{layer.name}.tif"
-                values, grid = self.pixels.stored(layer)
-                write_cog(path, values, grid, GAMMA0_NODATA if layer.flavour == "gamma0" else 0)
-                self._written[key] = path
-            return self._written[key]
+        return self._file(layer).path
 
     def path_of(self, href: str) -> Path | None:
         """The file behind one of this store's URLs, None where there is none."""
@@ -60,14 +84,46 @@ class Store:
             return Response(
                 404, b"<Error><Code>NoSuchKey</Code></Error>", {"content-type": "application/xml"}
             )
-        body = self.file(thing).read_bytes() if isinstance(thing, Layer) else thing
-        kind = COG_TYPE if isinstance(thing, Layer) else "application/octet-stream"
-        tag = hashlib.sha256(body).hexdigest()[:32]
+        if isinstance(thing, Layer):
+            file, kind = self._file(thing), COG_TYPE
+            body, tag = file.body, file.tag
+        else:
+            body, kind, tag = thing, "application/octet-stream", _digest(thing)
         headers = {"content-type": kind, "accept-ranges": "bytes", "etag": f'"{tag}"',
                    "last-modified": "Fri, 01 Mar 2024 00:00:00 GMT"}  # fmt: skip
         if "range" in request.headers and request.method == "GET":
             return _part(request.headers["range"], body, headers)
         return Response(200, body, headers)
+
+    def _file(self, layer: Layer) -> _File:
+        key = (layer.granule, layer.name, layer.resolution_m, layer.flavour)
+        with self._lock:
+            if key not in self._written:
+                path = self.folder / f"{len(self._written):04d}_{layer.name}.tif"
+                body = self.shelf.get(self._contents(layer), lambda: self._cog(layer))
+                path.write_bytes(body)
+                self._written[key] = _File(path, body, _digest(body))
+            return self._written[key]
+
+    def _cog(self, layer: Layer) -> bytes:
+        values, grid = self.pixels.stored(layer)
+        path = self.folder / f"made-{uuid.uuid4().hex}.tif"
+        write_cog(path, values, grid, GAMMA0_NODATA if layer.flavour == "gamma0" else 0)
+        body = path.read_bytes()
+        path.unlink()
+        return body
+
+    def _contents(self, layer: Layer) -> str:
+        """What decides on the bytes of a layer."""
+        if layer.granule not in self._digests:
+            self._digests[layer.granule] = _digest(pickle.dumps(layer.granule))
+        parts = (self._digests[layer.granule], layer.name, layer.resolution_m, layer.flavour,
+                 self.pixels.size_px, self.pixels.cloud_percent)  # fmt: skip
+        return repr(parts)
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:32]
 
 
 def _part(asked: str, body: bytes, headers: dict[str, str]) -> Response:
