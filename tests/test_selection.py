@@ -84,7 +84,7 @@ def test_the_order_of_the_catalogue_does_not_matter(random):
         ([], [seen(later(0))], "no scene covers the site in the before period; widen --before"),
         ([seen()], [seen(later(0), 0.3), seen(later(5), 0.6)], "too cloudy: the clearest of 2 scene(s)"),
         ([seen()], [seen(later(100))], "season gap: the best clear dates lie 100 days of the year apart"),
-        ([seen()], [seen(later(0), snow=0.4)], "snow on one side only: 40% of the site at least"),
+        ([seen()], [seen(later(0), snow=0.4)], "snow on one side only: 42% of what is seen at least"),
     ],
 )  # fmt: skip
 def test_refusals_have_names_and_say_what_next(before, after, words):

@@ -1,4 +1,4 @@
-"""From a site and two periods to two scenes that can be compared: search, look, choose."""
+"""From a site and two periods to scenes that can be compared: search, look, choose, fetch."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from changedet.comparison import DetectSettings
+from changedet.composite import MatchSettings, open_scenes
 from changedet.core.masking import cloud_buffer_px
 from changedet.errors import NoUsableImageryError
 from changedet.frame import CONTEXT_MARGIN_M, CONTEXT_WIDTH_M, site_mask
 from changedet.pipeline import compare_sources
 from changedet.providers.base import SearchQuery
-from changedet.selection import Choice, Look, SelectionRules, choose_pair, look_at
+from changedet.selection import Choice, Look, SelectionRules, choose_pair, look_at, look_at_radar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from odc.geo.geobox import GeoBox
 
     from changedet.periods import Period
     from changedet.progress import Progress
-    from changedet.providers.base import Provider
+    from changedet.providers.base import Provider, Sensor
+    from changedet.providers.layers import Source
     from changedet.result import ChangeResult
-    from changedet.scene import Image, Scene
+    from changedet.scene import Scene
     from changedet.site import Site
 
 #: Scenes with less cloud on the whole tile are looked at first, and no more than this many in each period.
@@ -37,38 +38,6 @@ _DEFAULT_SETTINGS = DetectSettings()
 
 
 @dataclass(frozen=True, eq=False)
-class ProviderSource:
-    """A scene of a provider as a `Source`: pixels are fetched when they are loaded.
-
-    Attributes
-    ----------
-    provider : Provider
-        Where it comes from.
-    scene : Scene
-        Which one.
-    grid : GeoBox
-        The site grid with its surroundings.
-    """
-
-    provider: Provider
-    scene: Scene
-    grid: GeoBox
-
-    @property
-    def band_count(self) -> int:
-        """Number of bands that `load` returns."""
-        return max(len(self.scene.assets), 1)
-
-    def files(self) -> tuple[Path, ...]:
-        """Return nothing: the pixels come from a provider, not from files."""
-        return ()
-
-    def load(self, grid: GeoBox | None = None) -> Image:
-        """Fetch the scene onto `grid` (default: the site grid with its surroundings)."""
-        return self.provider.load(self.scene, self.grid if grid is None else grid)
-
-
-@dataclass(frozen=True, eq=False)
 class Plan:
     """What a run is going to compare.
 
@@ -77,7 +46,7 @@ class Plan:
     site : Site
         The site.
     choice : Choice
-        The two dates and why.
+        The dates and why.
     before, after : tuple of Look
         Everything that was looked at in each period.
     grid : GeoBox
@@ -120,8 +89,9 @@ def make_plan(
     *,
     rules: SelectionRules = _DEFAULT_RULES,
     max_tile_cloud: float = 0.9,
+    sensor: Sensor = "s2",
 ) -> Plan:
-    """Search both periods, look at the site on each date, and choose the pair.
+    """Search both periods, look at the site on each date, and choose what is compared.
 
     Parameters
     ----------
@@ -137,6 +107,8 @@ def make_plan(
         What two dates must have.
     max_tile_cloud : float
         Scenes whose whole tile has more cloud than this share are not looked at.
+    sensor : {"s2", "s1"}
+        Optical or radar.
 
     Returns
     -------
@@ -154,7 +126,8 @@ def make_plan(
     looks = []
     for period, word in zip(periods, ("before", "after"), strict=True):
         progress.step(f"searching the {word} period")
-        scenes = provider.search(SearchQuery(site, period.start, period.end, max_tile_cloud=max_tile_cloud))
+        query = SearchQuery(site, period.start, period.end, sensor=sensor, max_tile_cloud=max_tile_cloud)
+        scenes = provider.search(query)
         progress.step(f"looking at the {word} period")
         looks.append(_look_at_all(site, _worth_a_look(scenes, word), provider, progress))
     return Plan(site, choose_pair(looks[0], looks[1], rules), tuple(looks[0]), tuple(looks[1]), grid)
@@ -196,7 +169,11 @@ def _look_at_all(site: Site, scenes: Sequence[Scene], provider: Provider, progre
     buffer_px = cloud_buffer_px(_LOOK_M)
     looks = []
     for number, scene in enumerate(scenes, start=1):
-        looks.append(look_at(scene, provider.classes(scene, coarse), inside, buffer_px=buffer_px))
+        if scene.sensor == "s1":
+            look = look_at_radar(scene)
+        else:
+            look = look_at(scene, provider.classes(scene, coarse), inside, buffer_px=buffer_px)
+        looks.append(look)
         progress.advance(number / len(scenes))
     return looks
 
@@ -204,7 +181,7 @@ def _look_at_all(site: Site, scenes: Sequence[Scene], provider: Provider, progre
 def compare_plan(
     plan: Plan, provider: Provider, *, settings: DetectSettings = _DEFAULT_SETTINGS, progress: Progress
 ) -> ChangeResult:
-    """Fetch the two chosen scenes and compare them.
+    """Fetch the chosen scenes and compare them.
 
     Parameters
     ----------
@@ -246,12 +223,12 @@ def compare_scenes(
     reason: str,
     progress: Progress,
 ) -> ChangeResult:
-    """Fetch two scenes of a provider and compare them at a site.
+    """Fetch scenes of a provider and compare those before with those after at a site.
 
     Parameters
     ----------
     scenes : tuple of two tuples of Scene
-        Before and after, the anchor of each side first.
+        Before and after, the anchor of each side first. Several of one side are made into a composite.
     provider : Provider
         Who has them.
     site : Site
@@ -274,7 +251,14 @@ def compare_scenes(
         As in `compare_plan`.
     """
     grid = surroundings(site.grid)
-    sources = ProviderSource(provider, scenes[0][0], grid), ProviderSource(provider, scenes[1][0], grid)
+    match = MatchSettings(settings.residual_limit_px, settings.seed)
+
+    def _open(word: str, side: tuple[Scene, ...]) -> Source:
+        if len(side) > 1:
+            progress.step(f"putting together the {len(side)} dates {word}")
+        return open_scenes(provider, side, grid, match=match, progress=progress)
+
+    sources = _open("before", scenes[0]), _open("after", scenes[1])
     inputs: dict[str, Any] = {
         word: {"provider": provider.name, "scenes": [scene.to_dict() for scene in side]}
         for word, side in zip(("before", "after"), scenes, strict=True)

@@ -131,8 +131,9 @@ def build_objects(
         "lon": [round(point.lon, 6) for point in points],
         "dms": [point.dms for point in points],
         "mgrs": [point.mgrs for point in points],
-        "first_seen": after.scene.time_text,
-        "last_seen_before": before.scene.time_text,
+        # of a composite only the outermost dates are certain for every pixel
+        "first_seen": after.scene.acquisitions[-1].time_text,
+        "last_seen_before": before.scene.acquisitions[0].time_text,
         "evidence": [f"{e}; {_agreement(agreed=a)}" for e, a in zip(evidence, agreed, strict=True)],
         "warnings": [_warnings(kind, c) for kind, c in zip(kinds, seen, strict=True)],
     }

@@ -124,6 +124,8 @@ def _repeat_from_provider(inputs: Mapping[str, Any], where: Path, progress: Prog
         before, after = (
             tuple(Scene.from_dict(entry) for entry in inputs[word]["scenes"]) for word in ("before", "after")
         )
+        if not (before and after):
+            raise ValueError("no scenes")
         site, settings = site_from_dict(inputs["site"]), DetectSettings.from_dict(inputs["settings"])
     provider = open_cached(name)
     return compare_scenes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -206,6 +207,9 @@ class Scene:
         Share of the site inside the footprints, 0..1.
     tile_cloud_share : float or None
         Cloud over the whole tiles as the producer says, 0..1; it tells little about a site.
+    members : tuple of Scene
+        The acquisitions that a composite is made of, the anchor first; empty for a single acquisition. What
+        else is said of a composite is true of its anchor.
     """
 
     id: str
@@ -229,6 +233,7 @@ class Scene:
     granules: tuple[Granule, ...] = ()
     coverage: float | None = None
     tile_cloud_share: float | None = None
+    members: tuple[Scene, ...] = ()
 
     def __post_init__(self) -> None:
         if self.time is not None:
@@ -243,8 +248,16 @@ class Scene:
 
     @property
     def date_text(self) -> str:
-        """Acquisition date as ``YYYY-MM-DD`` in UTC, or ``"unknown date"``."""
+        """Acquisition date as ``YYYY-MM-DD`` in UTC, ``"unknown date"``, or the dates of a composite."""
+        if self.members:
+            dates = [scene.date_text for scene in self.acquisitions]
+            return f"a composite of {len(dates)} dates ({dates[0]} to {dates[-1]})"
         return "unknown date" if self.time is None else self.time_text[:10]
+
+    @property
+    def acquisitions(self) -> tuple[Scene, ...]:
+        """The members of a composite from the earliest to the latest; else the scene alone."""
+        return tuple(sorted(self.members, key=lambda scene: scene.time_text)) or (self,)
 
     @property
     def sensor(self) -> Literal["s1", "s2", "other"]:
@@ -273,8 +286,8 @@ class Scene:
             return "Simulated imagery (changedet.samples); not real ground"
         if self.sensor == "other":
             return "Imagery supplied by the user"
-        year = self.time_text[:4] if self.time else "year unknown"
-        return f"Contains modified Copernicus Sentinel data [{year}]"
+        years = {scene.time_text[:4] if scene.time else "year unknown" for scene in self.acquisitions}
+        return f"Contains modified Copernicus Sentinel data [{', '.join(sorted(years))}]"
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable description (no pixels, no secrets)."""
@@ -298,6 +311,7 @@ class Scene:
             "bands": _bands(self.assets),
             **{name: getattr(self, name) for name in _CATALOGUE_FIELDS},
             "granules": [granule.to_dict() for granule in self.granules],
+            "members": [member.to_dict() for member in self.members],
         }
 
     @classmethod
@@ -329,6 +343,7 @@ class Scene:
             assets=MappingProxyType({name: _asset(entry) for name, entry in data["bands"].items()}),
             notes=tuple(data["notes"]),
             granules=tuple(Granule.from_dict(entry) for entry in data.get("granules", ())),
+            members=tuple(cls.from_dict(entry) for entry in data.get("members", ())),
             **catalogue,
             **{name: data[name] for name in _PLAIN_FIELDS},
         )
@@ -344,10 +359,14 @@ _GRANULE_FIELDS = (
 )  # fmt: skip
 
 
+# a signature stands in the query, a password before the host; no record needs them
+_LINK_SECRETS = re.compile(r"(?P<host>[A-Za-z][\w+.-]*://)(?:[^/?#]*@)?(?P<path>[^?#]*).*", re.DOTALL)
+
+
 def _bands(assets: Mapping[str, Asset]) -> dict[str, dict[str, Any]]:
     return {
         name: {
-            "href": asset.href,
+            "href": _LINK_SECRETS.sub(r"\g<host>\g<path>", asset.href),
             "index": asset.index,
             "variable": asset.variable,
             "scale": asset.radiometry.scale,

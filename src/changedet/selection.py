@@ -1,25 +1,27 @@
-"""Which two dates to compare: what was seen of the site on each, and how well two dates match.
+"""Which dates to compare: what was seen of the site on each, and how well those before match those after.
 
-Cloud is measured over the site, never taken from the tile: a tile half under cloud may show a site clearly,
-or the other way round.
+One date in each period is compared wherever two match. Where no single date shows enough, a few that lie
+close together are taken as one. Cloud is measured over the site, never taken from the tile: a tile half under
+cloud may show a site clearly, or the other way round.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from changedet.core.masking import SceneClass, usable_from_classes
-from changedet.errors import NoUsableImageryError
-from changedet.pairing import season_gap_days
+from changedet.date_sets import best_match, date_sets, fullest_set, gaps_between, same_orbit, season_gap
+from changedet.errors import NoUsableImageryError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from changedet.date_sets import DateSet
     from changedet.scene import Scene
 
 _CLOUD = (SceneClass.CLOUD_MEDIUM, SceneClass.CLOUD_HIGH, SceneClass.THIN_CIRRUS)
@@ -36,12 +38,27 @@ class SelectionRules:
     max_season_gap_days : int
         Largest difference of the day of year.
     max_snow_gap : float
-        Largest difference of the shares of the site under snow.
+        Largest difference of the shares of the seen ground that are under snow.
+    max_dates : int
+        Most dates that are taken as one where no single date is clear enough; 1 for never.
+    max_span_days : int
+        Dates that are taken as one lie within so many days: what changes between them would be mixed.
+
+    Raises
+    ------
+    UsageError
+        When the number of dates is not positive.
     """
 
     min_clear_share: float = 0.8
     max_season_gap_days: int = 45
     max_snow_gap: float = 0.1
+    max_dates: int = 5
+    max_span_days: int = 45
+
+    def __post_init__(self) -> None:
+        if self.max_dates < 1:
+            raise UsageError(f"at most {self.max_dates} dates cannot be compared", todo="allow at least 1")
 
 
 @dataclass(frozen=True)
@@ -55,6 +72,9 @@ class Look:
     clear_share, cloud_share, snow_share, missing_share : float
         Shares of the site's pixels, 0 to 1. Clear leaves out a margin round clouds and shadows, so it is less
         than one minus the others.
+    clear : ndarray of bool, shape (pixel,), or None
+        True for the clear ones of the site's pixels, in the order in which every look at the site has them.
+        Without it the date is not put together with others.
     """
 
     scene: Scene
@@ -62,6 +82,7 @@ class Look:
     cloud_share: float
     snow_share: float
     missing_share: float
+    clear: NDArray[np.bool_] | None = field(default=None, compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable description."""
@@ -120,25 +141,49 @@ def look_at(scene: Scene, classes: NDArray[np.uint8], inside: NDArray[np.bool_],
     (0.75, 0.25, 0.25)
     """
     size = max(int(inside.sum()), 1)
+    clear = usable_from_classes(classes, dilation_px=buffer_px)
 
     def _share(region: NDArray[np.bool_]) -> float:
         return float((region & inside).sum() / size)
 
     return Look(
         scene=scene,
-        clear_share=_share(usable_from_classes(classes, dilation_px=buffer_px)),
+        clear_share=_share(clear),
         cloud_share=_share(np.isin(classes, _CLOUD)),
         snow_share=_share(classes == SceneClass.SNOW),
         missing_share=_share(classes == SceneClass.NO_DATA) if inside.any() else 1.0,
+        clear=clear[inside],
     )
 
 
+def look_at_radar(scene: Scene) -> Look:
+    """Return what a radar scene shows of a site: all that its footprint covers, whatever the weather.
+
+    Parameters
+    ----------
+    scene : Scene
+        The acquisition. One that does not say its coverage is taken to cover the site.
+
+    Returns
+    -------
+    Look
+        Without cloud and snow.
+    """
+    covered = 1.0 if scene.coverage is None else scene.coverage
+    return Look(scene, covered, 0.0, 0.0, 1.0 - covered)
+
+
 def choose_pair(before: Sequence[Look], after: Sequence[Look], rules: SelectionRules | None = None) -> Choice:
-    """Choose the two dates that match best.
+    """Choose the dates that match best: one in each period, or several as one where none is clear enough.
 
     Dates that are not clear enough are left out; of the pairs that remain, those with too large a season gap
     or with snow on one side only. The rest is ranked by what is hidden on either date, the season gap, the
-    gap in sun elevation, and whether the relative orbits differ.
+    gap in sun elevation, and whether the relative orbits differ. Only when no pair of single dates is left,
+    dates that lie close together are put together on one side, or on both: as few as show enough, every one
+    of which keeps the rules with every date of the other side.
+
+    Radar dates are compared only when they come from the same relative orbit and direction of flight; they
+    know neither clouds nor seasons and are never put together.
 
     Parameters
     ----------
@@ -155,84 +200,103 @@ def choose_pair(before: Sequence[Look], after: Sequence[Look], rules: SelectionR
     Raises
     ------
     NoUsableImageryError
-        With the name of the first rule that leaves nothing: no scene, too cloudy, season gap, snow.
+        With the name of the first rule that leaves nothing: no scene, too cloudy, relative orbit, season gap,
+        snow.
     """
     rules = rules or SelectionRules()
-    clear = [_clear_enough(looks, word, rules) for looks, word in ((before, "before"), (after, "after"))]
-    pairs = [(first, second) for first in clear[0] for second in clear[1]]
-    pairs = _same_season(pairs, rules)
-    pairs = _same_snow(pairs, rules)
-    first, second = min(pairs, key=_mismatch)
-    return Choice((first,), (second,), _sentences(first, second, len(before), len(after)))
+    for looks, word in ((before, "before"), (after, "after")):
+        _require_any(looks, word)
+    for most in dict.fromkeys((1, rules.max_dates)):
+        sets = date_sets(before, rules, most), date_sets(after, rules, most)
+        found = best_match(*sets, rules)
+        if found is not None:
+            return Choice(found[0].looks, found[1].looks, _sentences(found, (before, after), rules))
+    for looks, enough, word in ((before, sets[0], "before"), (after, sets[1], "after")):
+        if not enough:
+            raise _too_cloudy(looks, word, rules)
+    raise _no_match(*sets, rules)
 
 
-def _clear_enough(looks: Sequence[Look], word: str, rules: SelectionRules) -> list[Look]:
+def _require_any(looks: Sequence[Look], word: str) -> None:
     if not looks:
         raise NoUsableImageryError(
             f"no scene covers the site in the {word} period",
             todo=f"widen --{word}, or try another --provider",
         )
-    found = [look for look in looks if look.clear_share >= rules.min_clear_share]
-    if not found:
-        best = max(looks, key=lambda look: look.clear_share)
-        raise NoUsableImageryError(
-            f"too cloudy: the clearest of {len(looks)} scene(s) in the {word} period, "
-            f"{best.scene.date_text}, shows {best.clear_share:.0%} of the site",
-            todo=f"widen --{word}, or lower --min-clear",
+
+
+def _too_cloudy(looks: Sequence[Look], word: str, rules: SelectionRules) -> NoUsableImageryError:
+    best, together = (fullest_set(looks, rules, most) for most in (1, rules.max_dates))
+    scene = best.anchor.scene
+    shown = f"{best.clear_share:.0%} of the site"
+    if scene.sensor == "s1":
+        return NoUsableImageryError(
+            f"too little covered: of {len(looks)} radar scene(s) in the {word} period the best, "
+            f"{scene.date_text}, covers {shown}",
+            todo=f"widen --{word}, or choose a smaller site",
         )
-    return found
+    more = len(together.looks)
+    even = f", and even {more} dates together show only {together.clear_share:.0%}" if more > 1 else ""
+    return NoUsableImageryError(
+        f"too cloudy: the clearest of {len(looks)} scene(s) in the {word} period, {scene.date_text}, "
+        f"shows {shown}{even}",
+        todo=f"widen --{word}, or lower --min-clear",
+    )
 
 
-def _same_season(pairs: list[tuple[Look, Look]], rules: SelectionRules) -> list[tuple[Look, Look]]:
-    found = [pair for pair in pairs if _season_gap(pair) <= rules.max_season_gap_days]
-    if not found:
-        raise NoUsableImageryError(
-            f"season gap: the best clear dates lie {min(map(_season_gap, pairs))} days of the year apart",
+def _no_match(
+    before: Sequence[DateSet], after: Sequence[DateSet], rules: SelectionRules
+) -> NoUsableImageryError:
+    gaps = gaps_between(before, after)
+    if gaps.other_geometry.all():
+        return NoUsableImageryError(
+            "no two dates of the same relative orbit: radar looks at the ground from another side on each",
+            todo="widen --before or --after",
+        )
+    seasonal = (gaps.season_days <= rules.max_season_gap_days) & ~gaps.other_geometry
+    if not seasonal.any():
+        days = gaps.season_days[~gaps.other_geometry].min()
+        return NoUsableImageryError(
+            f"season gap: the best clear dates lie {days:.0f} days of the year apart",
             todo="choose periods in the same weeks of the year, or raise --max-season-gap",
         )
-    return found
+    return NoUsableImageryError(
+        f"snow on one side only: {gaps.snow[seasonal].min():.0%} of what is seen at least",
+        todo="choose periods without snow, or with snow on both",
+    )
 
 
-def _same_snow(pairs: list[tuple[Look, Look]], rules: SelectionRules) -> list[tuple[Look, Look]]:
-    found = [pair for pair in pairs if _snow_gap(pair) <= rules.max_snow_gap]
-    if not found:
-        raise NoUsableImageryError(
-            f"snow on one side only: {min(map(_snow_gap, pairs)):.0%} of the site at least",
-            todo="choose periods without snow, or with snow on both",
+def _sentences(
+    found: tuple[DateSet, DateSet], looks: tuple[Sequence[Look], Sequence[Look]], rules: SelectionRules
+) -> tuple[str, ...]:
+    sides = zip(("Before", "After"), found, looks, strict=True)
+    told = [_told(word, chosen, side, rules) for word, chosen, side in sides]
+    gap = max(season_gap(first, second) for first in found[0].looks for second in found[1].looks)
+    if found[0].anchor.scene.sensor == "s1":
+        return (*told, "Both radar dates come from the same relative orbit.")
+    looks_of_both = [*found[0].looks, *found[1].looks]
+    several = len(looks_of_both) > 2
+    other = "different or unknown relative orbits" if several else "another or an unknown relative orbit"
+    orbit = "the same relative orbit" if same_orbit(looks_of_both) else other
+    return (*told, f"The dates lie {'at most ' * several}{gap} days of the year apart and come from {orbit}.")
+
+
+def _told(word: str, chosen: DateSet, looks: Sequence[Look], rules: SelectionRules) -> str:
+    anchor = chosen.anchor
+    if len(chosen.looks) == 1:
+        shown = "covered" if anchor.scene.sensor == "s1" else "clear"
+        return (
+            f"{word}: {anchor.scene.date_text}, {anchor.clear_share:.0%} of the site {shown}, "
+            f"chosen from {len(looks)} date(s)."
         )
-    return found
-
-
-def _season_gap(pair: tuple[Look, Look]) -> int:
-    gap = season_gap_days(pair[0].scene.time, pair[1].scene.time)
-    return 183 if gap is None else gap
-
-
-def _snow_gap(pair: tuple[Look, Look]) -> float:
-    return abs(pair[0].snow_share - pair[1].snow_share)
-
-
-def _mismatch(pair: tuple[Look, Look]) -> tuple[float, str, str]:
-    """Rank a pair: hidden ground counts most, then ten days of season or five degrees of sun count alike."""
-    first, second = pair
-    hidden = 2.0 - first.clear_share - second.clear_share
-    suns = first.scene.sun_elevation_deg, second.scene.sun_elevation_deg
-    sun_gap = abs(suns[0] - suns[1]) if suns[0] is not None and suns[1] is not None else 0.0
-    orbits = first.scene.relative_orbit, second.scene.relative_orbit
-    other_orbit = None not in orbits and orbits[0] != orbits[1]
-    badness = 10 * hidden + _season_gap(pair) / 10 + sun_gap / 5 + (1.0 if other_orbit else 0.0)
-    # the ids make the choice independent of the order in which a catalogue answers
-    return badness, first.scene.id, second.scene.id
-
-
-def _sentences(first: Look, second: Look, number_before: int, number_after: int) -> tuple[str, ...]:
-    gap = season_gap_days(first.scene.time, second.scene.time)
-    orbits = first.scene.relative_orbit, second.scene.relative_orbit
-    same = "the same" if orbits[0] == orbits[1] and None not in orbits else "another or an unknown"
+    *first, last = sorted(look.scene.date_text for look in chosen.looks)
+    enough = f"{rules.min_clear_share:.0%} of the site"
+    if any(look.clear_share >= rules.min_clear_share for look in looks):
+        reason = f"since none that alone shows {enough} matches the other period"
+    else:
+        reason = f"since none alone shows {enough}"
     return (
-        f"Before: {first.scene.date_text}, {first.clear_share:.0%} of the site clear, "
-        f"chosen from {number_before} date(s).",
-        f"After: {second.scene.date_text}, {second.clear_share:.0%} of the site clear, "
-        f"chosen from {number_after} date(s).",
-        f"The dates lie {gap} days of the year apart and come from {same} relative orbit.",
+        f"{word}: a composite of {len(chosen.looks)} dates, {', '.join(first)} and {last}, {reason}; the "
+        f"clearest, {anchor.scene.date_text}, shows {anchor.clear_share:.0%}, all together "
+        f"{chosen.clear_share:.0%}; chosen from {len(looks)} dates."
     )
