@@ -63,6 +63,9 @@ COMPARED_BANDS: tuple[str, ...] = tuple(b.name for b in SENTINEL2_BANDS if b.cha
 #: Bands without which an optical comparison is refused.
 REQUIRED_BANDS: tuple[str, ...] = ("B02", "B03", "B04", "B08")
 
+#: Polarisations of Sentinel-1 over land: sent vertically, received vertically and horizontally.
+RADAR_BANDS: tuple[str, str] = ("VV", "VH")
+
 #: The three bands of a natural-colour picture, red first.
 NATURAL_COLOUR: tuple[str, str, str] = ("B04", "B03", "B02")
 

@@ -166,12 +166,6 @@ def test_a_site_across_the_antimeridian_is_searched_on_both_sides(world):
     assert all(box[0] < box[2] for box in boxes)
 
 
-def test_radar_is_refused_before_anything_is_sent(world):
-    with pytest.raises(UsageError, match="Sentinel-1 is not offered"):
-        provider(world).search(query(sensor="s1"))
-    assert world.requests() == []
-
-
 # --- pixels -----------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 RESAMPLING_RULE = "bands interpolated once, classes nearest"
 
 _AFTER_BANDS = ("valid", "classes")
+#: What makes the classes of each level.
+_CLASSES_SOURCE = MappingProxyType({"L2A": "SCL", "L1C": "spectral tests"})
 
 
 @dataclass(frozen=True)
@@ -185,7 +188,8 @@ class CachedProvider:
         if kept is not None and kept[0].shape == (1, *grid.shape) and kept[0].dtype == np.uint8:
             return np.asarray(kept[0][0])
         found = self.provider.classes(scene, grid)
-        content = {"bands": [], "provider": self.name, "scene": scene.to_dict(), "classes_source": "SCL"}
+        source = _CLASSES_SOURCE.get(scene.level, "none")
+        content = {"bands": [], "provider": self.name, "scene": scene.to_dict(), "classes_source": source}
         self._keep(key, Planes(found[np.newaxis], ("classes",), grid), content)
         return found
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from changedet.antimeridian import footprint_outline, near
 from changedet.errors import InputFileError, MissingInputError, UsageError
 from changedet.providers.base import ProviderInfo
+from changedet.providers.http import scrubbed
 from changedet.providers.items import Found, Item, OffsetRule, any_offset
 from changedet.providers.radar import RADAR_LEVEL
 from changedet.providers.remote import Reader
@@ -44,6 +45,12 @@ class Catalog(StacProvider):
             raise UsageError(
                 "the provider stac has no catalogue",
                 todo="set url in [providers.stac] of changedet.toml, or CHANGEDET_PROVIDERS__STAC__URL",
+            )
+        if self.path is not None and "://" in self.settings.url:
+            raise UsageError(
+                "the catalogue cannot be reached in this way",
+                where=scrubbed(self.settings.url),
+                todo="give a link that starts with https://, or the path of a file",
             )
         if self.path is not None:
             return [item for item in read_catalog(self.path) if _fits(item, query)]

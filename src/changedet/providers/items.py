@@ -21,6 +21,8 @@ OffsetRule = Callable[[Item, Mapping[str, Any]], Radiometry]
 
 #: What a radiometry says of itself when only the pixels can tell whether the offset was applied.
 UNDECIDED = "undecided: the catalogue says that the offset was not applied, and is known to err"
+#: Why raw radar is refused.
+NOT_ON_A_GRID = "Sentinel-1 GRD is not georeferenced to a grid: use a terrain-corrected product"
 CLASS_CODES = Radiometry(nodata=0.0, source="class codes")
 _SPECTRAL = frozenset(band.name for band in SENTINEL2_BANDS)
 _DATASTRIP = re.compile(r"_S(\d{8}T\d{6})_")
@@ -52,6 +54,12 @@ class Found:
         When it was processed, as written; "" when not said.
     sun_elevation_deg, sun_azimuth_deg : float or None
         Sun position.
+    level : str
+        Processing level, as `changedet.scene.Scene.level` has it.
+    pass_key : str or None
+        Equal for all granules of one pass; None when platform, solar day and relative orbit tell it.
+    notes : tuple of str
+        What a reader should know of the scene.
     """
 
     granule: Granule
@@ -62,6 +70,9 @@ class Found:
     generated: str = ""
     sun_elevation_deg: float | None = None
     sun_azimuth_deg: float | None = None
+    level: str = "L2A"
+    pass_key: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_item(item: Item, rule: OffsetRule) -> Found:
@@ -170,16 +181,32 @@ def _baseline(item: Item) -> tuple[int, int] | None:
     return None if text is None else baseline_pair(str(text), where=str(item.get("id", "")))
 
 
+def words_of(item: Item) -> str:
+    """Return what an item says of who made it and what it is called, in lower case."""
+    said = item["properties"]
+    texts = (said.get("constellation"), said.get("platform"), item.get("collection"), item.get("id"))
+    return " ".join(str(text).lower() for text in texts if text).replace(" ", "-")
+
+
+def is_sentinel1(words: str) -> bool:
+    """Tell whether the words of an item speak of Sentinel-1."""
+    return "sentinel-1" in words or re.search(r"\bs1[a-d]_", words) is not None
+
+
+def is_corrected(item: Item) -> bool:
+    """Tell whether an item of radar is said to be corrected for the terrain: RTC, or normalised (NRB)."""
+    said = item["properties"]
+    texts = (item.get("collection"), item.get("id"), said.get("product:type"), said.get("sar:product_type"))
+    words = re.split(r"[^a-z0-9]+", " ".join(str(text).lower() for text in texts if text))
+    return any(word.startswith(("rtc", "nrb")) for word in words)
+
+
 def _require_level2a(item: Item, said: Mapping[str, Any]) -> None:
-    names = " ".join(
-        str(text).lower()
-        for text in (said.get("constellation"), said.get("platform"), item.get("collection"), item.get("id"))
-        if text
-    ).replace(" ", "-")
-    if "sentinel-1" in names or re.search(r"\bs1[a-d]_", names):
-        if "grd" in names:
-            raise Unusable("Sentinel-1 GRD is not georeferenced to a grid: use a terrain-corrected product")
-        raise Unusable("it is Sentinel-1, which this provider does not read")
+    names = words_of(item)
+    if is_sentinel1(names):
+        if "grd" in names and not is_corrected(item):
+            raise Unusable(NOT_ON_A_GRID)
+        raise Unusable("it is Sentinel-1, and the search is for Sentinel-2")
     if not ("sentinel-2" in names or re.search(r"\bs2[a-d]_", names)):
         raise Unusable("it is not Sentinel-2")
     kind = str(said.get("s2:product_type") or said.get("product:type") or "").upper()
@@ -233,7 +260,7 @@ def _found(item: Item, said: Mapping[str, Any], assets: dict[str, Asset]) -> Fou
         datastrip_start=strip[1] if strip else None,
         updated=str(said["updated"]) if said.get("updated") else str(generated) or None,
         nodata_share=None if nodata is None else float(nodata) / 100,
-        epsg=_epsg(item, said),
+        epsg=epsg_of(item, said),
         footprint=MappingProxyType(dict(item["geometry"])),
         assets=MappingProxyType(assets),
     )
@@ -263,8 +290,9 @@ def _tile(said: Mapping[str, Any], identifier: str) -> str | None:
     return f"T{int(found[1][:-3]):02d}{found[1][-3:]}" if found else None
 
 
-def _epsg(item: Item, said: Mapping[str, Any]) -> int | None:
-    places = [said, *item["assets"].values()]
+def epsg_of(item: Item, said: Mapping[str, Any]) -> int | None:
+    """Return the reference system that an item states, for itself or for an asset; None when it does not."""
+    places = [said, *item.get("assets", {}).values()]
     for place in places:
         code = place.get("proj:epsg") or str(place.get("proj:code") or "").removeprefix("EPSG:")
         if code:

@@ -1,30 +1,34 @@
-"""The Planetary Computer: Sentinel-2 Level-2A as COGs behind signatures that everyone gets."""
+"""The Planetary Computer: Sentinel-2 and terrain-corrected Sentinel-1 as COGs; everyone gets signatures."""
 
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from changedet.errors import ProviderError
 from changedet.providers.base import ProviderInfo
-from changedet.providers.http import get_json, make_session
+from changedet.providers.http import get_json, make_session, scrubbed
 from changedet.providers.items import offset_of_baseline
+from changedet.providers.radar import RADAR_LEVEL
 from changedet.providers.settings import ProviderSettings
 from changedet.providers.stac import StacProvider, with_endpoint
 from changedet.scene import as_utc
 
 COLLECTION = "sentinel-2-l2a"
+RADAR_COLLECTION = "sentinel-1-rtc"
 INFO = ProviderInfo(
     name="planetary-computer",
     title="Microsoft Planetary Computer",
-    sensors=("s2",),
+    sensors=("s2", "s1"),
     needs="nothing",
     endpoints=(
         "https://planetarycomputer.microsoft.com/api/stac/v1",
         "https://planetarycomputer.microsoft.com/api/sas/v1/token",
     ),
+    levels=("L2A", RADAR_LEVEL),
 )
 #: Where the archive lies; a token is never shown to any other host.
 _ARCHIVE = ".blob.core.windows.net"
@@ -45,6 +49,7 @@ def planetary_computer(settings: ProviderSettings | None = None) -> StacProvider
         with_endpoint(INFO, settings),
         settings,
         MappingProxyType({COLLECTION: offset_of_baseline}),
+        (RADAR_COLLECTION,),
         Signatures(settings),
     )
 
@@ -62,13 +67,16 @@ class Signatures:
         self._settings = settings
         self._url = (settings.signing_url or INFO.endpoints[1]).rstrip("/")
         self._tokens: dict[str, tuple[str, datetime]] = {}
+        self._failed: dict[str, tuple[float, ProviderError]] = {}
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
-        return f"Signatures({self._url!r})"
+        return f"Signatures({scrubbed(self._url)!r})"
 
     def sign(self, href: str) -> str:
         """Return a link with a token that is good for some minutes; other hosts' links as they are.
+
+        A signature that the link has already gives way.
 
         Raises
         ------
@@ -78,18 +86,38 @@ class Signatures:
         container = self._container(href)
         if container is None:
             return href
+        came_s = time.monotonic()
         with self._lock:
             token, ends = self._tokens.get(container, ("", datetime.min.replace(tzinfo=UTC)))
             if ends - datetime.now(UTC) < _LEAST_LEFT:
-                token, ends = self._ask(container)
+                token, ends = self._asked_once(container, came_s)
                 self._tokens[container] = token, ends
-        return f"{href}?{token}"
+        return f"{href.split('?')[0]}?{token}"
 
-    def forget(self, href: str) -> bool:
-        """Drop the token that was refused; False when the link needs none."""
+    def forget(self, href: str, refused: str = "") -> bool:
+        """Drop the token, unless it is another one than that of the link that was refused.
+
+        False when the link needs none, or there is none.
+        """
         container = self._container(href)
         with self._lock:
-            return container is not None and self._tokens.pop(container, None) is not None
+            if container is None:
+                return False
+            token, _ = self._tokens.get(container, ("", None))
+            if token and (not refused or refused.endswith(f"?{token}")):
+                del self._tokens[container]
+            return bool(token or refused)
+
+    def _asked_once(self, container: str, came_s: float) -> tuple[str, datetime]:
+        """Ask for a token; whoever waited while that failed for another thread does not ask as well."""
+        when_s, before = self._failed.get(container, (0.0, None))
+        if before is not None and when_s > came_s:
+            raise ProviderError(before.what, where=before.where, todo=before.todo)
+        try:
+            return self._ask(container)
+        except ProviderError as error:
+            self._failed[container] = time.monotonic(), error
+            raise
 
     def _container(self, href: str) -> str | None:
         """Return ``account/container`` of a link into the archive."""
@@ -108,6 +136,9 @@ class Signatures:
         try:
             return str(answer["token"]), as_utc(datetime.fromisoformat(answer["msft:expiry"]))
         except (KeyError, TypeError, ValueError):
-            raise ProviderError(
-                "the signing service answers in an unknown form", where=url, todo="choose another provider"
-            ) from None
+            pass
+        raise ProviderError(
+            "the signing service answers in an unknown form",
+            where=scrubbed(url),
+            todo="choose another provider",
+        )

@@ -1,8 +1,9 @@
-"""Sentinel-2 Level-2A from Sentinel Hub, on the Copernicus Data Space or the commercial deployment.
+"""Sentinel-2 and Sentinel-1 from Sentinel Hub, on the Copernicus Data Space or the commercial deployment.
 
-The service renders exactly the ground that is asked for. What is asked for here is what the archive holds:
-numbers of 10 m and 20 m pixels without interpolation, one request for each acquisition. Interpolation is then
-the same as for every other provider. Level-1C and Sentinel-1 are not offered here.
+The service renders exactly the ground that is asked for. What is asked for here of Sentinel-2 is what the
+archive holds: numbers of 10 m and 20 m pixels without interpolation, one request for each acquisition.
+Interpolation is then the same as for every other provider. Sentinel-1 is corrected for the terrain by the
+service, on the grid that all dates share.
 """
 
 from __future__ import annotations
@@ -10,18 +11,19 @@ from __future__ import annotations
 import itertools
 import math
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from changedet.bands import COMPARED_BANDS, SCL, SENTINEL2_BANDS, band
-from changedet.core.masking import UNUSABLE_CLASSES
-from changedet.errors import BudgetError, ChangedetError, NoOverlapError, ProviderError, UsageError
+from changedet.bands import SCL
+from changedet.errors import BudgetError, ChangedetError, NoOverlapError, ProviderError
 from changedet.providers.base import Estimate, ProviderInfo
-from changedet.providers.layers import Layer, LayerSource, load_classes
+from changedet.providers.radar import RADAR_LEVEL
 from changedet.providers.registry import require_offered
+from changedet.providers.sentinel_hub_images import Fetch, glance_of, image_of, marked
+from changedet.providers.sentinel_hub_products import MASK, Product, product_for, product_of
 from changedet.providers.sentinel_hub_requests import (
     COARSE_M,
     Addresses,
@@ -38,8 +40,6 @@ from changedet.providers.sentinel_hub_requests import (
 )
 from changedet.providers.sentinel_hub_scenes import promised_share, scenes_from_features
 from changedet.providers.settings import ProviderSettings, read_provider_settings
-from changedet.resample import crs_of
-from changedet.scene import Asset, Radiometry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,29 +74,14 @@ DEPLOYMENTS: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
     }
 )
-#: Service's own cloud layer, in per cent.
-CLOUD_LAYER = "CLD"
-
-_OFFERED = tuple(one.name for one in SENTINEL2_BANDS if one.name != "B10")
-#: No reflectance is stored as this number, so it can stand for "no data".
-_NO_DATA = 65535
 _PAGE = 100
 #: Catalogue features that one search reads at most, for each scene wanted.
 _FEATURES_PER_SCENE = 12
 #: The kernel of the interpolation reaches so far, and registration moves the grid by less than the rest.
 _KERNEL_M, _MARGIN_M = 40, 60
 _KEPT_FETCHES = 4
-#: A cloud layer above this speaks of cloud; the share of clear pixels above it that is worth a note.
-_CLOUD_PERCENT, _CLOUD_NOTE_SHARE = 65, 0.02
 #: Below this share of the ground a footprint promises nothing.
 _LEAST_PROMISE = 0.02
-
-_RADIOMETRY = Radiometry(
-    scale=1e-4,
-    nodata=float(_NO_DATA),
-    source="numbers are 10000 times reflectance for every baseline (harmonizeValues), negative ones are 0",
-)
-_CODES = Radiometry(nodata=0.0, source="class codes")
 
 
 @dataclass(frozen=True)
@@ -117,33 +102,6 @@ class SentinelHubOptions:
     deployment: Deployment | None = None
     max_processing_units: float | None = None
     credentials: Credentials | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class _Fetch:
-    """Numbers as the service gave them, on a 10 m grid whose corners are multiples of 20 m."""
-
-    scene_id: str
-    names: tuple[str, ...]
-    grid: GeoBox
-    planes: NDArray[np.uint16]
-
-    def answers(self, scene_id: str, names: tuple[str, ...], needed: GeoBox) -> bool:
-        """Tell whether this fetch holds what is needed now."""
-        same = self.scene_id == scene_id and set(names) <= set(self.names) and self.grid.crs == needed.crs
-        mine, wanted = self.grid.boundingbox, needed.boundingbox
-        return (
-            same
-            and mine.left <= wanted.left
-            and mine.bottom <= wanted.bottom
-            and mine.right >= wanted.right
-            and mine.top >= wanted.top
-        )
-
-    def plane(self, name: str) -> NDArray[np.uint16]:
-        """Return the numbers of one layer, shape (y, x)."""
-        found: NDArray[np.uint16] = self.planes[self.names.index(name)]
-        return found
 
 
 def sentinel_hub(settings: ProviderSettings) -> SentinelHubProvider:
@@ -178,7 +136,7 @@ class SentinelHubProvider:
     Examples
     --------
     >>> SentinelHubProvider(ProviderSettings()).info.sensors
-    ('s2',)
+    ('s2', 's1')
     """
 
     name = "sentinelhub"
@@ -190,7 +148,7 @@ class SentinelHubProvider:
         self._options = options
         self._lock = threading.Lock()
         self._door: tuple[Addresses, Tokens] | None = None
-        self._kept: list[_Fetch] = []
+        self._kept: list[Fetch] = []
         self._units = 0.0
 
     @property
@@ -200,9 +158,10 @@ class SentinelHubProvider:
         return ProviderInfo(
             name=self.name,
             title="Sentinel Hub",
-            sensors=("s2",),
+            sensors=("s2", "s1"),
             needs="an account: SH_CLIENT_ID and SH_CLIENT_SECRET, or a profile named in SH_PROFILE",
             endpoints=(where.catalog, where.process, where.token),
+            levels=("L2A", "L1C", RADAR_LEVEL),
         )
 
     @property
@@ -216,7 +175,7 @@ class SentinelHubProvider:
         Parameters
         ----------
         query : SearchQuery
-            Optical only.
+            Sentinel-2 of either level, or Sentinel-1 (mode IW, both polarisations, high resolution).
 
         Returns
         -------
@@ -226,8 +185,6 @@ class SentinelHubProvider:
 
         Raises
         ------
-        UsageError
-            When radar is asked for.
         CredentialsError
             When there is no account, or it is refused.
         ProviderError
@@ -235,15 +192,13 @@ class SentinelHubProvider:
         """
         require_offered(self.info, query)
         addresses, _ = self._opened()
-        assets = {name: Asset(addresses.process, variable=name, radiometry=_RADIOMETRY)
-                  for name in COMPARED_BANDS}  # fmt: skip
-        assets[SCL] = Asset(addresses.process, variable=SCL, radiometry=_CODES)
-        found = self._features(query, addresses)
+        product = product_for(query)
         scenes = scenes_from_features(
-            found,
+            self._features(query, product, addresses),
             query.site,
-            MappingProxyType(assets),
+            product,
             provider=self.name,
+            address=addresses.process,
             where=plain_url(addresses.catalog),
         )
         return scenes[-query.limit :]
@@ -272,7 +227,8 @@ class SentinelHubProvider:
         Returns
         -------
         Image
-            Reflectance of at least 0: the service has no negative numbers.
+            Reflectance of at least 0: the service has no negative numbers. Of radar linear gamma nought,
+            without what lies in radar shadow or layover.
 
         Raises
         ------
@@ -285,23 +241,12 @@ class SentinelHubProvider:
         ProviderError
             When the service fails, or gives nothing where the footprint promises data.
         """
-        names = COMPARED_BANDS if bands is None else tuple(bands)
-        if strange := [name for name in names if name not in _OFFERED]:
-            raise UsageError(
-                f"band {', '.join(strange)} is not offered by this provider",
-                where=self.name,
-                todo=f"choose among {', '.join(_OFFERED)}",
-            )
-        fetch = self._fetched(scene, grid, (*names, SCL, CLOUD_LAYER), on_received)
-        # pixels of 20 m nest in the grid only in the zone they were made in
-        epsg = crs_of(fetch.grid).epsg
-        nested = all(one.epsg == epsg for one in scene.granules)
-        layers = tuple(_layer(fetch, name, nested) for name in (*names, SCL))
-        noted = replace(scene, notes=(*scene.notes, *_cloud_notes(fetch)))
-        return LayerSource(noted, fetch.grid, layers).load(grid)
+        product = product_of(scene)
+        names = product.bands(bands)
+        return image_of(self._fetched(scene, grid, product.layers(names), on_received), scene, names, grid)
 
     def classes(self, scene: Scene, grid: GeoBox) -> NDArray[np.uint8]:
-        """Have only the scene classification rendered, in pixels of 20 m.
+        """Have only what tells clouds rendered, in pixels of 20 m; of radar only where there is data.
 
         Parameters
         ----------
@@ -321,12 +266,11 @@ class SentinelHubProvider:
             As by `load`.
         """
         fine = fetch_grid(grid, COARSE_M)
-        kept = self._kept_for(scene, (SCL,), fine)
-        if kept is not None:
-            return load_classes(_layer(kept, SCL, nested=False), grid)
-        coarse = fine.zoom_to(resolution=COARSE_M)
-        planes = self._rendered(scene, coarse, (SCL,))
-        return load_classes(_as_layer(SCL, coarse, planes[0]), grid)
+        names = product_of(scene).glance
+        fetch = self._kept_for(scene, names, fine)
+        return glance_of(
+            fetch or self._rendered(scene, fine.zoom_to(resolution=COARSE_M), names), scene, grid
+        )
 
     def estimate(self, scene: Scene, grid: GeoBox, bands: tuple[str, ...] | None = None) -> Estimate:
         """Say what `load` would take, without asking anybody.
@@ -343,17 +287,18 @@ class SentinelHubProvider:
         Returns
         -------
         Estimate
-            A margin for the interpolation and two layers for clouds are in it.
+            A margin for the interpolation, and the layers that tell what can be used, are in it.
         """
+        product = product_of(scene)
         if bands == (SCL,):
-            whole, count = fetch_grid(grid, COARSE_M).zoom_to(resolution=COARSE_M), 1
+            whole, count = fetch_grid(grid, COARSE_M).zoom_to(resolution=COARSE_M), len(product.glance)
         else:
-            whole, count = fetch_grid(grid, _MARGIN_M), len(COMPARED_BANDS if bands is None else bands) + 2
+            whole, count = fetch_grid(grid, _MARGIN_M), len(product.layers(product.bands(bands)))
         pieces = [tile for _, tile in tiles(whole)]
         return Estimate(
             requests=len(pieces),
-            megabytes=count * 2 * math.prod(whole.shape) / 1e6,
-            processing_units=sum(cost(tile, count) for tile in pieces),
+            megabytes=(count + 1) * (4 if product.float32 else 2) * math.prod(whole.shape) / 1e6,
+            processing_units=sum(cost(tile, count, product) for tile in pieces),
         )
 
     def _addresses(self, credentials: Credentials | None) -> Addresses:
@@ -388,7 +333,7 @@ class SentinelHubProvider:
         addresses, tokens = self._opened()
         return BoundedClient(configuration(addresses), tokens, self._settings)
 
-    def _features(self, query: SearchQuery, addresses: Addresses) -> list[dict[str, Any]]:
+    def _features(self, query: SearchQuery, product: Product, addresses: Addresses) -> list[dict[str, Any]]:
         from sentinelhub.api.catalog import SentinelHubCatalog
         from sentinelhub.constants import CRS
         from sentinelhub.exceptions import BaseSentinelHubException
@@ -398,14 +343,16 @@ class SentinelHubProvider:
         catalog.service_url, catalog.client = addresses.catalog, self._client()
         span = (query.start.replace(microsecond=0), query.end.replace(microsecond=0))
         most = query.limit * _FEATURES_PER_SCENE
+        # a collection of radar brings filters of its own: IW, both polarisations, high resolution
+        clouds = None if product.radar else f"eo:cloud_cover <= {100 * query.max_tile_cloud:g}"
         features: list[dict[str, Any]] = []
         for box in degree_boxes(query.site.geometry.bounds):
             try:
                 pages = catalog.search(
-                    collection(addresses.base),
+                    collection(addresses.base, product),
                     time=span,
                     bbox=BBox(box, CRS.WGS84),
-                    filter=f"eo:cloud_cover <= {100 * query.max_tile_cloud:g}",
+                    filter=clouds,
                     limit=_PAGE,
                 )
                 features += itertools.islice(pages, most)
@@ -422,43 +369,42 @@ class SentinelHubProvider:
             )
         return features
 
-    def _kept_for(self, scene: Scene, names: tuple[str, ...], needed: GeoBox) -> _Fetch | None:
+    def _kept_for(self, scene: Scene, names: tuple[str, ...], needed: GeoBox) -> Fetch | None:
         with self._lock:
             return next((one for one in self._kept if one.answers(scene.id, names, needed)), None)
 
     def _fetched(
         self, scene: Scene, grid: GeoBox, names: tuple[str, ...], on_received: OnReceived | None
-    ) -> _Fetch:
+    ) -> Fetch:
         kept = self._kept_for(scene, names, fetch_grid(grid, _KERNEL_M))
         if kept is not None:
             return kept
         whole = fetch_grid(grid, _MARGIN_M)
-        fetch = _Fetch(scene.id, names, whole, self._rendered(scene, whole, names))
+        fetch = self._rendered(scene, whole, names)
         if on_received is not None:
             on_received(fetch.planes.nbytes)
         with self._lock:
             self._kept = [fetch, *self._kept][:_KEPT_FETCHES]
         return fetch
 
-    def _rendered(self, scene: Scene, grid: GeoBox, names: tuple[str, ...]) -> NDArray[np.uint16]:
-        """Have bands rendered on a grid, shape (band, y, x); no data is `_NO_DATA`, 0 in codes."""
-        pieces = list(tiles(grid))
-        self._spend(sum(cost(tile, len(names)) for _, tile in pieces))
+    def _rendered(self, scene: Scene, grid: GeoBox, names: tuple[str, ...]) -> Fetch:
+        """Have layers rendered on a grid."""
+        product, pieces = product_of(scene), list(tiles(grid))
+        self._spend(sum(cost(tile, len(names), product) for _, tile in pieces))
         addresses, _ = self._opened()
         asked = [process_request(scene, tile, names, addresses) for _, tile in pieces]
         answers = self._client().download(
             asked, max_threads=min(self._settings.max_parallel, len(asked)), decode_data=False
         )
-        planes = np.zeros((len(names) + 1, *grid.shape), np.uint16)
+        kind: type[np.generic] = np.float32 if product.float32 else np.uint16
+        planes = np.zeros((len(names) + 1, *grid.shape), kind)
         for (window, tile), answer in zip(pieces, answers, strict=True):
             shape = (len(names) + 1, *tile.shape)
-            planes[:, *window] = read_tiff(answer.content, shape, plain_url(addresses.process))
-        observed = planes[-1] > 0
-        if not observed.any():
+            planes[:, *window] = read_tiff(answer.content, shape, plain_url(addresses.process), kind)
+        if not (planes[-1] > 0).any():
             raise _nothing_there(scene, grid)
-        for index, name in enumerate(names):
-            planes[index][~observed] = 0 if name in {SCL, CLOUD_LAYER} else _NO_DATA
-        return planes[:-1]
+        everything = (*names, MASK)
+        return Fetch(product, scene.id, everything, grid, marked(planes, everything, product))
 
     def _spend(self, units: float) -> None:
         most = self._options.max_processing_units
@@ -484,26 +430,3 @@ def _nothing_there(scene: Scene, grid: GeoBox) -> ProviderError | NoOverlapError
     return NoOverlapError(
         "the scene does not cover any of the ground asked for", where=scene.id, todo="choose another scene"
     )
-
-
-def _layer(fetch: _Fetch, name: str, nested: bool) -> Layer:
-    values = fetch.plane(name)
-    if nested and (name == SCL or band(name).resolution_m > 10):
-        return _as_layer(name, fetch.grid.zoom_to(resolution=COARSE_M), values[::2, ::2])
-    return _as_layer(name, fetch.grid, values)
-
-
-def _as_layer(name: str, grid: GeoBox, values: NDArray[np.uint16]) -> Layer:
-    radiometry = _CODES if name == SCL else _RADIOMETRY
-    return Layer(name, grid, Asset("", variable=name, radiometry=radiometry), lambda window: values[window])
-
-
-def _cloud_notes(fetch: _Fetch) -> tuple[str, ...]:
-    """Say where the classification sees none of the cloud that the service's other layer sees."""
-    clear = (fetch.plane(SCL) > 0) & ~np.isin(fetch.plane(SCL), UNUSABLE_CLASSES)
-    if not clear.any():
-        return ()
-    share = float((fetch.plane(CLOUD_LAYER)[clear] >= _CLOUD_PERCENT).mean())
-    if share < _CLOUD_NOTE_SHARE:
-        return ()
-    return (f"{share:.0%} of what the scene classification calls clear is cloud by the layer {CLOUD_LAYER}",)

@@ -7,12 +7,13 @@ import itertools
 import math
 import threading
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
 from changedet.errors import ProviderError
+from changedet.providers.sentinel_hub_products import LEVEL_2A, MASK, Product, product_of
 from changedet.providers.sentinel_hub_scenes import time_span
 from changedet.resample import crs_of, utm_grid
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 LARGEST_PX = 2500
 #: Pixel size of the coarser bands and of the classification, in metres.
 COARSE_M = 20
-_MASK = "dataMask"
 #: Definitions of collections belong to the whole process.
 _COLLECTIONS = threading.Lock()
 
@@ -110,11 +110,11 @@ def configuration(addresses: Addresses) -> SHConfig:
     )
 
 
-def collection(base: str) -> DataCollection:
-    """Return the collection Sentinel-2 Level-2A of one deployment: the stock one is bound to another host."""
+def collection(base: str, product: Product = LEVEL_2A) -> DataCollection:
+    """Return the collection of a product on one deployment: the stock one is bound to another host."""
     from sentinelhub.data_collections import DataCollection
 
-    stock = DataCollection.SENTINEL2_L2A
+    stock = DataCollection[product.source]
     with _COLLECTIONS:
         if stock.service_url == base:
             return stock
@@ -135,27 +135,33 @@ def process_request(
     grid : GeoBox
         The ground, at most `LARGEST_PX` pixels on each side.
     names : tuple of str
-        Bands of the collection, in the order of the answer; the mask of observed pixels comes last.
+        Layers of the collection, in the order of the answer; the mask of observed pixels comes last.
     addresses : Addresses
         Whom to ask.
 
     Returns
     -------
     DownloadRequest
-        Of the `sentinelhub` package; its answer is a GeoTIFF of 16-bit numbers, 10000 times reflectance.
+        Of the `sentinelhub` package; its answer is a GeoTIFF of 16-bit numbers, 10000 times reflectance, or
+        of 32-bit linear power for radar.
+
+    Raises
+    ------
+    UsageError
+        When the scene is of no product of the service.
     """
     from sentinelhub.api.process import SentinelHubRequest
     from sentinelhub.constants import CRS, MimeType
     from sentinelhub.geometry import BBox
 
-    box = grid.boundingbox
+    box, product = grid.boundingbox, product_of(scene)
     source = SentinelHubRequest.input_data(
-        collection(addresses.base),
+        collection(addresses.base, product),
         time_interval=time_span(scene),
-        other_args={"processing": {"harmonizeValues": True}},
+        other_args={"processing": dict(product.processing)},
     )
     request = SentinelHubRequest(
-        _evalscript(names),
+        _evalscript(names, product),
         [source],
         [SentinelHubRequest.output_response("default", MimeType.TIFF)],
         bbox=BBox((box.left, box.bottom, box.right, box.top), CRS(str(crs_of(grid).epsg))),
@@ -165,19 +171,23 @@ def process_request(
     return replace(request.download_list[0], url=addresses.process)
 
 
-def _evalscript(names: tuple[str, ...]) -> str:
-    bands = (*names, _MASK)
+def _evalscript(names: tuple[str, ...], product: Product) -> str:
+    bands = (*names, MASK)
+    # radar gives linear power, degrees and flags unless told otherwise
+    units, kind = ("", "FLOAT32") if product.float32 else (', units: "DN"', "UINT16")
     listed, returned = (", ".join(f'"{b}"' for b in bands), ", ".join(f"sample.{b}" for b in bands))
     return f"""//VERSION=3
 function setup() {{
-  return {{input: [{{bands: [{listed}], units: "DN"}}],
-          output: {{bands: {len(bands)}, sampleType: "UINT16"}}}};
+  return {{input: [{{bands: [{listed}]{units}}}],
+          output: {{bands: {len(bands)}, sampleType: "{kind}"}}}};
 }}
 function evaluatePixel(sample) {{ return [{returned}]; }}
 """
 
 
-def read_tiff(content: bytes, shape: tuple[int, ...], where: str) -> NDArray[np.uint16]:
+def read_tiff(
+    content: bytes, shape: tuple[int, ...], where: str, kind: type[np.generic] = np.uint16
+) -> NDArray[Any]:
     """Read an answer.
 
     Parameters
@@ -188,10 +198,12 @@ def read_tiff(content: bytes, shape: tuple[int, ...], where: str) -> NDArray[np.
         (band, y, x) as asked for.
     where : str
         Who sent it, for errors.
+    kind : type
+        Type of the samples.
 
     Returns
     -------
-    ndarray of uint16, shape (band, y, x)
+    ndarray, shape (band, y, x)
         As stored.
 
     Raises
@@ -207,7 +219,7 @@ def read_tiff(content: bytes, shape: tuple[int, ...], where: str) -> NDArray[np.
             planes = np.asarray(source.read())
     except (RasterioError, ValueError):
         planes = np.empty(0, np.uint8)
-    if planes.shape != shape or planes.dtype != np.uint16:
+    if planes.shape != shape or planes.dtype != np.dtype(kind):
         raise ProviderError(
             f"the image is damaged, or not the one asked for ({len(content)} bytes)",
             where=where,
@@ -249,9 +261,10 @@ def tiles(grid: GeoBox) -> Iterator[tuple[tuple[slice, slice], GeoBox]]:
         yield window, grid[window]
 
 
-def cost(tile: GeoBox, bands: int) -> float:
-    """Return the estimate of `estimate_processing_units` for so many bands on a grid."""
-    return estimate_processing_units(tile.shape[1], tile.shape[0], bands)
+def cost(tile: GeoBox, bands: int, product: Product = LEVEL_2A) -> float:
+    """Return the estimate of `estimate_processing_units` for so many bands of a product on a grid."""
+    height, width = tile.shape
+    return estimate_processing_units(width, height, bands, float32=product.float32, s1=product.radar)
 
 
 def degree_boxes(bounds: tuple[float, float, float, float]) -> list[tuple[float, float, float, float]]:

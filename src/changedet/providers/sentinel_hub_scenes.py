@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from changedet.errors import ProviderError
 from changedet.providers.items import Found
+from changedet.providers.radar import radar_found
 from changedet.providers.scenes import assemble_scenes
 from changedet.resample import crs_of
 from changedet.scene import Granule
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
 
     from odc.geo.geobox import GeoBox
 
+    from changedet.providers.sentinel_hub_products import Product
     from changedet.scene import Asset, Scene
     from changedet.site import Site
 
 _PRODUCT = re.compile(
-    r"S2(?P<unit>[A-Z])_MSIL2A_\d{8}T\d{6}_N(?P<baseline>\d{4})_R(?P<orbit>\d{3})_(?P<tile>T\w{5})_(?P<made>\d{8}T\d{6})"
+    r"S2(?P<unit>[A-Z])_MSIL(?:1C|2A)_\d{8}T\d{6}_N(?P<baseline>\d{4})_R(?P<orbit>\d{3})_(?P<tile>T\w{5})_(?P<made>\d{8}T\d{6})"
 )
 #: Tiles of one pass are timed apart by less than this; another pass comes much later.
 _PASS_SLACK = timedelta(minutes=1)
@@ -31,12 +33,13 @@ _PASS_SLACK = timedelta(minutes=1)
 def scenes_from_features(
     features: Iterable[Mapping[str, Any]],
     site: Site,
-    assets: Mapping[str, Asset],
+    product: Product,
     *,
     provider: str,
+    address: str,
     where: str,
 ) -> list[Scene]:
-    """Group catalogue features to acquisitions by platform, solar day and relative orbit.
+    """Group catalogue features to acquisitions, see `changedet.providers.scenes.assemble_scenes`.
 
     Parameters
     ----------
@@ -44,10 +47,12 @@ def scenes_from_features(
         GeoJSON features as the catalogue gives them; one that comes twice counts once.
     site : Site
         Features whose footprint does not cover any of it are left out.
-    assets : mapping of str to Asset
-        What the service can render, the same for every scene.
+    product : Product
+        What the service renders of them, the same for every scene.
     provider : str
         Name that the scenes carry.
+    address : str
+        Where it is rendered.
     where : str
         Address of the catalogue, for errors.
 
@@ -62,10 +67,10 @@ def scenes_from_features(
         When a feature lacks what every feature has.
     """
     found: dict[str, Found] = {}
-    problem = ""
+    assets, problem = product.assets(address), ""
     for feature in features:
         try:
-            one = _found(feature, assets)
+            one = _found(feature, product, assets)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             problem = type(error).__name__
             break
@@ -111,14 +116,16 @@ def promised_share(scene: Scene, grid: GeoBox) -> float:
     return float(together.intersection(grid.extent.geom).area / grid.extent.geom.area)
 
 
-def _found(feature: Mapping[str, Any], assets: Mapping[str, Asset]) -> Found:
+def _found(feature: Mapping[str, Any], product: Product, assets: Mapping[str, Asset]) -> Found:
     from shapely.geometry import shape
 
+    if shape(feature["geometry"]).is_empty:
+        raise ValueError("a footprint is empty")
+    if product.radar:
+        return radar_found(feature, assets, product.notes)
     about, name = feature["properties"], str(feature["id"])
     said = _PRODUCT.match(name)
     cloud, epsg, platform = (about.get(key) for key in ("eo:cloud_cover", "proj:epsg", "platform"))
-    if shape(feature["geometry"]).is_empty:
-        raise ValueError("a footprint is empty")
     granule = Granule(
         id=name,
         collection=feature.get("collection"),
@@ -136,4 +143,6 @@ def _found(feature: Mapping[str, Any], assets: Mapping[str, Asset]) -> Found:
         relative_orbit=int(said["orbit"]) if said else about.get("sat:relative_orbit"),
         cloud_share=None if cloud is None else float(cloud) / 100,
         generated=said["made"] if said else "",
+        level=product.level,
+        notes=product.notes,
     )

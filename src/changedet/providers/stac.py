@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from changedet.antimeridian import within_globe
-from changedet.bands import COMPARED_BANDS, SCL
+from changedet.bands import COMPARED_BANDS, RADAR_BANDS, SCL
 from changedet.errors import MissingBandError, NoUsableImageryError, ProviderError, UsageError
+from changedet.providers.estimates import estimate_files
 from changedet.providers.fusion import decide_offsets, fuse, fuse_classes
-from changedet.providers.http import retry_policy, scrubbed
+from changedet.providers.http import be_patient, discreet_logs, retry_policy, scrubbed
 from changedet.providers.items import Found, Item, OffsetRule, Refusals, Unusable, read_item
+from changedet.providers.radar import fuse_radar, fuse_radar_classes, read_radar_item
 from changedet.providers.registry import require_offered
 from changedet.providers.remote import NoSigner, Reader, Signer
 from changedet.providers.scenes import acquisition_key, assemble_scenes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
-    from changedet.providers.base import ProviderInfo, SearchQuery
+    from changedet.providers.base import Estimate, OnReceived, ProviderInfo, SearchQuery
     from changedet.providers.settings import ProviderSettings
     from changedet.scene import Image, Scene
 
@@ -47,6 +50,8 @@ class StacProvider:
     rules : mapping of str to callable
         By collection, in the order of preference, the rule for scale and offset. An acquisition that a
         collection has is not looked for in those after it.
+    radar : tuple of str
+        Collections of Sentinel-1, corrected for the terrain.
     signer : Signer
         Opens links to pixels.
     later : frozenset of int
@@ -56,6 +61,7 @@ class StacProvider:
     info: ProviderInfo
     settings: ProviderSettings
     rules: Mapping[str, OffsetRule] = field(default_factory=lambda: MappingProxyType({}))
+    radar: tuple[str, ...] = ()
     signer: Signer = field(default_factory=NoSigner)
     later: frozenset[int] = frozenset()
 
@@ -88,7 +94,7 @@ class StacProvider:
         """
         require_offered(self.info, query)
         refusals = Refusals()
-        found = list(self._readable(self._items(query), refusals))
+        found = list(self._readable(self._items(query), query, refusals))
         if refusals.reasons and not found:
             raise NoUsableImageryError(
                 f"nothing that was found can be used ({refusals})",
@@ -99,7 +105,14 @@ class StacProvider:
         clear = [s for s in scenes if (s.tile_cloud_share or 0.0) <= query.max_tile_cloud and s.coverage != 0]
         return clear[-query.limit :]
 
-    def load(self, scene: Scene, grid: GeoBox, bands: tuple[str, ...] | None = None) -> Image:
+    def load(
+        self,
+        scene: Scene,
+        grid: GeoBox,
+        bands: tuple[str, ...] | None = None,
+        *,
+        on_received: OnReceived | None = None,
+    ) -> Image:
         """Read a scene onto a grid.
 
         Parameters
@@ -111,11 +124,14 @@ class StacProvider:
             pixel.
         bands : tuple of str, optional
             Canonical names; every band that is compared when not given.
+        on_received : callable, optional
+            Is told the bytes of each window that was read.
 
         Returns
         -------
         Image
-            float32 reflectance. A pixel comes whole from one granule; it is invalid where a band is missing.
+            float32 reflectance, or linear gamma nought of radar (bilinear). A pixel comes whole from one
+            granule; it is invalid where a band is missing.
 
         Raises
         ------
@@ -127,20 +143,49 @@ class StacProvider:
             When a file cannot be read.
         """
         names = self._names(scene, bands)
-        layers = self._reader().fetch(scene.granules, (*names, SCL), grid)
+        reader = replace(self._reader(), on_received=on_received)
+        if scene.sensor == "s1":
+            return fuse_radar(reader.fetch(scene.granules, names, grid), names, scene, grid)
+        layers = reader.fetch(scene.granules, (*names, SCL), grid)
         pairs = zip(scene.granules, layers, strict=True)
         decided = [decide_offsets(found, names, where=granule.id) for granule, found in pairs]
         return fuse(decided, names, scene, grid)
 
     def classes(self, scene: Scene, grid: GeoBox) -> NDArray[np.uint8]:
-        """Read only the scene classification onto a grid, shape (y, x); 0 = no data."""
+        """Read only the scene classification onto a grid, shape (y, x); 0 = no data.
+
+        Radar has none: its pixels are `changedet.core.masking.SceneClass.UNCLASSIFIED` where VV has data.
+        """
+        if scene.sensor == "s1":
+            slices = self._reader().fetch(scene.granules, RADAR_BANDS[:1], grid)
+            return fuse_radar_classes(slices, grid)
         return fuse_classes(self._reader().fetch(scene.granules, (SCL,), grid), grid)
+
+    def estimate(self, scene: Scene, grid: GeoBox, bands: tuple[str, ...] | None = None) -> Estimate:
+        """Say what `load` would take.
+
+        Parameters
+        ----------
+        scene, grid, bands
+            As for `load`; ``("SCL",)`` for what `classes` takes.
+
+        Returns
+        -------
+        Estimate
+            Nobody is asked.
+        """
+        radar = scene.sensor == "s1"
+        beside = () if radar else (SCL,)
+        if bands == (SCL,):
+            return estimate_files(scene.granules, beside or RADAR_BANDS[:1], grid)
+        return estimate_files(scene.granules, (*self._names(scene, bands), *beside), grid)
 
     def _reader(self) -> Reader:
         return Reader(self.settings, self.signer)
 
     def _items(self, query: SearchQuery) -> Iterable[Item]:
-        return api_items(self.info.endpoints[0], tuple(self.rules), query, self.settings, also=self.later)
+        collections = self.radar if query.sensor == "s1" else tuple(self.rules)
+        return api_items(self.info.endpoints[0], collections, query, self.settings, also=self.later)
 
     def _rule(self, item: Item) -> OffsetRule:
         rule = self.rules.get(str(item.get("collection")))
@@ -148,17 +193,20 @@ class StacProvider:
             raise Unusable("it stands in a collection that was not asked for")
         return rule
 
-    def _readable(self, items: Iterable[Item], refusals: Refusals) -> Iterator[Found]:
+    def _readable(self, items: Iterable[Item], query: SearchQuery, refusals: Refusals) -> Iterator[Found]:
         for item in items:
+            if not isinstance(item, Mapping):
+                refusals.add("it is no STAC item")
+                continue
             try:
-                yield read_item(item, self._rule(item))
+                yield read_radar_item(item) if query.sensor == "s1" else read_item(item, self._rule(item))
             except Unusable as reason:
                 refusals.add(str(reason))
 
     def _preferred(self, found: Sequence[Found]) -> list[Found]:
         """Leave out what an earlier collection has, by tile and start of the datastrip."""
         kept: list[Found] = []
-        for collection in self.rules:
+        for collection in (*self.rules, *self.radar):
             had = {acquisition_key(one) for one in kept}
             own = [one for one in found if one.granule.collection == collection]
             kept += [one for one in own if acquisition_key(one) not in had]
@@ -170,8 +218,10 @@ class StacProvider:
                 f"the scene {scene.id} names no granules", todo="search for it again with this provider"
             )
         shared = set.intersection(*(set(granule.assets) for granule in scene.granules))
-        names = tuple(b for b in COMPARED_BANDS if b in shared) if bands is None else bands
-        missing = [name for name in (*names, SCL) if name not in shared]
+        radar = scene.sensor == "s1"
+        usual = RADAR_BANDS if radar else COMPARED_BANDS
+        names = tuple(b for b in usual if b in shared) if bands is None else bands
+        missing = [name for name in (*names, *(() if radar else (SCL,))) if name not in shared]
         if missing:
             raise MissingBandError(
                 f"the catalogue has no {', '.join(missing)}", where=scene.id, todo="choose another date"
@@ -219,12 +269,13 @@ def api_items(
     from pystac_client.stac_api_io import StacApiIO
     from pystac_client.warnings import PystacClientWarning
 
-    until_s = time.monotonic() + settings.total_deadline_s
     patience = (settings.connect_timeout_s, settings.read_timeout_s)
-    asking = StacApiIO(max_retries=retry_policy(settings, also))
+    asking = StacApiIO()
+    # the time of all pages together begins now
+    be_patient(asking.session, retry_policy(settings, also).new(started_s=time.monotonic()))
     items: list[dict[str, Any]] = []
     try:
-        with warnings.catch_warnings():
+        with discreet_logs(), warnings.catch_warnings():
             warnings.simplefilter("ignore", PystacClientWarning)
             search = Client.open(url, stac_io=asking, timeout=patience).search(
                 collections=list(collections) or None,
@@ -234,19 +285,17 @@ def api_items(
             )
             for page in search.pages_as_dicts():
                 items += page["features"]
-                if time.monotonic() > until_s:
-                    raise _failed(url, f"it took longer than {settings.total_deadline_s:g} s")
+            return items
     except APIError as error:
         # the library sets it only where there was an answer
         status = getattr(error, "status_code", None)
-        raise _failed(
-            url, f"HTTP {status}" if status else scrubbed(str(error).split("Caused by")[-1])
-        ) from None
+        reason = f"HTTP {status}" if status else scrubbed(str(error).split("Caused by")[-1])
     except (ClientTypeError, STACError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _failed(url, f"the answer is not STAC: {scrubbed(str(error), 80)}") from None
+        reason = f"the answer is not STAC: {scrubbed(str(error), 80)}"
     finally:
         asking.session.close()
-    return items
+    # outside of the handlers: an exception that stands behind another one may show what was sent
+    raise _failed(url, reason)
 
 
 def _failed(url: str, reason: str) -> ProviderError:
