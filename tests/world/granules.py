@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -12,10 +13,17 @@ from changedet.bands import COMPARED_BANDS, band
 from changedet.samples_atmosphere import sun_position
 from changedet.samples_scene import EPSG, SimulatedScene
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 #: Corner of the quick scenes: multiples of 20 m, as all real tiles.
 QUICK_CORNER_M = (281000.0, 4239000.0)
 #: How long before each optical pass the radar comes.
 RADAR_EARLIER = timedelta(hours=4, minutes=42)
+#: Slices of one radar pass follow each other by this.
+RADAR_SLICE = timedelta(seconds=25)
+#: Relative orbit of the radar.
+RADAR_ORBIT = 127
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +33,8 @@ class Granule:
     `covers` is (top, bottom, left, right) of the part that has data, as shares of the scene; 0 and 1 reach on
     to the edge of the granule. `cloud_cover`
     (per cent) replaces the scene's own; `offset_flag` replaces what Earth Search's older collection says
-    about its pixels, which are shifted whatever it says; `lacks` names bands without an asset.
+    about its pixels, which are shifted whatever it says; `lacks` names bands without an asset. `hills` is a
+    part like `covers` whose west half lies in radar shadow and whose east half lies in layover.
     """
 
     scene: SimulatedScene
@@ -39,6 +48,7 @@ class Granule:
     cloud_cover: float | None = None
     offset_flag: bool | None = None
     lacks: tuple[str, ...] = ()
+    hills: tuple[float, float, float, float] | None = None
 
     @property
     def stored_offset(self) -> int:
@@ -72,6 +82,34 @@ def whole(scene: SimulatedScene, **changes: object) -> Granule:
         scene.time + timedelta(hours=3, seconds=11),
     )
     return replace(Granule(scene, scene.baseline, start, generated), **changes)  # type: ignore[arg-type]
+
+
+def radar_slices(granules: Iterable[Granule]) -> tuple[Granule, ...]:
+    """What the radar saw: one pass before each optical one, in slices where that one has several parts."""
+    found: dict[tuple[datetime, tuple[float, ...]], Granule] = {}
+    for granule in sorted(granules, key=lambda g: g.scene.time):
+        scene = granule.scene
+        number = sum(when == scene.time for when, _ in found)
+        part = whole(scene, covers=granule.covers, hills=granule.hills, sequence=number)
+        found.setdefault((scene.time, granule.covers), part)
+    return tuple(found.values())
+
+
+def radar_start(part: Granule) -> datetime:
+    """When a radar slice begins."""
+    return part.scene.time - RADAR_EARLIER + part.sequence * RADAR_SLICE
+
+
+def radar_product(part: Granule) -> str:
+    """Name of the product of a radar slice, without its last four digits."""
+    start = radar_start(part)
+    span = f"{start:%Y%m%dT%H%M%S}_{start + RADAR_SLICE:%Y%m%dT%H%M%S}"
+    return f"S1A_IW_GRDH_1SDV_{span}_{revolution(part):06d}_0478DC"
+
+
+def revolution(part: Granule) -> int:
+    """Absolute orbit of a radar slice; Sentinel-1A repeats its track after 175."""
+    return 72 + RADAR_ORBIT + 175 * (part.scene.time.toordinal() % 400)
 
 
 def split(scene: SimulatedScene) -> tuple[Granule, Granule]:

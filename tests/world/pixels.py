@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -104,6 +104,18 @@ class Pixels:
                 self._made[key] = self._make(granule, name, resolution_m)
             return self._made[key]
 
+    def radar_ground(self, granule: Granule, name: str) -> Raster:
+        """What a radar slice saw on the scene's own grid: power, radar shadow (0 or 1), angle in degrees."""
+        key = (granule, f"ground {name}", 0)
+        if key not in self._made:
+            power = self.truth(granule.scene, name if name in {"VV", "VH"} else "VV")
+            values = power.values
+            if name not in {"VV", "VH"}:
+                values = _terrain(granule, power.grid, name)
+            covered = _covered(granule, power.grid)
+            self._made[key] = Raster(np.where(covered, values, np.nan), power.grid)
+        return self._made[key]
+
     def truth(self, scene: SimulatedScene, name: str) -> Raster:
         """What a scene really is, before it is cut into granules; mirrored around the site."""
         key = (scene, name, 0)
@@ -144,13 +156,15 @@ def native_resolution(name: str) -> int:
     return 10 if name in {"VV", "VH"} else band(name).resolution_m
 
 
-def write_cog(path: Path, values: NDArray[np.generic], grid: GeoBox, nodata: float | None) -> None:
-    """Write a cloud-optimised GeoTIFF, (y, x) or (band, y, x), in tiles of 256."""
+def write_cog(
+    path: Path, values: NDArray[np.generic], grid: GeoBox, nodata: float | None, block_px: int = 256
+) -> None:
+    """Write a cloud-optimised GeoTIFF, (y, x) or (band, y, x), in square tiles."""
     planes = values if values.ndim == 3 else values[None]
     profile = {
         "driver": "COG", "count": planes.shape[0], "height": planes.shape[1], "width": planes.shape[2],
         "dtype": planes.dtype.name, "crs": str(grid.crs), "transform": grid.transform, "nodata": nodata,
-        "blocksize": 256, "compress": "deflate", "level": 1, "predictor": "yes",
+        "blocksize": block_px, "compress": "deflate", "level": 1, "predictor": "yes",
         "resampling": "nearest" if planes.dtype == np.uint8 else "average",
     }  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,6 +183,18 @@ def _scene_values(scene: SimulatedScene, name: str, cloud_percent: Mapping[int, 
         vertical = 0.02 + 0.5 * _scene_values(scene, "B04", cloud_percent)
         return vertical if name == "VV" else 0.22 * vertical
     return (scene.numbers[name].astype(np.float64) + round(scene.offset * 1e4)) / 1e4
+
+
+def _terrain(granule: Granule, grid: GeoBox, name: str) -> NDArray[np.float64]:
+    shadow, layover = np.zeros((2, *grid.shape), bool)
+    if granule.hills is not None:
+        top, bottom, left, right = granule.hills
+        middle = (left + right) / 2
+        shadow = _covered(replace(granule, covers=(top, bottom, left, middle)), grid)
+        layover = _covered(replace(granule, covers=(top, bottom, middle, right)), grid)
+    if name == "shadowMask":
+        return shadow.astype(np.float64)
+    return np.where(shadow, 86.0, np.where(layover, 4.0, 38.0))
 
 
 def _covered(granule: Granule, grid: GeoBox) -> NDArray[np.bool_]:

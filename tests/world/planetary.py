@@ -5,7 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from tests.world.granules import RADAR_EARLIER, whole
+from tests.world.granules import (
+    RADAR_ORBIT,
+    RADAR_SLICE,
+    radar_product,
+    radar_slices,
+    radar_start,
+    revolution,
+)
 from tests.world.items import (
     EXTENSIONS,
     TITLES,
@@ -38,9 +45,8 @@ def optical(granules: tuple[Granule, ...], shop: Shop, root: str) -> list[Item]:
 
 
 def radar(granules: tuple[Granule, ...], shop: Shop, root: str) -> list[Item]:
-    """Items of ``sentinel-1-rtc``: one for each date, hours before the optical one, off the usual grid."""
-    first = {g.scene.time: g for g in granules}
-    return [_radar_item(whole(first[when].scene), shop, root) for when in sorted(first)]
+    """Items of ``sentinel-1-rtc``: slices of a pass hours before the optical one, off the usual grid."""
+    return [_radar_item(part, shop, root) for part in radar_slices(granules)]
 
 
 def _optical_item(granule: Granule, shop: Shop, root: str) -> Item:
@@ -95,10 +101,7 @@ def _optical_assets(granule: Granule, shop: Shop) -> dict[str, Any]:
 
 
 def _radar_item(granule: Granule, shop: Shop, root: str) -> Item:
-    when = granule.scene.time - RADAR_EARLIER
-    orbit = 38000 + when.toordinal() % 5000
-    span = f"{when:%Y%m%dT%H%M%S}_{when + timedelta(seconds=25):%Y%m%dT%H%M%S}"
-    identifier = f"S1A_IW_GRDH_1SDV_{span}_{orbit:06d}_0478DC_rtc"
+    when, identifier = radar_start(granule), f"{radar_product(granule)}_rtc"
     grid = shop.pixels.radar_grid(granule)
     names = ("sar/v1.0.0", "sat/v1.0.0", "projection/v1.0.0", "raster/v1.1.0")
     return {
@@ -106,13 +109,14 @@ def _radar_item(granule: Granule, shop: Shop, root: str) -> Item:
         "stac_extensions": [f"{EXTENSIONS}/{n}/schema.json" for n in names],
         **place(footprint(granule, shop.pixels)),
         "properties": {
-            "datetime": stamp(when + timedelta(seconds=12.5)), "start_datetime": stamp(when),
-            "end_datetime": stamp(when + timedelta(seconds=25)), "platform": "SENTINEL-1A",
+            "datetime": stamp(when + RADAR_SLICE / 2), "start_datetime": stamp(when),
+            "end_datetime": stamp(when + RADAR_SLICE), "platform": "SENTINEL-1A",
             "constellation": "Sentinel-1", "sar:frequency_band": "C", "sar:center_frequency": 5.405,
             "sar:observation_direction": "right", "sar:instrument_mode": "IW",
             "sar:polarizations": ["VV", "VH"],
             "sar:product_type": "GRD", "sar:pixel_spacing_range": 10, "sar:pixel_spacing_azimuth": 10,
-            "sat:orbit_state": "descending", "sat:relative_orbit": 127, "sat:absolute_orbit": orbit,
+            "sat:orbit_state": "descending", "sat:relative_orbit": RADAR_ORBIT,
+            "sat:absolute_orbit": revolution(granule),
             "s1:processing_level": "1", "proj:epsg": granule.epsg,
             "proj:bbox": list(grid.boundingbox.bbox), **projection(grid),
         },
@@ -121,7 +125,7 @@ def _radar_item(granule: Granule, shop: Shop, root: str) -> Item:
 
 
 def _radar_assets(granule: Granule, shop: Shop, identifier: str) -> dict[str, Any]:
-    day = f"{granule.scene.time - RADAR_EARLIER:%Y/%m/%d}"
+    day = f"{radar_start(granule):%Y/%m/%d}"
     home = f"{CONTAINERS[RADAR]}/{shop.unique}/GRD/{day}/IW/DV/{identifier}/measurement"
     return {
         name.lower(): {

@@ -6,7 +6,7 @@ import io
 import re
 import tarfile
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from rasterio.io import MemoryFile
 from tests.world import evalscript
-from tests.world.granules import RADAR_EARLIER
+from tests.world.granules import radar_slices, radar_start
 from tests.world.items import cloud_cover
 from tests.world.pixels import Pixels, native_resolution
 from tests.world.plumbing import Refusal, Response
@@ -37,12 +37,19 @@ _KEYS = {
     "input": {"bounds", "data"},
     "bounds": {"properties", "bbox"},
     "data": {"type", "id", "dataFilter", "processing"},
-    "dataFilter": {"timeRange", "maxCloudCoverage", "mosaickingOrder", "acquisitionMode", "polarization",
-                   "resolution", "orbitDirection", "timeliness"},
-    "processing": {"harmonizeValues", "upsampling", "downsampling", "orthorectify", "backCoeff",
-                   "demInstance",                    "speckleFilter"},
+    "optical dataFilter": {"timeRange", "maxCloudCoverage", "mosaickingOrder"},
+    "radar dataFilter": {"timeRange", "mosaickingOrder", "acquisitionMode", "polarization", "resolution",
+                         "orbitDirection", "timeliness"},
+    "optical processing": {"harmonizeValues", "upsampling", "downsampling"},
+    "radar processing": {"upsampling", "downsampling", "orthorectify", "backCoeff", "demInstance",
+                         "speckleFilter"},
     "output": {"width", "height", "resx", "resy", "responses"},
 }  # fmt: skip
+
+
+_TERRAIN_LAYERS = frozenset({"shadowMask", "localIncidenceAngle"})
+_BACK_COEFFICIENTS = {"BETA0", "SIGMA0_ELLIPSOID", "GAMMA0_ELLIPSOID", "GAMMA0_TERRAIN"}
+_DEMS = {"MAPZEN", "COPERNICUS", "COPERNICUS_30", "COPERNICUS_90"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +66,7 @@ class Renderer:
 
     def __init__(self, granules: tuple[Granule, ...], pixels: Pixels) -> None:
         self._granules, self._pixels = granules, pixels
+        self._slices = radar_slices(granules)
 
     def answer(self, payload: Any, accept: str) -> Response:
         """A GeoTIFF, or a tar of several; 400 for whatever is not understood."""
@@ -81,27 +89,37 @@ class Renderer:
         if not isinstance(source.get("data"), list) or len(source["data"]) != 1:
             raise Refusal(400, "input.data is a list of one")
         data = _known(source["data"][0], "data")
-        if data.get("type") not in {"sentinel-2-l2a", "sentinel-1-grd"}:
-            raise Refusal(400, f"collection {data.get('type')!r} is unknown")
+        bands = self._bands(data.get("type"))
         radar = data["type"] == "sentinel-1-grd"
-        chosen = self._choose(_known(data.get("dataFilter", {}), "dataFilter"), radar)
-        script = evalscript.read(payload.get("evalscript") or "", self._bands(radar))
-        processing = _known(data.get("processing", {}), "processing")
+        kind = "radar" if radar else "optical"
+        chosen = self._choose(_known(data.get("dataFilter", {}), f"{kind} dataFilter"), radar)
+        script = evalscript.read(payload.get("evalscript") or "", bands)
+        processing = _known(data.get("processing", {}), f"{kind} processing")
+        if radar:
+            _check_radar(script, processing)
         grid = _grid(_known(source.get("bounds"), "bounds"), output)
         return _Job(radar, grid, chosen, script, processing), _responses(output)
 
-    def _bands(self, radar: bool) -> frozenset[str]:
-        simulated = {name for g in self._granules for name in g.scene.numbers}
-        return frozenset({"VV", "VH", "dataMask"} if radar else {*simulated, SCL, "CLD", "dataMask"})
+    def _bands(self, collection: Any) -> frozenset[str]:
+        simulated = frozenset({name for g in self._granules for name in g.scene.numbers} | {"dataMask"})
+        known = {
+            "sentinel-2-l2a": simulated - {"B10"} | {SCL, "CLD"},
+            "sentinel-2-l1c": simulated,
+            "sentinel-1-grd": _TERRAIN_LAYERS | {"VV", "VH", "dataMask"},
+        }
+        if collection not in known:
+            raise Refusal(400, f"collection {collection!r} is unknown")
+        return known[collection]
 
     def _choose(self, rules: Mapping[str, Any], radar: bool) -> tuple[Granule, ...]:
         span = rules.get("timeRange")
         if not isinstance(span, dict) or set(span) != {"from", "to"}:
             raise Refusal(400, "dataFilter.timeRange with from and to is needed")
         start, stop = (datetime.fromisoformat(span[key]) for key in ("from", "to"))
-        earlier = RADAR_EARLIER if radar else timedelta(0)
-        found = [g for g in self._granules if start <= g.scene.time - earlier <= stop]
-        if not radar:
+        if radar:
+            found = [g for g in self._slices if start <= radar_start(g) <= stop]
+        else:
+            found = [g for g in self._granules if start <= g.scene.time <= stop]
             found = [g for g in found if cloud_cover(g) <= rules.get("maxCloudCoverage", 100)]
         order = rules.get("mosaickingOrder", "mostRecent")
         if order not in {"mostRecent", "leastRecent", "leastCC"}:
@@ -126,7 +144,10 @@ class Renderer:
         out = np.full(tuple(job.grid.shape), np.nan)
         smooth = str(job.processing.get("upsampling", "NEAREST")).lower()
         for granule in job.granules:
-            raster = self._pixels.raster(granule, name, native_resolution(name))
+            if job.radar:
+                raster = self._pixels.radar_ground(granule, name)
+            else:
+                raster = self._pixels.raster(granule, name, native_resolution(name))
             values = raster.on(_where(job), "nearest" if name in {SCL, "CLD"} else smooth)
             if not job.radar and name not in {SCL, "CLD"}:
                 stored = 0.0 if job.processing.get("harmonizeValues", True) else granule.stored_offset / 1e4
@@ -135,11 +156,32 @@ class Renderer:
         return out
 
 
+def _check_radar(script: evalscript.Evalscript, processing: Mapping[str, Any]) -> None:
+    """Refuse what the service refuses, and 16-bit samples of power, which would all be 0."""
+    right = processing.get("orthorectify", False)
+    coefficient = processing.get("backCoeff", "GAMMA0_ELLIPSOID")
+    if type(right) is not bool:
+        raise Refusal(400, f"orthorectify is true or false, not {right!r}")
+    if coefficient not in _BACK_COEFFICIENTS:
+        raise Refusal(400, f"backCoeff {coefficient!r} is unknown")
+    if processing.get("demInstance", "COPERNICUS_30") not in _DEMS:
+        raise Refusal(400, f"demInstance {processing['demInstance']!r} is unknown")
+    if coefficient == "GAMMA0_TERRAIN" and not (right and "demInstance" in processing):
+        raise Refusal(400, "GAMMA0_TERRAIN needs orthorectify and demInstance")
+    if (wanted := _TERRAIN_LAYERS & set(script.units)) and not right:
+        raise Refusal(400, f"{', '.join(sorted(wanted))} needs orthorectify")
+    if strange := set(script.units.values()) - {"default", "LINEAR_POWER"}:
+        raise Refusal(400, f"units {', '.join(sorted(strange))} are not rendered here")
+    for output in script.outputs:
+        if {"VV", "VH"} & set(output.bands) and output.sample_type != "FLOAT32":
+            raise Refusal(400, f"power does not fit into samples of {output.sample_type}")
+
+
 def _known(value: Any, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Refusal(400, f"{what or 'the body'} is not an object")
     if strange := sorted(set(value) - _KEYS[what]):
-        raise Refusal(400, f"unknown key in {what or 'the body'}: {', '.join(strange)}")
+        raise Refusal(400, f"unknown key in {what.split()[-1] if what else 'the body'}: {', '.join(strange)}")
     return value
 
 

@@ -6,23 +6,24 @@ import base64
 import json
 import time
 import uuid
-from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from tests.world.faults import Fault, answers
-from tests.world.granules import RADAR_EARLIER, whole
+from tests.world.granules import radar_product, radar_slices, radar_start
 from tests.world.items import Item, cloud_cover, footprint, place
 from tests.world.plumbing import Refusal, Request, Response, json_response
 from tests.world.render import Renderer
 from tests.world.search import Rules, pick_fields, search
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tests.world.granules import Granule
     from tests.world.pixels import Pixels
 
-OPTICAL, RADAR = "sentinel-2-l2a", "sentinel-1-grd"
+OPTICAL, TOP, RADAR = "sentinel-2-l2a", "sentinel-2-l1c", "sentinel-1-grd"
 CATALOG = "/api/v1/catalog/1.0.0/search"
 PROCESS = "/api/v1/process"
 
@@ -126,7 +127,7 @@ class SentinelHub:
         ):
             raise Refusal(400, "collections, datetime and bbox or intersects are needed")
         plain = {key: value for key, value in body.items() if key != "next"}
-        found = search(self._items, plain, rules, frozenset({OPTICAL, RADAR}))
+        found = search(self._items, plain, rules, frozenset({OPTICAL, TOP, RADAR}))
         start, limit = body.get("next", 0), body.get("limit", 10)
         if type(start) is not int or start < 0:
             raise Refusal(400, f"next is a number, not {start!r}")
@@ -144,26 +145,25 @@ class SentinelHub:
 
     @cached_property
     def _items(self) -> tuple[Item, ...]:
-        optical = [self._optical_feature(g) for g in self._granules]
-        scenes = {g.scene.time: g.scene for g in self._granules}
-        return (*optical, *(self._radar_feature(whole(scene)) for scene in scenes.values()))
+        optical = [self._optical_feature(g, kind) for kind in (OPTICAL, TOP) for g in self._granules]
+        return (*optical, *(self._radar_feature(part) for part in radar_slices(self._granules)))
 
-    def _optical_feature(self, granule: Granule) -> Item:
+    def _optical_feature(self, granule: Granule, collection: str) -> Item:
         properties = {
             "constellation": "sentinel-2", "instruments": ["msi"], "gsd": 10,
             "platform": f"sentinel-{granule.platform[1:].lower()}", "eo:cloud_cover": cloud_cover(granule),
         }  # fmt: skip
-        return self._feature(granule, OPTICAL, granule.product, properties, granule.scene.time)
+        name = granule.product if collection == OPTICAL else granule.product.replace("MSIL2A", "MSIL1C")
+        return self._feature(granule, collection, name, properties, granule.scene.time)
 
     def _radar_feature(self, granule: Granule) -> Item:
-        when = granule.scene.time - RADAR_EARLIER
         properties = {
             "constellation": "sentinel-1", "instruments": ["c-sar"], "platform": "sentinel-1a",
             "sar:instrument_mode": "IW", "s1:polarization": "DV", "s1:resolution": "HIGH",
-            "s1:timeliness": "NRT3h", "sat:orbit_state": "descending", "sat:relative_orbit": 127,
+            "s1:timeliness": "NRT3h", "sat:orbit_state": "descending",
         }  # fmt: skip
-        span = f"{when:%Y%m%dT%H%M%S}_{when + timedelta(seconds=25):%Y%m%dT%H%M%S}"
-        return self._feature(granule, RADAR, f"S1A_IW_GRDH_1SDV_{span}_038000_0478DC_5A1C", properties, when)
+        name = f"{radar_product(granule)}_5A1C"
+        return self._feature(granule, RADAR, name, properties, radar_start(granule))
 
     def _feature(
         self, granule: Granule, collection: str, name: str, properties: dict[str, Any], when: datetime

@@ -31,12 +31,13 @@ _APIS = {"earth-search": "_earth_search", "planetary-computer": "_planetary", "s
 
 @dataclass(frozen=True)
 class Options:
-    """How the world behaves: an empty last page, seconds added to each answer, granule size, token life."""
+    """How the world behaves: an empty last page, seconds added to each answer, granule size, token life, tiles."""
 
     empty_last_page: bool = False
     latency_s: float = 0.0
     granule_px: int = 768
     signature_life_s: float = 2700.0
+    block_px: int = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,9 @@ class Service:
         self._folder = tempfile.TemporaryDirectory(prefix="world-")
         self.server = Server(self._route, self.options.latency_s)
         self.server.faults.add(*plan.faults)
-        self.store = Store(Path(self._folder.name), self.pixels, self.server.url, shelf)
+        self.store = Store(
+            Path(self._folder.name), self.pixels, self.server.url, shelf, self.options.block_px
+        )
 
     def close(self) -> tuple[BaseException, ...]:
         """Stop the server and remove the files; what went wrong in it is handed back."""

@@ -54,8 +54,9 @@ class _File:
 class Store:
     """Maps paths of the server to layers or ready bytes."""
 
-    def __init__(self, folder: Path, pixels: Pixels, url: str, shelf: Shelf) -> None:
+    def __init__(self, folder: Path, pixels: Pixels, url: str, shelf: Shelf, block_px: int = 256) -> None:
         self.folder, self.pixels, self.url, self.shelf = folder, pixels, url, shelf
+        self.block_px = block_px
         self._things: dict[str, Layer | bytes] = {}
         self._written: dict[tuple[Granule, str, int, str], _File] = {}
         self._digests: dict[Granule, str] = {}
@@ -108,7 +109,8 @@ class Store:
     def _cog(self, layer: Layer) -> bytes:
         values, grid = self.pixels.stored(layer)
         path = self.folder / f"made-{uuid.uuid4().hex}.tif"
-        write_cog(path, values, grid, GAMMA0_NODATA if layer.flavour == "gamma0" else 0)
+        nodata = GAMMA0_NODATA if layer.flavour == "gamma0" else 0
+        write_cog(path, values, grid, nodata, self.block_px)
         body = path.read_bytes()
         path.unlink()
         return body
@@ -118,7 +120,7 @@ class Store:
         if layer.granule not in self._digests:
             self._digests[layer.granule] = _digest(pickle.dumps(layer.granule))
         parts = (self._digests[layer.granule], layer.name, layer.resolution_m, layer.flavour,
-                 self.pixels.size_px, self.pixels.cloud_percent)  # fmt: skip
+                 self.pixels.size_px, self.pixels.cloud_percent, self.block_px)  # fmt: skip
         return repr(parts)
 
 
