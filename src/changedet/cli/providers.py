@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 def providers(as_json: options.AsJson = False) -> None:
     """List the providers of imagery, with what each needs; nobody is asked anything."""
+    from changedet.providers.cache_files import without_secrets
     from changedet.providers.registry import DEFAULT_PROVIDER, open_provider, provider_names
 
     found = [open_provider(name).info for name in provider_names()]
@@ -23,11 +24,12 @@ def providers(as_json: options.AsJson = False) -> None:
             f"{info.name}{mark}: {info.title}; sensors {', '.join(info.sensors)}; "
             f"levels {', '.join(info.levels)}; needs {info.needs}"
         )
-        lines += [f"  {address}" for address in info.endpoints]
+        lines += [f"  {address}" for address in without_secrets(info.endpoints)]
     emit({"providers": [_described(info) for info in found]}, lines, as_json=as_json)
 
 
 def _described(info: ProviderInfo) -> dict[str, Any]:
+    from changedet.providers.cache_files import without_secrets
     from changedet.providers.registry import DEFAULT_PROVIDER
 
     return {
@@ -36,6 +38,6 @@ def _described(info: ProviderInfo) -> dict[str, Any]:
         "sensors": list(info.sensors),
         "levels": list(info.levels),
         "needs": info.needs,
-        "endpoints": list(info.endpoints),
+        "endpoints": without_secrets(info.endpoints),
         "default": info.name == DEFAULT_PROVIDER,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 import time
@@ -11,7 +12,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import MaxRetryError, ResponseError
+from urllib3.exceptions import (
+    HTTPError,
+    InvalidHeader,
+    MaxRetryError,
+    ProtocolError,
+    ReadTimeoutError,
+    ResponseError,
+)
 from urllib3.util.retry import Retry
 
 from changedet.errors import ProviderError
@@ -43,6 +51,12 @@ REMOTE_OPTIONS: Mapping[str, str] = MappingProxyType(
 #: GDAL remembers for the life of the process that a file could not be opened; under this setting it asks.
 ASK_AGAIN: Mapping[str, str] = MappingProxyType({"CPL_VSIL_CURL_NON_CACHED": "/vsicurl/"})
 _QUERY = re.compile(r"\?[^\s'\"<>]*")
+_PASSWORD = re.compile(r"(?<=//)[^\s/?#@]*(?:@[^\s/?#@]*)*@")
+_AUTHORIZATION = re.compile(r"(authorization\W{1,6})(?:\w+ )?[^\s'\",}]+", re.IGNORECASE)
+#: Libraries that say in their logs what they send and where.
+_TALKATIVE = frozenset({"rasterio", "pystac_client", "urllib3"})
+#: Most bytes of an answer that are taken at one time; fewer come when fewer are there.
+_PIECE_BYTES = 1 << 20
 
 
 class PatientRetry(Retry):
@@ -66,17 +80,110 @@ class PatientRetry(Retry):
     def new(self, **rules: Any) -> Self:  # noqa: ANN401  # passed on as they are
         """Return the same rules after one more attempt."""
         started_s = time.monotonic() if self.started_s is None else self.started_s
-        return super().new(deadline_s=self.deadline_s, started_s=started_s, **rules)
+        return super().new(**{"deadline_s": self.deadline_s, "started_s": started_s, **rules})
 
     def sleep(self, response: Any = None) -> None:  # noqa: ANN401  # a response of urllib3, by its version
         """Wait as the server asks, else longer each time; give up when that would end after the deadline."""
-        asked_s = self.get_retry_after(response) if response is not None else None
-        delay_s = asked_s or self.get_backoff_time()
+        delay_s = self._asked_s(response) or self.get_backoff_time()
         started_s = time.monotonic() if self.started_s is None else self.started_s
         if time.monotonic() + delay_s > started_s + self.deadline_s:
             reason = ResponseError(f"no answer within {self.deadline_s:g} s")
             raise MaxRetryError(None, None, reason)  # type: ignore[arg-type]  # no pool is at hand here
         time.sleep(delay_s)
+
+    def _asked_s(self, response: Any) -> float | None:  # noqa: ANN401  # a response of urllib3, by its version
+        try:
+            return None if response is None else self.get_retry_after(response)
+        except InvalidHeader:
+            # a header that nobody understands asks for nothing
+            return None
+
+
+class PatientAdapter(HTTPAdapter):
+    """Sends requests by one policy until their answer is here to its last byte, or time is over.
+
+    The libraries repeat requests that fail before the answer begins, and wait as long as bytes come. Here an
+    answer that breaks off is asked for again, too, and one that trickles ends with the deadline.
+
+    Parameters
+    ----------
+    policy : PatientRetry
+        Number of retries, and deadline. Where the policy does not say when its time began, that of each
+        request begins when it is sent first.
+    """
+
+    def __init__(self, policy: PatientRetry) -> None:
+        super().__init__(max_retries=policy)
+        self._policy = policy
+
+    def send(self, request: Any, *args: Any, **limits: Any) -> requests.Response:  # noqa: ANN401  # as in requests
+        """Send a request and read its answer."""
+        policy = self._policy
+        started_s = time.monotonic() if policy.started_s is None else policy.started_s
+        until_s = started_s + policy.deadline_s
+        retries = policy.new(started_s=started_s)
+        while True:
+            self.max_retries = retries
+            timeout = _within(limits.get("timeout"), until_s - time.monotonic())
+            answer = super().send(request, *args, **{**limits, "stream": True, "timeout": timeout})
+            try:
+                read_whole(answer, until_s)
+            except requests.exceptions.ChunkedEncodingError as error:
+                retries = _after(error, retries, request)
+                continue
+            return answer
+
+
+def _after(error: requests.RequestException, retries: PatientRetry, request: Any) -> PatientRetry:  # noqa: ANN401
+    """Wait, and return what is left of the retries after an answer broke off; `error` when nothing is."""
+    try:
+        left = retries.increment(request.method, request.url, error=ProtocolError(str(error)))
+        left.sleep()
+    except MaxRetryError:
+        raise error from None
+    return left
+
+
+def _within(timeout: Any, left_s: float) -> tuple[float, float]:  # noqa: ANN401  # as requests takes it
+    """Return time-outs that end with the deadline."""
+    if left_s <= 0:
+        raise requests.ReadTimeout("the deadline is over")
+    connect_s, read_s = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+    return min(connect_s or left_s, left_s), min(read_s or left_s, left_s)
+
+
+def read_whole(answer: requests.Response, until_s: float) -> None:
+    """Read the body of an answer that was asked for as a stream.
+
+    Parameters
+    ----------
+    answer : requests.Response
+        Its body is there afterwards.
+    until_s : float
+        When to give up, by `time.monotonic`.
+
+    Raises
+    ------
+    requests.Timeout
+        When the time is over before the body is whole, or the next bytes do not come in time.
+    requests.exceptions.ChunkedEncodingError
+        When it breaks off.
+    """
+    pieces = []
+    try:
+        while piece := answer.raw.read1(_PIECE_BYTES, decode_content=True):
+            pieces.append(piece)
+            if time.monotonic() > until_s:
+                raise requests.ReadTimeout("the answer did not come whole within the deadline")
+    except ReadTimeoutError:
+        raise requests.ReadTimeout("the answer stopped coming") from None
+    except HTTPError as error:
+        raise requests.exceptions.ChunkedEncodingError(
+            f"the answer broke off ({type(error).__name__})"
+        ) from None
+    finally:
+        answer.close()
+    answer.raw = io.BytesIO(b"".join(pieces))
 
 
 def retry_policy(settings: ProviderSettings, also: frozenset[int] = frozenset()) -> PatientRetry:
@@ -110,10 +217,14 @@ def retry_policy(settings: ProviderSettings, also: frozenset[int] = frozenset())
 def make_session(settings: ProviderSettings) -> requests.Session:
     """Return a session that repeats requests by `retry_policy`; time-outs go with each request."""
     session = requests.Session()
-    adapter = HTTPAdapter(max_retries=retry_policy(settings))
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
+    be_patient(session, retry_policy(settings))
     return session
+
+
+def be_patient(session: requests.Session, policy: PatientRetry) -> None:
+    """Have a session send everything by `PatientAdapter`."""
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, PatientAdapter(policy))
 
 
 def get_json(session: requests.Session, url: str, settings: ProviderSettings, *, what: str) -> Any:  # noqa: ANN401  # JSON
@@ -124,7 +235,7 @@ def get_json(session: requests.Session, url: str, settings: ProviderSettings, *,
     session : requests.Session
         From `make_session`.
     url : str
-        Without secrets: it stands in errors.
+        Where it is; errors name it without user, password and query.
     settings : ProviderSettings
         Time-outs.
     what : str
@@ -141,29 +252,47 @@ def get_json(session: requests.Session, url: str, settings: ProviderSettings, *,
         When the service cannot be reached, refuses, or does not answer in JSON.
     """
     try:
-        answer = session.get(url, timeout=(settings.connect_timeout_s, settings.read_timeout_s))
+        with discreet_logs():
+            answer = session.get(url, timeout=(settings.connect_timeout_s, settings.read_timeout_s))
         answer.raise_for_status()
         return answer.json()
     except requests.RequestException as error:
-        raise ProviderError(
-            f"{what} could not be had ({scrubbed(str(error).split('Caused by')[-1])})",
-            where=url,
-            todo="try again later, or choose another provider",
-        ) from None
+        reason = scrubbed(str(error).split("Caused by")[-1])
+    # outside of the handler: an exception that stands behind another one may show what was sent
+    raise ProviderError(
+        f"{what} could not be had ({reason})",
+        where=scrubbed(url),
+        todo="try again later, or choose another provider",
+    )
 
 
 def scrubbed(text: str, longest: int = 160) -> str:
-    """Return a message without the queries of links, where signatures stand, on one line.
+    """Return a message on one line, without what links and headers may hold of secrets.
+
+    Parameters
+    ----------
+    text : str
+        Any message.
+    longest : int
+        Most characters that are left of it.
+
+    Returns
+    -------
+    str
+        Without users, passwords and queries of links, and without what authorises a request.
 
     Examples
     --------
-    >>> scrubbed("cannot open http://host/a.tif?sig=secret here")
+    >>> scrubbed("cannot open http://me:word@host/a.tif?sig=secret here")
     'cannot open http://host/a.tif?... here'
     """
-    return " ".join(_QUERY.sub("?...", text).split())[:longest]
+    plain = _PASSWORD.sub("", _QUERY.sub("?...", text))
+    return " ".join(_AUTHORIZATION.sub(r"\g<1>...", plain).split())[:longest]
 
 
-def gdal_options(settings: ProviderSettings, *, again: bool = False) -> dict[str, str]:
+def gdal_options(
+    settings: ProviderSettings, *, again: bool = False, left_s: float | None = None
+) -> dict[str, str]:
     """Return the GDAL settings for reading remote rasters.
 
     Parameters
@@ -172,28 +301,35 @@ def gdal_options(settings: ProviderSettings, *, again: bool = False) -> dict[str
         Time-outs and retries.
     again : bool
         Whether an earlier attempt failed, so that what GDAL remembers of it must not count.
+    left_s : float, optional
+        Seconds until the deadline, the whole of it by default: no request may take longer, and none is
+        repeated so often that all of them together could.
 
     Returns
     -------
     dict of str to str
         For `rasterio.Env`.
     """
+    left_s = settings.total_deadline_s if left_s is None else left_s
+    timeout_s = max(1, round(min(settings.read_timeout_s, left_s)))
+    # a request that timed out is repeated, too
+    retries = max(0, min(settings.max_retries, int(left_s / timeout_s) - 1))
     patience = {
-        "GDAL_HTTP_MAX_RETRY": f"{settings.max_retries}",
+        "GDAL_HTTP_MAX_RETRY": f"{retries}",
         "GDAL_HTTP_RETRY_DELAY": f"{settings.retry_delay_s:g}",
         "GDAL_HTTP_CONNECTTIMEOUT": f"{max(1, round(settings.connect_timeout_s))}",
-        "GDAL_HTTP_TIMEOUT": f"{max(1, round(settings.read_timeout_s))}",
-        "GDAL_HTTP_LOW_SPEED_TIME": f"{max(1, round(settings.read_timeout_s))}",
+        "GDAL_HTTP_TIMEOUT": f"{timeout_s}",
+        "GDAL_HTTP_LOW_SPEED_TIME": f"{timeout_s}",
         "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
     }
     return {**REMOTE_OPTIONS, **patience, **(ASK_AGAIN if again else {})}
 
 
 class _Scrubber(logging.Filter):
-    """Takes signatures out of what the raster library logs."""
+    """Takes signatures and passwords out of what libraries log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Keep every record, without the queries of links."""
+        """Keep every record, scrubbed."""
         record.msg, record.args = scrubbed(record.getMessage(), longest=2000), ()
         record.exc_info = record.exc_text = None
         return True
@@ -201,8 +337,8 @@ class _Scrubber(logging.Filter):
 
 @contextmanager
 def discreet_logs() -> Iterator[None]:
-    """Keep signatures out of the logs of the raster library while remote files are read."""
-    names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "rasterio"]
+    """Keep secrets out of the logs of the libraries that ask services while they do."""
+    names = [name for name in tuple(logging.root.manager.loggerDict) if name.split(".")[0] in _TALKATIVE]
     loggers = [logging.getLogger(name) for name in names]
     scrubber, silent = _Scrubber(), logging.NullHandler()
     for logger in loggers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
+    from changedet.providers.base import OnReceived
     from changedet.providers.settings import ProviderSettings
     from changedet.scene import Asset, Granule
 
@@ -40,8 +42,11 @@ class Signer(Protocol):
     def sign(self, href: str) -> str:
         """Return the link with a signature that is good for now."""
 
-    def forget(self, href: str) -> bool:
-        """Drop the signature that was refused for this link; False when there was none."""
+    def forget(self, href: str, refused: str = "") -> bool:
+        """Drop the signature of a link; `refused`, a signed link, spares one that others have got since.
+
+        False when the link needs no signature.
+        """
 
 
 class NoSigner:
@@ -51,7 +56,7 @@ class NoSigner:
         """Return the link as it is."""
         return href
 
-    def forget(self, href: str) -> bool:
+    def forget(self, href: str, refused: str = "") -> bool:
         """Say that there is nothing to drop."""
         return False
 
@@ -68,11 +73,14 @@ class Reader:
         Opens the links.
     local_files : bool
         Whether links may be paths. A server on the network must not name files of this computer.
+    on_received : callable or None
+        Is told the bytes of each window that was read, before compression.
     """
 
     settings: ProviderSettings
     signer: Signer = field(default_factory=NoSigner)
     local_files: bool = False
+    on_received: OnReceived | None = None
 
     def fetch(
         self, granules: Sequence[Granule], names: Sequence[str], grid: GeoBox
@@ -103,8 +111,20 @@ class Reader:
         """
         jobs = [(granule, name) for granule in granules for name in names]
         pool = ThreadPoolExecutor(max(1, min(self.settings.max_parallel, len(jobs))))
+        failed = threading.Event()
+
+        def _job(job: tuple[Granule, str]) -> Layer | None:
+            if failed.is_set():
+                # what comes of it would be thrown away
+                return None
+            try:
+                return self._layer(job[0], job[1], grid)
+            except ChangedetError:
+                failed.set()
+                raise
+
         try:
-            found = list(pool.map(lambda job: self._layer(job[0], job[1], grid), jobs))
+            found = list(pool.map(_job, jobs))
         finally:
             pool.shutdown(cancel_futures=True)
         layers = iter(found)
@@ -117,6 +137,8 @@ class Reader:
         if found is None:
             return None
         native, numbers = found
+        if self.on_received is not None:
+            self.on_received(numbers.nbytes)
         if not _any_data(numbers, asset) and _promises(granule, grid):
             raise ProviderError(
                 "the file has no data where its footprint promises some",
@@ -134,18 +156,20 @@ class Reader:
         signed_again = False
         number = 0
         while True:
+            opened = self._opened(asset.href, where)
+            options = gdal_options(self.settings, again=number > 0, left_s=until_s - time.monotonic())
             try:
-                with discreet_logs(), rasterio.Env(**gdal_options(self.settings, again=number > 0)):
-                    return _read(self._opened(asset.href, where), asset.index, grid, where)
+                with discreet_logs(), rasterio.Env(**options):
+                    return _read(opened, asset.index, grid, where)
             except RasterioError as error:
                 status, reason = _status(error), scrubbed(str(error.__cause__ or error))
             number += 1
-            if status == 403 and not signed_again and self.signer.forget(asset.href):
+            if status == 403 and not signed_again and self.signer.forget(asset.href, opened):
                 signed_again = True
                 continue
             delay_s = self.settings.retry_delay_s * 2 ** (number - 1)
-            # a file that is not there the second time will not be there the third
-            last = number >= attempts or (status == 404 and number > 1)
+            # a file that is not there the second time will not be there the third; so with a new signature
+            last = number >= attempts or (status == 404 and number > 1) or (status == 403 and signed_again)
             if last or time.monotonic() + delay_s > until_s:
                 raise _unreadable(where, status, reason, signed=signed_again)
             time.sleep(delay_s)
@@ -164,7 +188,9 @@ class Reader:
         if self.local_files and not scheme and not href.startswith("/vsi") and Path(href).is_file():
             return href
         raise InputFileError(
-            f"its link {href[:80]!r} cannot be followed", where=where, todo="links start with https://"
+            f"its link {scrubbed(href, 80)!r} cannot be followed",
+            where=where,
+            todo="links start with https://",
         )
 
 

@@ -26,6 +26,7 @@ from sentinelhub.constants import SHConstants
 from sentinelhub.download.sentinelhub_client import SentinelHubDownloadClient
 
 from changedet.errors import ChangedetError, CredentialsError, ProviderError
+from changedet.providers.http import discreet_logs, read_whole
 from changedet.providers.sentinel_hub_requests import plain_url
 
 if TYPE_CHECKING:
@@ -192,7 +193,14 @@ class Tokens:
             "client_secret": self._credentials.client_secret,
         }
         started = time.monotonic()
-        response = send(waits, where, lambda limits: requests.post(self.token_url, data=form, timeout=limits))
+
+        def _ask(limits_s: tuple[float, float]) -> requests.Response:
+            # a redirection would carry the secret to somebody else
+            return requests.post(
+                self.token_url, data=form, timeout=limits_s, stream=True, allow_redirects=False
+            )
+
+        response = send(waits, where, _ask)
         if response.status_code in {400, 401, 403}:
             raise CredentialsError(
                 f"the client id or its secret was refused ({response.status_code})",
@@ -285,7 +293,7 @@ def send(
     where : str
         The address, for errors.
     ask : callable
-        Takes the limits (connect, read) of one request in seconds and returns the answer.
+        Takes the limits (connect, read) of one request in seconds and returns the answer, as a stream.
 
     Returns
     -------
@@ -297,9 +305,8 @@ def send(
     ProviderError
         When the service cannot be reached, keeps failing or keeps limiting the rate.
     """
-    settings = waits.settings
     for attempt in itertools.count(1):
-        answer = _ask_once(ask, (settings.connect_timeout_s, settings.read_timeout_s))
+        answer = _ask_once(ask, waits)
         if isinstance(answer, requests.Response) and answer.status_code != 429 and answer.status_code < 500:
             return answer
         problem, asked_s, may_help = _problem_of(answer)
@@ -314,12 +321,17 @@ def send(
 
 
 def _ask_once(
-    ask: Callable[[tuple[float, float]], requests.Response], limits_s: tuple[float, float]
+    ask: Callable[[tuple[float, float]], requests.Response], waits: Waits
 ) -> requests.Response | requests.RequestException:
+    left_s = max(waits.deadline - time.monotonic(), 0.1)
+    settings = waits.settings
     try:
-        return ask(limits_s)
+        with discreet_logs():
+            answer = ask((min(settings.connect_timeout_s, left_s), min(settings.read_timeout_s, left_s)))
+            read_whole(answer, waits.deadline)
     except requests.RequestException as error:
         return error
+    return answer
 
 
 def _problem_of(answer: requests.Response | requests.RequestException) -> tuple[str, float, bool]:
@@ -372,7 +384,7 @@ class BoundedClient(SentinelHubDownloadClient):
         method, body = request.request_type.value, request.post_values
 
         def _ask(limits_s: tuple[float, float]) -> requests.Response:
-            return requests.request(method, url, json=body, headers=everything, timeout=limits_s)
+            return requests.request(method, url, json=body, headers=everything, timeout=limits_s, stream=True)
 
         return send(self.waits, plain_url(url), _ask), headers["Authorization"]
 

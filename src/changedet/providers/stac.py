@@ -9,8 +9,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from changedet.antimeridian import within_globe
+import requests
+
+from changedet.antimeridian import footprint_outline, within_globe
 from changedet.bands import COMPARED_BANDS, RADAR_BANDS, SCL
 from changedet.errors import MissingBandError, NoUsableImageryError, ProviderError, UsageError
 from changedet.providers.estimates import estimate_files
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 
     from changedet.providers.base import Estimate, OnReceived, ProviderInfo, SearchQuery
     from changedet.providers.settings import ProviderSettings
-    from changedet.scene import Image, Scene
+    from changedet.scene import Granule, Image, Scene
 
 #: Items asked for in one page; larger ones make some services fail.
 PAGE_SIZE = 100
@@ -199,7 +202,9 @@ class StacProvider:
                 refusals.add("it is no STAC item")
                 continue
             try:
-                yield read_radar_item(item) if query.sensor == "s1" else read_item(item, self._rule(item))
+                found = read_radar_item(item) if query.sensor == "s1" else read_item(item, self._rule(item))
+                _require_place(found.granule)
+                yield found
             except Unusable as reason:
                 refusals.add(str(reason))
 
@@ -273,6 +278,7 @@ def api_items(
     asking = StacApiIO()
     # the time of all pages together begins now
     be_patient(asking.session, retry_policy(settings, also).new(started_s=time.monotonic()))
+    asking.session.hooks["response"].append(_require_features)
     items: list[dict[str, Any]] = []
     try:
         with discreet_logs(), warnings.catch_warnings():
@@ -296,6 +302,25 @@ def api_items(
         asking.session.close()
     # outside of the handlers: an exception that stands behind another one may show what was sent
     raise _failed(url, reason)
+
+
+def _require_place(granule: Granule) -> None:
+    """Refuse an item whose footprint is none, before anything is computed with it."""
+    from shapely.errors import ShapelyError
+
+    try:
+        footprint_outline(granule.footprint)
+    except (ShapelyError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise Unusable(f"its footprint cannot be understood ({type(error).__name__})") from error
+
+
+def _require_features(answer: requests.Response, *_: object, **__: object) -> None:
+    """Refuse an answer to a search that is no list of items; the library takes it for an empty one."""
+    if not answer.ok or not urlsplit(answer.url).path.rstrip("/").endswith("/search"):
+        return
+    page = answer.json()
+    if not isinstance(page, Mapping) or not isinstance(page.get("features"), list):
+        raise requests.exceptions.InvalidJSONError("the answer is not STAC: it has no list of items")
 
 
 def _failed(url: str, reason: str) -> ProviderError:
