@@ -16,8 +16,9 @@ import changedet
 
 #: What users may rely on. Adding a name is a decision; removing one needs a deprecation.
 PUBLIC = [
-    "ChangeResult", "ChangedetError", "DetectSettings", "GeoPoint", "Image", "Kind", "LocalOptions",
-    "Scene", "Site", "State", "detect", "open_run", "parse_point", "read_sites", "verify",
+    "AccessOptions", "ChangeResult", "ChangedetError", "DetectSettings", "GeoPoint", "Image", "Kind",
+    "LocalOptions", "Scene", "SelectionRules", "Site", "State", "detect", "open_run", "parse_point",
+    "read_sites", "run", "verify",
 ]  # fmt: skip
 HEAVY = {
     "numpy", "scipy", "rasterio", "geopandas", "pandas", "shapely", "pyproj", "matplotlib", "xarray", "cv2",

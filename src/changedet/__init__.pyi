@@ -2,6 +2,8 @@ from .comparison import DetectSettings as DetectSettings
 from .coordinates import GeoPoint as GeoPoint
 from .coordinates import parse_point as parse_point
 from .errors import ChangedetError as ChangedetError
+from .investigation import AccessOptions as AccessOptions
+from .investigation import run as run
 from .kinds import Kind as Kind
 from .output.folder import open_run as open_run
 from .pipeline import detect as detect
@@ -11,5 +13,6 @@ from .result import ChangeResult as ChangeResult
 from .result import State as State
 from .scene import Image as Image
 from .scene import Scene as Scene
+from .selection import SelectionRules as SelectionRules
 from .site import Site as Site
 from .site import read_sites as read_sites

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from changedet.errors import EXIT_BUG, ChangedetError, InterruptedRunError, OutputError, UsageError, exit_code
-from changedet.progress import Progress, Silent
+from changedet.progress import Progress, Received, Silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -126,14 +126,23 @@ class _Bar:
 
     def __init__(self, display: Any, task: Any) -> None:  # noqa: ANN401  # rich's types cost its import
         self._display, self._task = display, task
+        self._receiving = False
 
     def step(self, name: str) -> None:
         """Show the name of the step that has begun."""
+        self._receiving = False
         self._display.reset(self._task, description=name, total=None)
 
     def advance(self, share: float) -> None:
         """Show how much of the step is done."""
-        self._display.update(self._task, total=1.0, completed=share)
+        # while imagery comes in, its bytes say more
+        if not self._receiving:
+            self._display.update(self._task, total=1.0, completed=share)
+
+    def received(self, state: Received) -> None:
+        """Show how much imagery has come in."""
+        self._receiving = True
+        self._display.update(self._task, description=f"fetching, {state}", total=1.0, completed=state.share)
 
 
 class _Log:
@@ -141,6 +150,7 @@ class _Log:
 
     def __init__(self) -> None:
         self._start = time.monotonic()
+        self._scenes = 0
 
     def step(self, name: str) -> None:
         """Write the step and the seconds since the start."""
@@ -148,6 +158,12 @@ class _Log:
 
     def advance(self, share: float) -> None:
         """Ignore the share: lines do not move."""
+
+    def received(self, state: Received) -> None:
+        """Write a line for each scene that is there."""
+        if state.scenes_done > self._scenes:
+            self.step(f"fetching, {state}")
+        self._scenes = state.scenes_done
 
 
 @contextmanager
@@ -158,9 +174,10 @@ def progress_on_terminal(*, show: bool | None, quiet: bool, verbose: int) -> Ite
         yield _Log() if verbose and not quiet else Silent()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Display
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(),
+               TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
     with Display(*columns, console=Console(stderr=True), transient=True) as display:
         yield _Bar(display, display.add_task("starting", total=None))

@@ -18,6 +18,8 @@ option                            used by
 --keep-images, --exit-code        detect, run
 --min-clear, --max-season-gap     run
 --cache, --dry-run, --explain     run
+--sites, --site                   run
+--max-pu, --replan                run
 every other one                   detect
 ================================  ==========================================
 
@@ -119,6 +121,26 @@ Name = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--name", help="Name of the site, printed on every product.", rich_help_panel=_PLACE,
                  metavar="TEXT"),
+]  # fmt: skip
+Sites = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--sites", help="List of sites, each for itself: KML, KMZ, GeoJSON, GPKG, CSV.",
+                 rich_help_panel=_PLACE, metavar="FILE"),
+]  # fmt: skip
+SiteNames = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--site", help="Of the list only this site, by name or group/name; may be repeated.",
+                 rich_help_panel=_PLACE, metavar="NAME"),
+]  # fmt: skip
+MaxUnits = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option("--max-pu", help="Most processing units that may be spent; refused before anything is.",
+                 rich_help_panel=_INPUT, min=0.0),
+]  # fmt: skip
+Replan = Annotated[
+    bool,
+    typer.Option("--replan", help="Choose the dates anew, also where an earlier choice was kept.",
+                 rich_help_panel=_INPUT),
 ]  # fmt: skip
 Method = Annotated[
     str,

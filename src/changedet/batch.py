@@ -1,0 +1,476 @@
+"""Several sites, one after the other: what came of each, and going on where an earlier attempt ended.
+
+A batch folder holds ``batch.json`` (what was asked for, written first) and ``status.jsonl`` (one line for
+each attempt at a site, appended when it ends). What counts is the last line of a site, and the run folder
+itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from changedet.errors import (
+    EXIT_CODES,
+    BudgetError,
+    ChangedetError,
+    CredentialsError,
+    InputFileError,
+    OutputError,
+    OutputExistsError,
+    QualityGateError,
+    SomeSitesFailedError,
+    exit_code,
+)
+from changedet.provenance import read_record, verify
+from changedet.providers.cache_files import digest_of, temporary, to_disk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from changedet.result import ChangeResult
+    from changedet.site import Site
+
+#: What was asked for, and what came of it.
+REQUEST_NAME, STATUS_NAME = "batch.json", "status.jsonl"
+SCHEMA = "changedet.batch/1"
+_LONGEST_NAME = 40
+#: After these the next site would fare no better.
+_FINAL = (CredentialsError, BudgetError, OutputError)
+
+
+class Fate(StrEnum):
+    """What came of a site."""
+
+    COMPLETE = "complete"
+    REFUSED = "refused"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    NOT_TRIED = "not tried"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one site.
+
+    Attributes
+    ----------
+    site : str
+        Its name, with the group it belongs to: ``group/name``.
+    fate : Fate
+        Refused means that a quality gate refused the pair: the run folder says why.
+    folder : str
+        The run folder, relative to that of the batch; there for what is complete or refused.
+    candidates : int or None
+        How many were flagged; None when nothing was compared.
+    exit_code : int
+        What the site alone would have ended with; 0 for what was not tried.
+    reason : str
+        One line; empty for what is complete.
+    time_utc : str
+        When it ended.
+    earlier : bool
+        True when it was complete before this attempt and was not run again.
+    """
+
+    site: str
+    fate: Fate
+    folder: str
+    candidates: int | None = None
+    exit_code: int = 0
+    reason: str = ""
+    time_utc: str = ""
+    earlier: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """True when there is a run folder."""
+        return self.fate in {Fate.COMPLETE, Fate.REFUSED}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serialisable description."""
+        return asdict(self) | {"fate": str(self.fate)}
+
+
+def safe_name(text: str) -> str:
+    """Return a name that is safe for files everywhere, of at most 40 characters; "" when nothing is left.
+
+    Examples
+    --------
+    >>> safe_name("North pier / hall 2")
+    'North-pier---hall-2'
+    """
+    kept = "".join(c if c.isalnum() or c in "-_" else "-" for c in text)
+    return kept[:_LONGEST_NAME].strip("-")
+
+
+def site_folders(sites: Sequence[Site]) -> list[str]:
+    """Return a relative folder for each site: ``name``, or ``group/name`` where lists have groups.
+
+    Parameters
+    ----------
+    sites : sequence of Site
+        In any order.
+
+    Returns
+    -------
+    list of str
+        All different, also where file systems do not tell capitals from small letters; none lies in another.
+
+    Examples
+    --------
+    >>> from shapely.geometry import box
+    >>> from changedet.site import Site
+    >>> names = [("Pier", ""), ("pier", ""), ("Hall", "Pier"), ("Gate", "Pier")]
+    >>> site_folders([Site(name, box(0, 0, 1, 1), group) for name, group in names])
+    ['Pier-2', 'pier-3', 'Pier/Hall', 'Pier/Gate']
+    """
+    groups: dict[str, str] = {}
+    taken: dict[str, set[str]] = {"": set()}
+    for site in sites:
+        if site.folder and site.folder not in groups:
+            groups[site.folder] = _unique(site.folder, "group", taken[""])
+    found = []
+    for site in sites:
+        group = groups.get(site.folder, "")
+        own = _unique(site.name, "site", taken.setdefault(group, set()))
+        found.append(f"{group}/{own}" if group else own)
+    return found
+
+
+def _unique(text: str, otherwise: str, taken: set[str]) -> str:
+    stem = safe_name(text) or otherwise
+    name, number = stem, 1
+    while name.casefold() in taken:
+        number += 1
+        name = f"{stem}-{number}"
+    taken.add(name.casefold())
+    return name
+
+
+def site_label(site: Site) -> str:
+    """Return the name of a site with its group, as tables show it."""
+    return f"{site.folder}/{site.name}" if site.folder else site.name
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The folder of a batch.
+
+    Attributes
+    ----------
+    folder : Path
+        Made by `begin`.
+    sites : tuple of Site
+        In the order of the list.
+    request : mapping
+        What is asked of every site, JSON-serialisable; with the sites and the version it tells one batch from
+        another.
+    """
+
+    folder: Path
+    sites: tuple[Site, ...]
+    request: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 digest of all that decides the results."""
+        return digest_of({"request": dict(self.request), "sites": self._sites(), "version": _version()})
+
+    def begin(self, *, overwrite: bool = False) -> bool:
+        """Make the folder, or go on in it.
+
+        Parameters
+        ----------
+        overwrite : bool
+            Begin anew, also where another batch began.
+
+        Returns
+        -------
+        bool
+            True when an earlier attempt at the same batch is continued.
+
+        Raises
+        ------
+        OutputExistsError
+            When the folder holds another batch, or what no batch wrote.
+        OutputError
+            When it cannot be written.
+        """
+        path = self.folder / REQUEST_NAME
+        there = self.folder.is_dir() and any(self.folder.iterdir())
+        if there and not path.is_file():
+            raise OutputExistsError(
+                "the folder holds what no batch wrote", where=str(self.folder), todo="choose another folder"
+            )
+        if there and not overwrite:
+            if _said(path).get("digest") != self.digest:
+                raise OutputExistsError(
+                    f"the folder holds another batch ({_difference(_said(path), self._record())})",
+                    where=str(self.folder),
+                    todo="choose another folder, or begin anew in this one (--overwrite)",
+                )
+            return True
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / STATUS_NAME).unlink(missing_ok=True)
+            with temporary(self.folder, "batch") as part:
+                part.write_text(json.dumps(self._record(), indent=1, ensure_ascii=False), encoding="utf-8")
+                to_disk(part)
+                part.replace(path)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        return False
+
+    def outcomes(self) -> dict[str, Outcome]:
+        """Return what the status file says last of each run folder; lines that are torn say nothing."""
+        found: dict[str, Outcome] = {}
+        with suppress(OSError, UnicodeDecodeError):
+            for line in (self.folder / STATUS_NAME).read_text(encoding="utf-8").splitlines():
+                with suppress(ValueError, TypeError, KeyError, AttributeError):
+                    said = json.loads(line)
+                    found[said["folder"]] = Outcome(**(said | {"fate": Fate(said["fate"])}))
+        return found
+
+    def note(self, outcome: Outcome) -> None:
+        """Append what came of a site, and wait until it is on the disk.
+
+        Parameters
+        ----------
+        outcome : Outcome
+            Of one attempt.
+
+        Raises
+        ------
+        OutputError
+            When it cannot be written.
+        """
+        path = self.folder / STATUS_NAME
+        try:
+            with path.open("ab+") as stream:
+                # what a crash tore off must not swallow this line
+                if stream.tell() and not _ends_whole(path):
+                    stream.write(b"\n")
+                stream.write(json.dumps(outcome.to_dict(), ensure_ascii=False).encode() + b"\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+    def _sites(self) -> list[Any]:
+        return [json.loads(json.dumps(site.to_dict())) for site in self.sites]
+
+    def _record(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "created_utc": _now(),
+            "version": _version(),
+            "digest": self.digest,
+            "sites_sha256": digest_of(self._sites()),
+            "sites": [site_label(site) for site in self.sites],
+            "request": dict(self.request),
+        }
+
+
+def run_sites(
+    batch: Batch, work: Callable[[Site, Path, bool], ChangeResult], *, overwrite: bool = False
+) -> Iterator[Outcome]:
+    """Do the same work at every site of a batch that has begun, whatever becomes of the others.
+
+    Parameters
+    ----------
+    batch : Batch
+        After `Batch.begin`.
+    work : callable
+        Takes a site, its run folder, and whether a folder that is there may be replaced; makes the folder and
+        returns what it holds.
+    overwrite : bool
+        Replace run folders; complete ones are made again.
+
+    Yields
+    ------
+    Outcome
+        One for each site, in the order of the list. After an account is refused, a quota or limit is used up,
+        or nothing can be written, the remaining ones are not tried.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When the user stops it; what is complete by then is on record.
+    """
+    earlier = {} if overwrite else batch.outcomes()
+    stopped = ""
+    for site, name in zip(batch.sites, site_folders(batch.sites), strict=True):
+        folder = batch.folder / name
+        known = None if overwrite else _known(site, folder, name, earlier.get(name))
+        if known is not None:
+            if name not in earlier:
+                batch.note(replace(known, earlier=False))
+            yield known
+            continue
+        if stopped:
+            yield Outcome(site_label(site), Fate.NOT_TRIED, name, reason=stopped, time_utc=_now())
+            continue
+        trial = _Trial(site, name)
+        with trial:
+            trial.take(work(site, folder, overwrite or folder.exists()))
+        batch.note(trial.outcome)
+        yield trial.outcome
+        if trial.interrupted:
+            raise KeyboardInterrupt
+        stopped = trial.stops
+
+
+def _known(site: Site, folder: Path, name: str, noted: Outcome | None) -> Outcome | None:
+    """Return what came of a site earlier, None unless its run folder is whole."""
+    if noted is not None and not noted.whole:
+        return None
+    try:
+        found = verify(folder)
+        # what somebody put beside the files of the run does no harm to them
+        if found.changed or found.missing:
+            return None
+        record = read_record(folder)
+        refusals, count = list(record.get("refusals", ())), _candidates_of(record)
+    except (InputFileError, OSError, TypeError):
+        return None
+    if noted is not None:
+        return replace(noted, earlier=True)
+    return _finished(site_label(site), name, count, refusals, earlier=True)
+
+
+def _candidates_of(record: Mapping[str, Any]) -> int | None:
+    counts = record.get("counts", {})
+    found = counts.get("objects") if isinstance(counts, dict) else None
+    return found if isinstance(found, int) else None
+
+
+def _finished(
+    label: str, folder: str, candidates: int | None, refusals: Sequence[str], *, earlier: bool = False
+) -> Outcome:
+    refused = bool(refusals)
+    return Outcome(
+        label,
+        Fate.REFUSED if refused else Fate.COMPLETE,
+        folder,
+        candidates,
+        EXIT_CODES[QualityGateError] if refused else 0,
+        "; ".join(refusals),
+        _now(),
+        earlier,
+    )
+
+
+class _Trial:
+    """A ``with`` block round the work at one site: whatever ends it becomes an outcome."""
+
+    def __init__(self, site: Site, folder: str) -> None:
+        self._label, self._folder = site_label(site), folder
+        self.outcome = Outcome(self._label, Fate.NOT_TRIED, folder)
+        self.interrupted = False
+        self.stops = ""
+
+    def __enter__(self) -> _Trial:
+        return self
+
+    def take(self, result: ChangeResult) -> None:
+        """Note a result that was saved."""
+        self.outcome = _finished(self._label, self._folder, len(result.objects), result.refusals)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if error is None:
+            return True
+        if isinstance(error, KeyboardInterrupt):
+            self.interrupted = True
+            self._end(Fate.INTERRUPTED, 130, "stopped by the user")
+            return True
+        if not isinstance(error, Exception):
+            return False
+        text = str(error) if isinstance(error, ChangedetError) else f"{type(error).__name__}: {error}"
+        self._end(Fate.FAILED, exit_code(error), " ".join(text.split()))
+        if isinstance(error, _FINAL):
+            self.stops = f"not tried after {self._label}: {self.outcome.reason}"
+        return True
+
+    def _end(self, fate: Fate, code: int, reason: str) -> None:
+        self.outcome = Outcome(self._label, fate, self._folder, None, code, reason, _now())
+
+
+def require_all(outcomes: Sequence[Outcome], details: Mapping[str, Any]) -> None:
+    """Raise what stands for the sites that failed or were refused.
+
+    Parameters
+    ----------
+    outcomes : sequence of Outcome
+        Of every site.
+    details : mapping
+        The summary for a program.
+
+    Raises
+    ------
+    ChangedetError
+        Nothing when all are complete. `SomeSitesFailedError` when some are not; when none is and all have one
+        reason, the error of that reason.
+    """
+    bad = [one for one in outcomes if one.fate is not Fate.COMPLETE]
+    if not bad:
+        return
+    codes = {one.exit_code for one in bad if one.fate is not Fate.NOT_TRIED}
+    first = next((one for one in bad if one.fate is not Fate.NOT_TRIED), bad[0])
+    kind = next((k for k, code in EXIT_CODES.items() if {code} == codes), SomeSitesFailedError)
+    some = len(bad) < len(outcomes)
+    raise (SomeSitesFailedError if some else kind)(
+        f"{len(bad)} of {len(outcomes)} site(s) have no result, {first.site} first: {first.reason}",
+        todo="the same command again goes on with them",
+        details=details,
+    )
+
+
+def _said(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _difference(said: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Name what differs between two requests."""
+    names = ("version", "sites_sha256")
+    found = [name.removesuffix("_sha256") for name in names if said.get(name) != now[name]]
+    before, after = said.get("request", {}), now["request"]
+    if isinstance(before, dict):
+        found += [name for name in after if before.get(name) != after[name]]
+    return f"other {', '.join(found)}" if found else "its record cannot be read"
+
+
+def _ends_whole(path: Path) -> bool:
+    with path.open("rb") as stream:
+        stream.seek(-1, os.SEEK_END)
+        return stream.read(1) == b"\n"
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        error.strerror or "cannot be written",
+        where=str(path),
+        todo="check the permission and the free space, or choose another folder",
+    )
+
+
+def _version() -> str:
+    return version("changedet")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,216 @@
+"""A provider that counts: what has come in, what was kept from before, and what it costs."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from changedet.bands import SCL
+from changedet.errors import BudgetError
+from changedet.progress import Received, TransferProgress
+from changedet.providers.base import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
+
+    from changedet.progress import Progress
+    from changedet.providers.base import OnReceived, Provider, ProviderInfo, SearchQuery
+    from changedet.scene import Image, Scene
+
+#: A comparison needs so many scenes at least, which must be affordable before the first look is paid for.
+_LEAST_SCENES = 2
+
+
+class TrackedProvider:
+    """Stands before a provider and counts; a `Provider`.
+
+    Parameters
+    ----------
+    provider : Provider
+        Asked for everything; usually one with a cache.
+    progress : Progress
+        Is told what has come in, when it is a `TransferProgress`.
+    max_processing_units : float, optional
+        Most that all work together may cost; no limit when not given.
+
+    Examples
+    --------
+    >>> from changedet.progress import Silent
+    >>> from changedet.providers.registry import open_provider
+    >>> from changedet.providers.settings import ProviderSettings
+    >>> tracked = TrackedProvider(open_provider("earth-search", ProviderSettings()), Silent())
+    >>> tracked.kept_text
+    '0 scenes'
+    """
+
+    def __init__(
+        self, provider: Provider, progress: Progress, max_processing_units: float | None = None
+    ) -> None:
+        self.provider = provider
+        self._progress = progress
+        self._limit = max_processing_units
+        self._lock = threading.Lock()
+        self._spent = 0.0
+        self._needed: GeoBox | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._expected: dict[str, int] = {}
+        self._loaded: set[str] = set()
+        self._fetched: set[str] = set()
+        self._bytes = 0
+
+    @property
+    def name(self) -> str:
+        """Name of the provider behind."""
+        return self.provider.name
+
+    @property
+    def info(self) -> ProviderInfo:
+        """What the provider behind says of itself."""
+        return self.provider.info
+
+    @property
+    def kept_text(self) -> str:
+        """How many scenes were loaded and where from, such as ``2 scenes: 1 fetched, 1 kept from before``."""
+        count, fetched = len(self._loaded), len(self._fetched)
+        head = f"{count} scene{'' if count == 1 else 's'}"
+        return f"{head}: {fetched} fetched, {count - fetched} kept from before" if count else head
+
+    def begin(self, grid: GeoBox) -> None:
+        """Begin with a site: forget what was counted, but not what was spent.
+
+        Parameters
+        ----------
+        grid : GeoBox
+            Where the scenes of a comparison are going to be loaded. Before anything is paid for, two scenes
+            on it have to be affordable.
+        """
+        self._needed = grid
+        self._forget()
+
+    def expect(self, scenes: Iterable[Scene], grid: GeoBox, bands: tuple[str, ...] | None = None) -> Estimate:
+        """Say which scenes are going to be loaded, so that what comes in can be put in relation.
+
+        Parameters
+        ----------
+        scenes : iterable of Scene
+            All of them.
+        grid, bands
+            As for `load`.
+
+        Returns
+        -------
+        Estimate
+            What they take together.
+
+        Raises
+        ------
+        BudgetError
+            When that would cost more than the limit; nothing has been asked for by then.
+        """
+        total = Estimate()
+        for scene in scenes:
+            estimate = self.estimate(scene, grid, bands)
+            self._expected[scene.id] = round(estimate.megabytes * 1e6)
+            total += estimate
+        self._require(total)
+        return total
+
+    def search(self, query: SearchQuery) -> list[Scene]:
+        """Ask the provider behind for scenes."""
+        return self.provider.search(query)
+
+    def load(
+        self,
+        scene: Scene,
+        grid: GeoBox,
+        bands: tuple[str, ...] | None = None,
+        *,
+        on_received: OnReceived | None = None,
+    ) -> Image:
+        """Load a scene onto a grid and count what comes in.
+
+        Parameters
+        ----------
+        scene, grid, bands
+            As for the provider behind.
+        on_received : callable, optional
+            Is told too.
+
+        Returns
+        -------
+        Image
+            As the provider behind gives it.
+        """
+        estimate = self.estimate(scene, grid, bands)
+        with self._lock:
+            self._expected.setdefault(scene.id, round(estimate.megabytes * 1e6))
+        pieces: list[int] = []
+
+        def _count(size: int) -> None:
+            pieces.append(size)
+            with self._lock:
+                self._bytes += size
+                self._tell()
+            if on_received is not None:
+                on_received(size)
+
+        image = self.provider.load(scene, grid, bands, on_received=_count)
+        with self._lock:
+            self._loaded.add(scene.id)
+            if pieces:
+                self._fetched.add(scene.id)
+                self._spent += estimate.processing_units
+            self._tell()
+        return image
+
+    def classes(self, scene: Scene, grid: GeoBox) -> NDArray[np.uint8]:
+        """Load the scene classes alone, shape (y, x).
+
+        Parameters
+        ----------
+        scene, grid
+            As for the provider behind.
+
+        Returns
+        -------
+        ndarray of uint8, shape (y, x)
+            Codes of the scene classification.
+
+        Raises
+        ------
+        BudgetError
+            When the comparison for which the look is taken could not be paid for.
+        """
+        cost = self.estimate(scene, grid, (SCL,)).processing_units
+        if cost and self._needed is not None:
+            image = self.estimate(scene, self._needed)
+            self._require(sum([image] * _LEAST_SCENES, Estimate(processing_units=cost)))
+        found = self.provider.classes(scene, grid)
+        self._spent += cost
+        return found
+
+    def estimate(self, scene: Scene, grid: GeoBox, bands: tuple[str, ...] | None = None) -> Estimate:
+        """Say what `load` would take, as the provider behind says it."""
+        return self.provider.estimate(scene, grid, bands)
+
+    def _require(self, estimate: Estimate) -> None:
+        total = self._spent + estimate.processing_units
+        if self._limit is not None and total > self._limit:
+            raise BudgetError(
+                f"this would take {total:.3g} processing units in all, and the limit is {self._limit:g}",
+                where=self.name,
+                todo="raise the limit (--max-pu), or choose a smaller site or fewer bands",
+                details={"processing_units": total, "max_processing_units": self._limit},
+            )
+
+    def _tell(self) -> None:
+        expected = max(sum(self._expected.values()), self._bytes)
+        if expected and isinstance(self._progress, TransferProgress):
+            scenes = len(self._loaded | set(self._expected))
+            self._progress.received(Received(len(self._loaded), scenes, self._bytes, expected))
