@@ -4,8 +4,9 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 OUT    ?= out/demo
+PGSTAC ?= .venv-pgstac
 
-.PHONY: help demo test check lint types house notebooks benchmarks samples clean
+.PHONY: help demo test test-pgstac check lint types house notebooks benchmarks samples clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /	/'
@@ -20,6 +21,14 @@ demo: $(READY) ## run the whole job on the bundled simulated scenes
 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest
+
+test-pgstac: $(READY) $(PGSTAC)/.ready ## ask a real STAC server what the tests ask their stand-ins
+	CHANGEDET_PGSTAC_PYTHON=$(PGSTAC)/bin/python $(BIN)/python -m pytest tests/pgstac -m pgstac
+
+$(PGSTAC)/.ready:
+	$(PYTHON) -m venv $(PGSTAC)
+	$(PGSTAC)/bin/python -m pip install --quiet --disable-pip-version-check 'pypgstac[psycopg]~=0.10.0' 'stac-fastapi.pgstac~=7.2' uvicorn
+	touch $@
 
 lint: $(READY) ## check style and formatting
 	$(BIN)/ruff check .
@@ -43,4 +52,4 @@ samples: $(READY) ## make the bundled samples again
 	$(BIN)/python samples/make_samples.py
 
 clean: ## remove what was built
-	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PGSTAC) out build dist .pytest_cache .mypy_cache .ruff_cache
