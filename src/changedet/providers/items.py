@@ -253,7 +253,7 @@ def _found(item: Item, said: Mapping[str, Any], assets: dict[str, Asset]) -> Fou
     cloud = said.get("eo:cloud_cover")
     granule = Granule(
         id=identifier,
-        collection=item.get("collection"),
+        collection=_text(item.get("collection")),
         tile=_tile(said, identifier),
         time=datetime.fromisoformat(str(said["datetime"])),
         baseline=None if baseline is None else f"{baseline[0]:02d}.{baseline[1]:02d}",
@@ -264,17 +264,26 @@ def _found(item: Item, said: Mapping[str, Any], assets: dict[str, Asset]) -> Fou
         footprint=MappingProxyType(dict(item["geometry"])),
         assets=MappingProxyType(assets),
     )
-    zenith = said.get("s2:mean_solar_zenith")
+    zenith = _number(said.get("s2:mean_solar_zenith"))
+    elevation = _number(said.get("view:sun_elevation"))
     return Found(
         granule=granule,
         platform=_platform(said, identifier),
         relative_orbit=None if orbit is None else int(orbit),
-        orbit_state=said.get("sat:orbit_state"),
+        orbit_state=_text(said.get("sat:orbit_state")),
         cloud_share=None if cloud is None else float(cloud) / 100,
         generated=str(generated),
-        sun_elevation_deg=said.get("view:sun_elevation", None if zenith is None else 90 - float(zenith)),
-        sun_azimuth_deg=said.get("view:sun_azimuth", said.get("s2:mean_solar_azimuth")),
+        sun_elevation_deg=90 - zenith if elevation is None and zenith is not None else elevation,
+        sun_azimuth_deg=_number(said.get("view:sun_azimuth", said.get("s2:mean_solar_azimuth"))),
     )
+
+
+def _number(value: Any) -> float | None:  # noqa: ANN401  # whatever JSON can hold
+    return None if value is None else float(value)
+
+
+def _text(value: Any) -> str | None:  # noqa: ANN401  # whatever JSON can hold
+    return None if value is None else str(value)
 
 
 def _platform(said: Mapping[str, Any], identifier: str) -> str:

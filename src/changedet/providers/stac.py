@@ -306,9 +306,16 @@ def api_items(
 
 def _require_place(granule: Granule) -> None:
     """Refuse an item whose footprint is none, before anything is computed with it."""
+    import numpy as np
+    from shapely import get_coordinates
     from shapely.errors import ShapelyError
+    from shapely.geometry import shape
 
     try:
+        with np.errstate(invalid="ignore"):
+            corners = get_coordinates(shape(dict(granule.footprint)))
+        if not np.isfinite(corners).all():
+            raise Unusable("its footprint lies nowhere")
         footprint_outline(granule.footprint)
     except (ShapelyError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise Unusable(f"its footprint cannot be understood ({type(error).__name__})") from error
