@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.synthetic import make_scene
 
 from changedet.core.masking import SceneClass
-from changedet.errors import NoUsableImageryError
-from changedet.selection import Look, SelectionRules, choose_pair, look_at
+from changedet.errors import NoUsableImageryError, UsageError
+from changedet.selection import Look, SelectionRules, choose_pair, look_at, look_at_radar
 
 SPRING = datetime(2023, 5, 14, 2, 7, tzinfo=UTC)
 
@@ -121,3 +121,115 @@ def test_a_look_tells_itself():
     described = seen().to_dict()
     assert described["time_utc"] == "2023-05-14T02:07:00Z"
     assert described["clear_share"] == 0.95
+
+
+def part(time, start, stop, **look):
+    """A date on which some of a hundred pixels are clear."""
+    clear = np.isin(np.arange(100), np.arange(start, stop))
+    share = float(clear.mean())
+    return replace(seen(time, share, **look), clear=clear, cloud_share=1 - share)
+
+
+def days(number):
+    return SPRING + timedelta(days=number)
+
+
+def test_a_look_knows_its_clear_pixels():
+    classes = np.full((4, 5), SceneClass.VEGETATION, np.uint8)
+    classes[:, 0] = SceneClass.CLOUD_HIGH
+    inside = np.zeros((4, 5), bool)
+    inside[0] = True
+    assert look_at(make_scene(), classes, inside, buffer_px=0).clear.tolist() == [False, *[True] * 4]
+
+
+def test_dates_are_put_together_only_where_none_alone_is_clear_enough():
+    cloudy = [part(later(0), 0, 50), part(later(5), 40, 100), part(later(10), 20, 30)]
+    choice = choose_pair([seen(), seen(days(5), 0.5)], cloudy)
+    assert len(choice.before) == 1
+    assert choice.after == (cloudy[1], cloudy[0])
+    told = " ".join(choice.sentences)
+    assert "Before: 2023-05-14, 95% of the site clear" in told
+    assert (
+        "After: a composite of 2 dates, 2025-05-14 and 2025-05-19, since none alone shows 80% of the site; "
+        "the clearest, 2025-05-19, shows 60%, all together 100%; chosen from 3 dates." in told
+    )
+    assert "The dates lie at most 5 days of the year apart and come from the same relative orbit." in told
+    clear = seen(later(20), 0.8)
+    assert choose_pair([seen()], [*cloudy, clear]).after == (clear,)
+
+
+def test_both_sides_may_be_put_together():
+    before = [part(days(0), 0, 50), part(days(5), 50, 100)]
+    after = [part(later(0), 0, 50, relative_orbit=61), part(later(5), 50, 100)]
+    choice = choose_pair(before, after)
+    assert (len(choice.before), len(choice.after)) == (2, 2)
+    assert choice.sentences[-1].endswith("and come from different or unknown relative orbits.")
+
+
+def test_cloudy_dates_of_the_season_are_put_together_where_the_clear_one_is_of_another():
+    after = [seen(later(90)), part(later(0), 0, 50), part(later(5), 50, 100)]
+    choice = choose_pair([seen()], after)
+    assert len(choice.after) == 2
+    assert "since none that alone shows 80% of the site matches the other period" in choice.sentences[1]
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        (
+            [part(later(0), 0, 30), part(later(5), 20, 60), part(later(10), 40, 70)],
+            "too cloudy: the clearest of 3 scene(s) in the after period, 2025-05-19, shows 40% of the site, "
+            "and even 3 dates together show only 70%; widen --after, or lower --min-clear",
+        ),
+        ([part(later(0), 0, 30)], "2025-05-14, shows 30% of the site; widen"),
+        ([part(later(0), 0, 50), part(later(60), 50, 100)], "2025-05-14, shows 50% of the site; widen"),
+        ([part(later(30), 0, 50), part(later(60), 50, 100)], "season gap: the best clear dates lie 60 days"),
+        (
+            [part(later(0), 0, 50, snow=0.25), part(later(9), 50, 100)],
+            "snow on one side only: 50% of what is seen at least",
+        ),
+    ],
+)  # fmt: skip
+def test_refusals_of_several_dates_have_names(after, words):
+    with pytest.raises(NoUsableImageryError) as caught:
+        choose_pair([seen()], after)
+    assert words in str(caught.value)
+
+
+def test_one_date_at_most_means_no_composite():
+    halves = [part(later(0), 0, 50), part(later(5), 50, 100)]
+    with pytest.raises(NoUsableImageryError, match="shows 50% of the site; widen --after"):
+        choose_pair([seen()], halves, SelectionRules(max_dates=1))
+    with pytest.raises(UsageError, match="at most 0 dates cannot be compared; allow at least 1"):
+        SelectionRules(max_dates=0)
+
+
+@given(st.randoms(use_true_random=False))
+def test_the_order_of_the_catalogue_does_not_matter_for_composites(random):
+    after = [part(later(2 * i), 15 * i % 60, 15 * i % 60 + 40, relative_orbit=i % 3) for i in range(8)]
+    wanted = choose_pair([seen()], after).after
+    assert len(wanted) > 1
+    random.shuffle(after)
+    assert choose_pair([seen()], after).after == wanted
+
+
+def radar(time, **scene):
+    scene = {"platform": "Sentinel-1A", "level": "RTC", "orbit_state": "ascending"} | scene
+    return look_at_radar(make_scene(time, **scene))
+
+
+def test_radar_dates_are_of_one_orbit_whatever_the_season():
+    after = [radar(later(0), relative_orbit=61), radar(later(1), orbit_state="descending"), radar(later(90))]
+    choice = choose_pair([radar(SPRING)], after)
+    assert choice.after == (after[2],)
+    assert "100% of the site covered" in choice.sentences[0]
+    assert choice.sentences[-1] == "Both radar dates come from the same relative orbit."
+    for other in (after[:2], [radar(later(0), relative_orbit=None)]):
+        with pytest.raises(NoUsableImageryError, match="no two dates of the same relative orbit"):
+            choose_pair([radar(SPRING)], other)
+
+
+def test_radar_that_covers_too_little_is_no_matter_of_clouds():
+    with pytest.raises(NoUsableImageryError, match="too little covered: of 1 radar scene") as caught:
+        choose_pair([radar(SPRING)], [radar(later(0), coverage=0.4)])
+    assert "covers 40% of the site; widen --after" in str(caught.value)

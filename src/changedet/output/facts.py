@@ -31,6 +31,9 @@ CONFIDENCE_NOTE = (
 #: What stands on every product made from simulated imagery.
 SIMULATED_NOTE = "SIMULATED IMAGERY: not real ground"
 
+#: Label of the row that describes every date of a composite.
+COMPOSITE_LABEL = "Dates of the composite"
+
 _BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -147,9 +150,16 @@ def when(scene: Scene) -> str:
     Returns
     -------
     str
-        ``"2023-05-14 02:07:01 UTC"`` or ``"time unknown"``.
+        ``"2023-05-14 02:07:01 UTC"``, ``"time unknown"``, or the first and the last date of a composite.
     """
+    if scene.members:
+        return scene.date_text.removeprefix("a ")
     return "time unknown" if scene.time is None else scene.time_text.replace("T", " ").replace("Z", " UTC")
+
+
+def dates_text(scene: Scene) -> str:
+    """Name every date of a composite, or return "" for a single date."""
+    return ", ".join(clean(member.date_text, 20) for member in scene.acquisitions) if scene.members else ""
 
 
 def is_simulated(result: ChangeResult) -> bool:
@@ -327,16 +337,19 @@ def scene_rows(scene: Scene) -> tuple[tuple[str, str], ...]:
     -------
     tuple of (str, str)
         Identifier, time and its source, platform, level, orbit, baseline, radiometry, sun, resolution, notes.
+        For a composite every date besides, under `COMPOSITE_LABEL`.
     """
+    unknown = "differs between the dates" if scene.members else "not known"
     rows = [
         ("Scene", clean(scene.id, 240)),
         ("Time", when(scene)),
+        *([(COMPOSITE_LABEL, _members(scene))] if scene.members else []),
         ("Time taken from", clean(scene.time_source)),
         ("Platform", clean(scene.platform)),
         ("Product level", clean(scene.level)),
         ("Tile", clean(scene.tile or "not known")),
-        ("Relative orbit", "not known" if scene.relative_orbit is None else str(scene.relative_orbit)),
-        ("Processing baseline", clean(scene.processing_baseline or "not known")),
+        ("Relative orbit", unknown if scene.relative_orbit is None else str(scene.relative_orbit)),
+        ("Processing baseline", clean(scene.processing_baseline or unknown)),
         ("Scale and offset", "; ".join(_radiometry(scene)) or "not stated"),
         (
             "Sun",
@@ -354,6 +367,7 @@ def scene_rows(scene: Scene) -> tuple[tuple[str, str], ...]:
 def scene_line(scene: Scene) -> str:
     """Return sensor, level, baseline, resolution and orbit of a scene in one short line."""
     parts = [
+        f"composite of {dates_text(scene)}" if scene.members else "",
         clean(scene.platform, 40) if scene.platform != "unknown" else "platform unknown",
         f"level {clean(scene.level, 20)}",
         f"{number(scene.resolution_m, 0, 'm')} pixels",
@@ -385,6 +399,14 @@ def _plain(value: object) -> str:
     if value is None or isinstance(value, bool):
         return "none" if value is None else "yes" if value else "no"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _members(scene: Scene) -> str:
+    """Describe each date of a composite, the earliest first."""
+    return " | ".join(
+        f"{when(one)}: {clean(one.id, 240)}, {scene_line(one)}; {'; '.join(_radiometry(one)) or 'not stated'}"
+        for one in scene.acquisitions
+    )
 
 
 def _radiometry(scene: Scene) -> list[str]:

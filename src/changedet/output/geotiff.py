@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
-    from changedet.scene import Image
+    from changedet.scene import Image, Scene
 
 #: Colours of the states in ``state.tif``, told apart also by readers with colour-vision deficiency.
 STATE_COLOURS: Mapping[State, str] = MappingProxyType(
@@ -148,13 +148,18 @@ def common_tags(result: ChangeResult) -> dict[str, str]:
     return {
         "SITE": result.name,
         "BEFORE_SCENE": before.id,
-        "BEFORE_TIME_UTC": before.time_text,
+        "BEFORE_TIME_UTC": _times(before),
         "AFTER_SCENE": after.id,
-        "AFTER_TIME_UTC": after.time_text,
+        "AFTER_TIME_UTC": _times(after),
         "CREDIT": "; ".join(facts.credit_lines(result)),
         "TIFFTAG_COPYRIGHT": "; ".join(facts.credit_lines(result)),
         "TIFFTAG_SOFTWARE": software,
     }
+
+
+def _times(scene: Scene) -> str:
+    """Return the time of a scene, or those of all dates of a composite."""
+    return ", ".join(one.time_text for one in scene.acquisitions)
 
 
 def legend(labels: Mapping[int, str]) -> str:
@@ -212,7 +217,7 @@ def _write_image(path: Path, image: Image, tags: Mapping[str, str]) -> None:
     scene = image.scene
     own = {
         "SCENE": scene.id,
-        "TIME_UTC": scene.time_text,
+        "TIME_UTC": _times(scene),
         "PLATFORM": scene.platform,
         "LEVEL": scene.level,
         "CLASSES_SOURCE": image.classes_source,

@@ -278,7 +278,8 @@ def _summary(result: ChangeResult) -> str:
 
 
 def _scene_text(scene: Scene) -> str:
-    return f"{facts.when(scene)}, {scene.id}"
+    dates = f" (every pixel shows one of {facts.dates_text(scene)})" if scene.members else ""
+    return f"{facts.when(scene)}, {scene.id}{dates}"
 
 
 def _html_rows(lines: Iterable[tuple[str, object]]) -> str:

@@ -141,7 +141,7 @@ def _summary(result: ChangeResult) -> dict[str, object]:
         "warnings": [facts.clean(w, 400) for w in dict.fromkeys((*result.warnings, *result.pair.warnings))],
         "confidence_note": facts.CONFIDENCE_NOTE,
         "not_flagged_note": facts.NOT_FLAGGED_NOTE,
-        "reason": facts.clean(result.pair.reason, 300),
+        "reason": facts.clean(result.pair.reason, 900),
         "credits": facts.credit_lines(result),
     }
 
@@ -168,8 +168,8 @@ def _viewer(result: ChangeResult) -> dict[str, object]:
             {
                 "word": word,
                 "time": facts.when(s),
-                "date": s.date_text,
-                "clock": facts.when(s)[10:],
+                "date": facts.when(s) if s.members else s.date_text,
+                "clock": "" if s.members else facts.when(s)[10:],
                 "id": facts.clean(s.id, 240),
                 "line": facts.scene_line(s),
             }
@@ -281,8 +281,12 @@ def _chips(
 
 def _tables(result: ChangeResult) -> dict[str, object]:
     before, after = facts.scene_rows(result.before.scene), facts.scene_rows(result.after.scene)
-    known = [label for label, _ in before if label != "Note"]
-    scenes = [(label, dict(before)[label], dict(after)[label]) for label in known]
+    fuller = before if facts.COMPOSITE_LABEL in dict(before) else after
+    known = [label for label, _ in fuller if label != "Note"]
+    scenes = [
+        (label, *(dict(rows).get(label, "none, a single date") for rows in (before, after)))
+        for label in known
+    ]
     notes = [" ".join(text for label, text in rows if label == "Note") for rows in (before, after)]
     shares = (result.pair.clear_share_before, result.pair.clear_share_after)
     scenes.append(("Clear over the site", facts.share_text(shares[0]), facts.share_text(shares[1])))

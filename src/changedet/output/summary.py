@@ -31,6 +31,8 @@ def result_text(result: ChangeResult) -> str:
         lines.insert(0, facts.SIMULATED_NOTE)
     for word, image in (("before", result.before), ("after", result.after)):
         lines.append(f"  {word + ':':<8}{facts.when(image.scene)}  {facts.clean(image.scene.id)}")
+        if image.scene.members:
+            lines.append(f"  {'':<8}every pixel shows one of {facts.dates_text(image.scene)}")
     lines += [f"  {fact.label}: {fact.value} ({fact.note})" for fact in facts.quality(result)]
     lines.append(f"  pixels: {shares_text(result)}")
     lines += [f"  {' | '.join(cells)}" for cells in object_rows(result)]
