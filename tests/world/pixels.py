@@ -92,8 +92,7 @@ class Pixels:
             return np.where(empty, 0, raster.values).astype(np.uint8), raster.grid
         if layer.flavour == "gamma0":
             return np.where(empty, GAMMA0_NODATA, raster.values).astype(np.float32), raster.grid
-        added = {"baseline": layer.granule.stored_offset, "collection-1": 1000, "shifted": 0}[layer.flavour]
-        numbers = np.clip(np.rint(raster.values * 1e4) + added, 1, 65534)
+        numbers = np.clip(np.rint(raster.values * 1e4) + added(layer), 1, 65534)
         return np.where(empty, 0, numbers).astype(np.uint16), raster.grid
 
     def raster(self, granule: Granule, name: str, resolution_m: int) -> Raster:
@@ -149,11 +148,17 @@ class Pixels:
         return Raster(np.pad(values, margin, mode="symmetric"), self._home(scene, step))
 
 
+def added(layer: Layer) -> int:
+    """What an archive adds to reflectance * 10000 before storing."""
+    return {"baseline": layer.granule.stored_offset, "collection-1": 1000}.get(layer.flavour, 0)
+
+
 def native_resolution(name: str) -> int:
     """Pixel size of a layer in metres."""
     if name in {SCL, "CLD"}:
         return 20
-    return 10 if name in {"VV", "VH"} else band(name).resolution_m
+    # bands of 60 m are held in cells of 20 m, in which everything is counted
+    return 10 if name in {"VV", "VH"} else min(band(name).resolution_m, 20)
 
 
 def write_cog(
