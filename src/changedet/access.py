@@ -129,7 +129,7 @@ def make_plan(
         query = SearchQuery(site, period.start, period.end, sensor=sensor, max_tile_cloud=max_tile_cloud)
         scenes = provider.search(query)
         progress.step(f"looking at the {word} period")
-        looks.append(_look_at_all(site, _worth_a_look(scenes, word), provider, progress))
+        looks.append(look_at_all(site, _worth_a_look(scenes, word), provider, progress))
     return Plan(site, choose_pair(looks[0], looks[1], rules), tuple(looks[0]), tuple(looks[1]), grid)
 
 
@@ -163,7 +163,30 @@ def _worth_a_look(scenes: Sequence[Scene], word: str) -> list[Scene]:
     return ranked[:MOST_LOOKS]
 
 
-def _look_at_all(site: Site, scenes: Sequence[Scene], provider: Provider, progress: Progress) -> list[Look]:
+def look_at_all(site: Site, scenes: Sequence[Scene], provider: Provider, progress: Progress) -> list[Look]:
+    """Measure what each scene shows of a site, from its classification alone; radar sees through clouds.
+
+    Parameters
+    ----------
+    site : Site
+        The place.
+    scenes : sequence of Scene
+        Of the provider.
+    provider : Provider
+        Gives the classifications.
+    progress : Progress
+        Told which share is done.
+
+    Returns
+    -------
+    list of Look
+        In the order of the scenes.
+
+    Raises
+    ------
+    ProviderError, CredentialsError
+        When the provider fails.
+    """
     coarse = site.grid.zoom_to(resolution=_LOOK_M)
     inside = site_mask(site, coarse)
     buffer_px = cloud_buffer_px(_LOOK_M)

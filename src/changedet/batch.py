@@ -44,7 +44,7 @@ REQUEST_NAME, STATUS_NAME = "batch.json", "status.jsonl"
 SCHEMA = "changedet.batch/1"
 _LONGEST_NAME = 40
 #: After these the next site would fare no better.
-_FINAL = (CredentialsError, BudgetError, OutputError)
+FINAL_ERRORS = (CredentialsError, BudgetError, OutputError)
 
 
 class Fate(StrEnum):
@@ -398,7 +398,7 @@ class _Trial:
             return False
         text = str(error) if isinstance(error, ChangedetError) else f"{type(error).__name__}: {error}"
         self._end(Fate.FAILED, exit_code(error), " ".join(text.split()))
-        if isinstance(error, _FINAL):
+        if isinstance(error, FINAL_ERRORS):
             self.stops = f"not tried after {self._label}: {self.outcome.reason}"
         return True
 

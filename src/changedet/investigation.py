@@ -141,15 +141,9 @@ class Investigation:
         UsageError
             When there is no provider of this name.
         """
-        from changedet.providers.cached import open_cached
-        from changedet.providers.settings import read_provider_settings
-        from changedet.providers.tracked import TrackedProvider
+        from changedet.providers.tracked import open_tracked
 
-        most = self.access.max_processing_units
-        cached = open_cached(self.provider, self.access.cache, max_processing_units=most)
-        if most is None:
-            most = read_provider_settings(self.provider).max_processing_units
-        return TrackedProvider(cached, progress, most)
+        return open_tracked(self.provider, self.access.cache, self.access.max_processing_units, progress)
 
     def plan(self, site: Site, provider: TrackedProvider, progress: Progress = _SILENT) -> Planned:
         """Choose the dates for a site, or take the choice that was kept.

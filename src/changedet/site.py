@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from shapely.geometry.base import BaseGeometry
 
+    from changedet.providers.base import Level, OnReceived, Sensor
+    from changedet.scene import Image, Scene
+
 #: Ground sampling distance of the site grid in metres.
 GRID_RESOLUTION_M = 10
 #: Corners of the site grid are snapped outward to multiples of this, so that 20 m bands nest.
@@ -159,6 +162,108 @@ class Site:
         left, bottom = (int(v // GRID_SNAP_M) * GRID_SNAP_M for v in (bounds.left, bounds.bottom))
         right, top = (-int(-v // GRID_SNAP_M) * GRID_SNAP_M for v in (bounds.right, bounds.top))
         return GeoBox.from_bbox((left, bottom, right, top), crs, resolution=GRID_RESOLUTION_M, tight=True)
+
+    def search(
+        self,
+        period: str,
+        *,
+        provider: str = "earth-search",
+        sensor: Sensor = "s2",
+        level: Level = "L2A",
+        max_tile_cloud: float = 0.9,
+        limit: int = 200,
+    ) -> list[Scene]:
+        """Find the scenes of this place; no pixels are fetched.
+
+        Parameters
+        ----------
+        period : str
+            Such as ``"2024-05"``, ``"2024-05/2024-07"`` or ``"2024-05/.."``.
+        provider : str
+            Where to look, see ``changedet providers``.
+        sensor : {"s2", "s1"}
+            Optical or radar.
+        level : {"L2A", "L1C"}
+            Processing level of Sentinel-2.
+        max_tile_cloud : float
+            Scenes with more cloud over their tiles are left out, 0 to 1.
+        limit : int
+            Most scenes; of more, the newest.
+
+        Returns
+        -------
+        list of Scene
+            Sorted by time.
+
+        Raises
+        ------
+        NoUsableImageryError
+            When there is none.
+        UsageError
+            When the period cannot be read, or the provider does not have the sensor or level.
+        ProviderError, CredentialsError
+            When the provider fails, or wants an account.
+
+        Examples
+        --------
+        >>> site = Site.at("38.5847, 126.1079")                              # doctest: +SKIP
+        >>> for scene in site.search("2025-05", max_tile_cloud=0.3):         # doctest: +SKIP
+        ...     print(scene.time_text, scene.tile_cloud_share)
+        """
+        from changedet.fetching import SceneQuery, find_scenes
+        from changedet.providers.registry import open_provider
+
+        query = SceneQuery(period, sensor, level, max_tile_cloud, limit)
+        return find_scenes(self, query, open_provider(provider))
+
+    def fetch(
+        self,
+        scene: Scene,
+        *,
+        bands: tuple[str, ...] | None = None,
+        grid: GeoBox | None = None,
+        cache: Path | None = None,
+        on_received: OnReceived | None = None,
+    ) -> Image:
+        """Load a scene of this place, from the cache when it is there.
+
+        Parameters
+        ----------
+        scene : Scene
+            From `search`; its provider is asked.
+        bands : tuple of str, optional
+            Such as ``("B04", "B08")``; all that are compared when not given.
+        grid : GeoBox, optional
+            Where the pixels are to lie; `grid` of the site when not given.
+        cache : Path, optional
+            Folder that keeps loaded scenes; the user's cache folder when not given.
+        on_received : callable, optional
+            Is told the bytes of each piece that comes in, by any thread.
+
+        Returns
+        -------
+        Image
+            float32 reflectance, NaN where there is no data; ``valid`` is True where it can be used.
+
+        Raises
+        ------
+        UsageError, MissingBandError
+            When the provider or the scene does not have a band.
+        NoOverlapError
+            When the scene does not reach the grid.
+        ProviderError, CredentialsError
+            When the provider fails, or wants an account.
+
+        Examples
+        --------
+        >>> site = Site.at("38.5847, 126.1079")                              # doctest: +SKIP
+        >>> image = site.fetch(site.search("2025-05")[-1])                   # doctest: +SKIP
+        >>> image.band("B08").mean(where=image.valid)                        # doctest: +SKIP
+        """
+        from changedet.providers.cached import open_cached
+
+        kept = open_cached(scene.provider, cache)
+        return kept.load(scene, self.grid if grid is None else grid, bands, on_received=on_received)
 
     def to_dict(self) -> dict[str, Any]:
         """Return name, folder and GeoJSON geometry."""

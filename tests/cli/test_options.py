@@ -15,6 +15,13 @@ ELSEWHERE = {
     ("cache prune", "--max-size"),
     ("search", "--period"),
     ("search", "--limit"),
+    ("search", "--near"),
+    ("search", "--look"),
+    ("fetch", "--period"),
+    ("fetch", "--limit"),
+    ("fetch", "--scene"),
+    ("fetch", "--bands"),
+    ("fetch", "--clearest"),
 }
 SHARED = re.findall(r"^(--[-\w, ]*?) {2,}(\S.*)$", options.__doc__, re.MULTILINE)
 

@@ -50,11 +50,12 @@ def test_providers_are_listed_with_what_they_need(cli):
 def test_scenes_are_listed_in_a_table(cli, world, place):
     assert cli("search", *place, "--period", "2023-05") == 0
     head, first, second = cli.out.splitlines()
-    assert head.split()[:7] == ["date", "platform", "orbit", "cloud", "cover", "baseline", "offset"]
-    assert first.split()[:7] == ["2023-05-16T02:16:13Z", "Sentinel-2A", "3", "6%", "100%", "05.09", "-0.1"]
+    assert head.split()[:8] == ["date", "platform", "orbit", "cloud", "cover", "sun", "baseline", "offset"]
+    assert first.split()[:5] == ["2023-05-16T02:16:13Z", "Sentinel-2A", "3", "6%", "100%"]
+    assert first.split()[6:9] == ["05.09", "-0.1", "-"]
     assert first.endswith("sentinel-2-c1-l2a, stated by the item: offset -0.1")
     assert second.startswith("2023-05-21")
-    assert "2 scene(s) of Harbour from earth-search" in cli.err
+    assert "2 scene(s) of Harbour from earth-search, 2 of use" in cli.err
     assert world.requests("*.tif") == []
 
 
@@ -80,9 +81,51 @@ def test_a_limit_leaves_the_newest(cli, world, place):
 
 def test_nothing_found_is_said_with_what_to_try(cli, world, place):
     assert cli("search", *place, "--period", "2019") == 3
-    assert "earth-search has no scene of Harbour in 2019 with at most 90% cloud" in cli.error
+    assert "earth-search has no scene of Harbour in 2019; choose a longer period" in cli.error
+
+
+def test_why_a_scene_is_of_no_use_is_said(cli, world, place):
     assert cli("search", *place, "--period", "2023-05", "--max-tile-cloud", "0.01", "--json") == 3
-    assert json.loads(cli.out)["error"]["exit_code"] == 3
+    found = json.loads(cli.out)
+    assert found["error"]["exit_code"] == 3
+    assert {f["properties"]["rejected"] for f in found["features"]} == {"too cloudy over the tile"}
+    assert cli("search", *place, "--period", "2023-05", "--max-tile-cloud", "0.01") == 3
+    assert cli.out.count("too cloudy over the tile") == 2
+    assert "none of 2 scene(s) of Harbour from earth-search is of use (too cloudy over the tile)" in cli.err
+
+
+def test_the_partner_date_shows_the_season_gap(cli, world, place):
+    more = ("--near", "2022-07-10", "--max-season-gap", "52", "--json")
+    assert cli("search", *place, "--period", "2023-05", *more) == 0
+    features = [f["properties"] for f in json.loads(cli.out)["features"]]
+    assert [f["season_gap_days"] for f in features] == [55, 50]
+    assert [f["rejected"] for f in features] == ["season gap", None]
+    assert cli("search", *place, "--period", "2023-05", "--near", "soon") == 2
+    assert "not a period" in cli.error
+
+
+def test_looking_at_the_site_reads_classifications_only(cli, world, place):
+    assert cli("search", *place, "--period", "2023-05", "--look", "--min-clear", "0", "--json") == 0
+    features = [f["properties"] for f in json.loads(cli.out)["features"]]
+    assert all(0 <= f["over_the_site"]["clear_share"] <= 1 for f in features)
+    asked = {entry.request.path.rsplit("/", 1)[-1].lower() for entry in world.requests("*.tif")}
+    assert asked
+    assert all("scl" in name for name in asked)
+    assert cli("search", *place, "--period", "2023-05", "--look", "--min-clear", "1") in {0, 3}
+    assert "clear" in cli.out.splitlines()[0].split()
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("--sensor", "s3"), "there is no sensor 's3'; use s2 or s1"),
+        (("--level", "L3"), "there is no level 'L3'; use L2A or L1C"),
+        (("--sensor", "s1"), "it has no Sentinel-1"),
+    ],
+)
+def test_products_that_are_not_there_are_refused(cli, world, place, option, said):
+    assert cli("search", *place, "--period", "2023-05", *option) == 2
+    assert said in cli.error
 
 
 def test_a_service_that_is_down_is_a_matter_of_the_provider(cli, world, place):

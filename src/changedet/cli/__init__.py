@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from changedet.cli import cache, demo, detect, doctor, providers, report, search, sites, verify
+from changedet.cli import cache, demo, detect, doctor, fetch, providers, report, search, sites, verify
 from changedet.cli import run as run_command
 from changedet.cli.console import Outcome
 from changedet.cli.settings import default_map
@@ -37,6 +37,7 @@ app.command("detect")(detect.detect)
 app.command("demo")(demo.demo)
 app.command("report")(report.report)
 app.command("search")(search.search)
+app.command("fetch")(fetch.fetch)
 app.command("providers")(providers.providers)
 app.command("verify")(verify.verify)
 app.command("doctor")(doctor.doctor)

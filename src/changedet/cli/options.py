@@ -7,9 +7,15 @@ option                            used by
 --overwrite                       detect, run, demo, report
 --json                            detect, run, demo, report, verify, doctor, sites check
 --json, --cache                   cache ls, cache verify, cache prune
---json, --name                    search
---at, --radius, --bbox, --aoi     run, search
---provider, --max-tile-cloud      run, search
+--json, --name                    search, fetch
+--at, --radius, --bbox, --aoi     run, search, fetch
+--provider, --max-tile-cloud      run, search, fetch
+--sensor, --level                 search, fetch
+--max-pu, --cache                 search, fetch
+--min-clear, --max-season-gap     search
+--sites, --site, --dry-run        fetch
+--out, --overwrite                fetch
+--quiet, --verbose, --progress    fetch
 --json                            providers
 --quiet, --verbose, --progress    detect, run, demo, verify
 --before, --after, --name         detect, run
@@ -25,7 +31,8 @@ every other one                   detect
 
 Options that one other command has alone stand in the file of that command:
 ``demo --samples``, ``report --out`` (a file there, not a folder), ``verify --rerun``,
-``cache prune --max-size``, ``search --period``, ``search --limit``.
+``cache prune --max-size``; ``--period`` and ``--limit`` of search and fetch, ``search --near``,
+``search --look``, ``fetch --scene``, ``fetch --bands``, ``fetch --clearest``.
 """
 
 from __future__ import annotations
@@ -72,6 +79,16 @@ AfterPeriod = Annotated[
 ProviderName = Annotated[
     str,
     typer.Option("--provider", help="Where imagery comes from; changedet providers lists them.",
+                 rich_help_panel=_INPUT, metavar="NAME"),
+]  # fmt: skip
+SensorName = Annotated[
+    str,
+    typer.Option("--sensor", help="s2: optical (the default); s1: radar.", rich_help_panel=_INPUT,
+                 metavar="NAME"),
+]  # fmt: skip
+LevelName = Annotated[
+    str,
+    typer.Option("--level", help="Processing level of Sentinel-2: L2A (the default) or L1C.",
                  rich_help_panel=_INPUT, metavar="NAME"),
 ]  # fmt: skip
 MinClear = Annotated[

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from changedet.cli import options  # noqa: TC001  # Typer reads the annotations at run time
 from changedet.cli.console import emit, say
 from changedet.cli.detect import choose_site, required_site
-from changedet.errors import NoUsableImageryError
+from changedet.cli.tables import table
+from changedet.errors import NoUsableImageryError, UsageError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from changedet.investigation import Investigation
+    from changedet.providers.base import Level, Sensor
     from changedet.scene import Scene
+    from changedet.selection import Look
     from changedet.site import Site
 
 Period = Annotated[
@@ -22,7 +29,15 @@ Period = Annotated[
 Limit = Annotated[
     int, typer.Option("--limit", help="Most scenes that are listed; of more, the newest.", min=1)
 ]
-_HEAD = ("date", "platform", "orbit", "cloud", "cover", "baseline", "offset", "source of the offset")
+Near = Annotated[
+    Optional[str],  # noqa: UP045  # typer reads the annotation at run time
+    typer.Option("--near", help="Date of the partner: shows how far apart in the year each date lies.",
+                 metavar="DATE"),
+]  # fmt: skip
+LookAt = Annotated[
+    bool,
+    typer.Option("--look", help="Look at the site on each date: reads the classifications, nothing else."),
+]
 
 
 def search(
@@ -34,45 +49,145 @@ def search(
     aoi: options.Aoi = None,
     name: options.Name = None,
     provider: options.ProviderName = "earth-search",
+    sensor: options.SensorName = "s2",
+    level: options.LevelName = "L2A",
     max_tile_cloud: options.MaxTileCloud = 0.9,
+    min_clear: options.MinClear = 0.8,
+    max_season_gap: options.MaxSeasonGap = 45,
+    near: Near = None,
+    look: LookAt = False,
+    max_pu: options.MaxUnits = None,
+    cache: options.Cache = None,
     limit: Limit = 200,
     as_json: options.AsJson = False,
 ) -> None:
-    """List the scenes of a place and a period; no pixels are fetched."""
-    from changedet.periods import parse_period
-    from changedet.providers.base import SearchQuery
-    from changedet.providers.registry import open_provider
+    """List the scenes of a place and a period, and why some would not be used; no reflectance is fetched."""
+    from changedet.fetching import SceneQuery, find_scenes
+    from changedet.investigation import AccessOptions, Investigation
+    from changedet.selection import SelectionRules
 
     site = required_site(choose_site(at, radius, bbox, aoi, name))
-    span = parse_period(period)
-    query = SearchQuery(site, span.start, span.end, max_tile_cloud=max_tile_cloud, limit=limit)
-    scenes = open_provider(provider).search(query)
-    if not scenes:
-        raise NoUsableImageryError(
-            f"{provider} has no scene of {site.name} in {period} with at most {max_tile_cloud:.0%} cloud "
-            "over its tile",
-            todo="choose a longer period, a higher --max-tile-cloud, or another --provider",
-        )
-    lines = _table([_HEAD, *(_row(scene) for scene in scenes)])
-    emit(_collection(site, scenes), lines, as_json=as_json)
+    rules = SelectionRules(min_clear_share=min_clear, max_season_gap_days=max_season_gap)
+    access = AccessOptions(rules, max_tile_cloud, cache, max_pu)
+    # the periods of the comparison for which somebody looks round
+    asked = Investigation(period, near or period, provider, access=access)
+    query = SceneQuery(period, *checked_product(sensor, level), max_tile_cloud=1.0, limit=limit)
+    scenes = find_scenes(site, query, opened := asked.open())
+    looks: dict[str, Look] = {}
+    if look:
+        from changedet.access import look_at_all
+        from changedet.progress import Silent
+
+        looks = {one.scene.id: one for one in look_at_all(site, scenes, opened, Silent())}
+    _print(site, [_listed(scene, asked, near, looks.get(scene.id)) for scene in scenes], asked, as_json)
+
+
+def checked_product(sensor: str, level: str) -> tuple[Sensor, Level]:
+    """Return sensor and level as the package knows them.
+
+    Raises
+    ------
+    UsageError
+        When it does not know them.
+    """
+    sensors: dict[str, Sensor] = {"s2": "s2", "s1": "s1"}
+    levels: dict[str, Level] = {"L2A": "L2A", "L1C": "L1C"}
+    if sensor.lower() not in sensors:
+        raise UsageError(f"there is no sensor {sensor!r}", where="--sensor", todo="use s2 or s1")
+    if level.upper() not in levels:
+        raise UsageError(f"there is no level {level!r}", where="--level", todo="use L2A or L1C")
+    return sensors[sensor.lower()], levels[level.upper()]
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """A scene in the list."""
+
+    scene: Scene
+    gap_days: int | None
+    look: Look | None
+    rejected: str
+
+    def row(self) -> dict[str, str]:
+        """Return the cells by the heads of their columns."""
+        scene = self.scene
+        radiometry = scene.assets["B04"].radiometry if "B04" in scene.assets else None
+        return {
+            "date": scene.time_text,
+            "platform": scene.platform,
+            "orbit": "-" if scene.relative_orbit is None else f"{scene.relative_orbit}",
+            "cloud": _percent(scene.tile_cloud_share),
+            "cover": _percent(scene.coverage),
+            "sun": "-" if scene.sun_elevation_deg is None else f"{scene.sun_elevation_deg:.0f}",
+            "gap": "-" if self.gap_days is None else f"{self.gap_days}",
+            "clear": _percent(self.look.clear_share if self.look else None),
+            "snow": _percent(self.look.snow_share if self.look else None),
+            "baseline": scene.processing_baseline or "-",
+            "offset": f"{radiometry.offset:g}" if radiometry else "-",
+            "why rejected": self.rejected or "-",
+            "id": scene.id,
+            "source of the offset": f"{scene.collection or scene.provider}, "
+            f"{radiometry.source if radiometry else 'not stated'}",
+        }
+
+    def feature(self) -> dict[str, Any]:
+        """Return it as a GeoJSON Feature; `changedet.scene.Scene.from_dict` reads its properties."""
+        found = None
+        if self.look is not None:
+            found = {name: v for name, v in self.look.to_dict().items() if name.endswith("_share")}
+        said = {"season_gap_days": self.gap_days, "rejected": self.rejected or None, "over_the_site": found}
+        properties = self.scene.to_dict() | said
+        return {"type": "Feature", "id": self.scene.id, "geometry": _outline(self.scene),
+                "properties": properties}  # fmt: skip
+
+
+def _listed(scene: Scene, asked: Investigation, near: str | None, look: Look | None) -> _Listed:
+    from changedet.access import MIN_COVERAGE
+    from changedet.pairing import season_gap_days
+
+    rules, reasons = asked.access.rules, []
+    gap = None if near is None else season_gap_days(scene.time, _moment(near))
+    if scene.coverage is not None and scene.coverage < MIN_COVERAGE:
+        reasons.append("does not cover the site")
+    if (scene.tile_cloud_share or 0.0) > asked.access.max_tile_cloud:
+        reasons.append("too cloudy over the tile")
+    if look is not None and look.clear_share < rules.min_clear_share:
+        reasons.append("too cloudy over the site")
+    if gap is not None and gap > rules.max_season_gap_days:
+        reasons.append("season gap")
+    return _Listed(scene, gap, look, ", ".join(reasons))
+
+
+def _moment(text: str) -> datetime:
+    from changedet.periods import parse_period
+
+    period = parse_period(text)
+    return period.start + (period.end - period.start) / 2
+
+
+def _print(site: Site, listed: list[_Listed], asked: Investigation, as_json: bool) -> None:
+    rows = [one.row() for one in listed]
+    # a column in which nothing stands says nothing
+    always = {"date", "platform", "orbit", "cloud", "cover", "baseline", "offset", "why rejected"}
+    heads = [head for head in rows[0] if head in always or any(row[head] != "-" for row in rows)]
+    document = _collection(site, listed)
+    lines = table([heads, *([row[head] for head in heads] for row in rows)])
+    usable = sum(not one.rejected for one in listed)
+    if usable:
+        emit(document, lines, as_json=as_json)
+        if not as_json:
+            say(
+                f"{len(listed)} scene(s) of {site.name} from {asked.provider}, {usable} of use; cloud is "
+                "that of the whole tile, cover is the share of the site inside the footprints"
+            )
+        return
     if not as_json:
-        say(
-            f"{len(scenes)} scene(s) of {site.name} from {provider}; cloud is that of the whole tile, "
-            "cover is the share of the site inside the footprints"
-        )
-
-
-def _row(scene: Scene) -> tuple[str, ...]:
-    radiometry = scene.assets["B04"].radiometry if "B04" in scene.assets else None
-    return (
-        scene.time_text,
-        scene.platform,
-        "-" if scene.relative_orbit is None else f"{scene.relative_orbit}",
-        _percent(scene.tile_cloud_share),
-        _percent(scene.coverage),
-        scene.processing_baseline or "-",
-        f"{radiometry.offset:g}" if radiometry else "-",
-        f"{scene.collection or scene.provider}, {radiometry.source if radiometry else 'not stated'}",
+        emit(document, lines, as_json=False)
+    raise NoUsableImageryError(
+        f"none of {len(listed)} scene(s) of {site.name} from {asked.provider} is of use "
+        f"({', '.join(dict.fromkeys(one.rejected for one in listed))})",
+        todo="choose a longer period, a higher --max-tile-cloud, or another --provider",
+        details=document,
     )
 
 
@@ -80,21 +195,12 @@ def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.0%}"
 
 
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
-    return ["  ".join(row).rstrip() for row in padded]
-
-
-def _collection(site: Site, scenes: list[Scene]) -> dict[str, Any]:
+def _collection(site: Site, listed: list[_Listed]) -> dict[str, Any]:
     """Return the scenes as a GeoJSON FeatureCollection, their footprints as geometries."""
     return {
         "type": "FeatureCollection",
         "site": site.to_dict(),
-        "features": [
-            {"type": "Feature", "id": scene.id, "geometry": _outline(scene), "properties": scene.to_dict()}
-            for scene in scenes
-        ],
+        "features": [one.feature() for one in listed],
     }
 
 

@@ -9,9 +9,12 @@ from changedet.bands import SCL
 from changedet.errors import BudgetError
 from changedet.progress import Received, TransferProgress
 from changedet.providers.base import Estimate
+from changedet.providers.cached import open_cached
+from changedet.providers.settings import read_provider_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from changedet.providers.base import OnReceived, Provider, ProviderInfo, SearchQuery
     from changedet.scene import Image, Scene
 
-#: A comparison needs so many scenes at least, which must be affordable before the first look is paid for.
+#: A comparison needs so many scenes at least.
 _LEAST_SCENES = 2
 
 
@@ -56,6 +59,7 @@ class TrackedProvider:
         self._lock = threading.Lock()
         self._spent = 0.0
         self._needed: GeoBox | None = None
+        self._least = _LEAST_SCENES
         self._forget()
 
     def _forget(self) -> None:
@@ -81,16 +85,17 @@ class TrackedProvider:
         head = f"{count} scene{'' if count == 1 else 's'}"
         return f"{head}: {fetched} fetched, {count - fetched} kept from before" if count else head
 
-    def begin(self, grid: GeoBox) -> None:
+    def begin(self, grid: GeoBox, scenes: int = _LEAST_SCENES) -> None:
         """Begin with a site: forget what was counted, but not what was spent.
 
         Parameters
         ----------
         grid : GeoBox
-            Where the scenes of a comparison are going to be loaded. Before anything is paid for, two scenes
-            on it have to be affordable.
+            Where the scenes are going to be loaded.
+        scenes : int
+            So many scenes on this grid have to be affordable before the first look is paid for.
         """
-        self._needed = grid
+        self._needed, self._least = grid, scenes
         self._forget()
 
     def expect(self, scenes: Iterable[Scene], grid: GeoBox, bands: tuple[str, ...] | None = None) -> Estimate:
@@ -190,7 +195,7 @@ class TrackedProvider:
         cost = self.estimate(scene, grid, (SCL,)).processing_units
         if cost and self._needed is not None:
             image = self.estimate(scene, self._needed)
-            self._require(sum([image] * _LEAST_SCENES, Estimate(processing_units=cost)))
+            self._require(sum([image] * self._least, Estimate(processing_units=cost)))
         found = self.provider.classes(scene, grid)
         self._spent += cost
         return found
@@ -214,3 +219,36 @@ class TrackedProvider:
         if expected and isinstance(self._progress, TransferProgress):
             scenes = len(self._loaded | set(self._expected))
             self._progress.received(Received(len(self._loaded), scenes, self._bytes, expected))
+
+
+def open_tracked(
+    name: str, cache: Path | None, max_processing_units: float | None, progress: Progress
+) -> TrackedProvider:
+    """Open a provider with the cache before it, and count what comes in.
+
+    Parameters
+    ----------
+    name : str
+        As `changedet.providers.registry.open_provider` takes it.
+    cache : Path or None
+        Folder that keeps loaded scenes; None = the user's cache folder.
+    max_processing_units : float or None
+        Most processing units that may be asked for; None = what the settings say.
+    progress : Progress
+        Is told what has come in.
+
+    Returns
+    -------
+    TrackedProvider
+        Nothing has been asked of any service yet.
+
+    Raises
+    ------
+    UsageError
+        When there is no provider of this name.
+    """
+    cached = open_cached(name, cache, max_processing_units=max_processing_units)
+    most = max_processing_units
+    if most is None:
+        most = read_provider_settings(name).max_processing_units
+    return TrackedProvider(cached, progress, most)

@@ -1,0 +1,216 @@
+"""``changedet fetch``: fetch scenes of a place into the cache, and as files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from changedet.cli import options  # noqa: TC001  # Typer reads the annotations at run time
+from changedet.cli.console import emit, say
+from changedet.cli.detect import choose_site, required_site
+from changedet.cli.run_one import Display, cost_text
+from changedet.cli.search import Limit, checked_product
+from changedet.errors import ChangedetError, SomeSitesFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from changedet.fetching import SceneFile, SceneQuery
+    from changedet.progress import Progress
+    from changedet.providers.tracked import TrackedProvider
+    from changedet.scene import Scene
+    from changedet.site import Site
+
+Period = Annotated[
+    Optional[str],  # noqa: UP045  # typer reads the annotation at run time
+    typer.Option("--period", help="Such as 2024-05, 2024-05/2024-07 or 2024-05/.. (open).", metavar="A/B"),
+]
+SceneIds = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--scene", help="Only this scene, as search names it; may be repeated.", metavar="ID"),
+]
+Bands = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--bands", help="Such as B02,B03,B04,B08; by default all that are compared.", metavar="LIST"
+    ),
+]
+Clearest = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--clearest", help="Of the scenes only so many, the clearest over the site.", min=1),
+]
+Folder = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--out", "-o", help="Also write each scene as a GeoTIFF into this folder.", metavar="DIR"),
+]
+
+
+def fetch(
+    *,
+    period: Period = None,
+    scene: SceneIds = None,
+    at: options.At = None,
+    radius: options.Radius = None,
+    bbox: options.Bbox = None,
+    aoi: options.Aoi = None,
+    name: options.Name = None,
+    sites: options.Sites = None,
+    site: options.SiteNames = None,
+    provider: options.ProviderName = "earth-search",
+    sensor: options.SensorName = "s2",
+    level: options.LevelName = "L2A",
+    max_tile_cloud: options.MaxTileCloud = 0.9,
+    clearest: Clearest = None,
+    bands: Bands = None,
+    limit: Limit = 200,
+    max_pu: options.MaxUnits = None,
+    cache: options.Cache = None,
+    dry_run: options.DryRun = False,
+    out: Folder = None,
+    overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+    progress: options.ShowProgress = None,
+) -> None:
+    """Fetch the scenes of a place and its surroundings into the cache, and as files that detect can read."""
+    from changedet.fetching import SceneQuery
+    from changedet.providers.tracked import open_tracked
+
+    product = checked_product(sensor, level)
+    query = SceneQuery(period or "", *product, max_tile_cloud, limit, tuple(scene or ()))
+    query.span()
+    wanted = None if bands is None else tuple(part.strip() for part in bands.split(",") if part.strip())
+    task = _Task(query, clearest, wanted, out, overwrite, dry_run)
+    places = _places(sites, site or [], [at, radius, bbox, aoi, name])
+    display = Display(progress, quiet, verbose)
+    with display.bar() as bar:
+        done = _fetch_all(places, task, open_tracked(provider, cache, max_pu, bar), bar)
+    _tell(done, task, as_json=as_json, quiet=quiet)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What the options ask of every site."""
+
+    query: SceneQuery
+    clearest: int | None
+    bands: tuple[str, ...] | None
+    out: Path | None
+    overwrite: bool
+    dry_run: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """A site, and where its files go below the output folder."""
+
+    site: Site
+    folder: str
+
+
+def _places(path: Path | None, names: list[str], alone: list[Any]) -> list[_Place]:
+    from changedet.batch import site_folders
+
+    if path is None and not names:
+        return [_Place(required_site(choose_site(*alone)), "")]
+    from changedet.cli.run_sites import chosen_sites
+
+    _, found = chosen_sites(path, names, alone=alone)
+    return [_Place(*pair) for pair in zip(found, site_folders(found), strict=True)]
+
+
+def _fetch_all(
+    places: Sequence[_Place], task: _Task, provider: TrackedProvider, bar: Progress
+) -> list[dict[str, Any]]:
+    """Fetch at every place; of several, one that fails does not stop the others."""
+    from changedet.batch import FINAL_ERRORS, site_label
+
+    done: list[dict[str, Any]] = []
+    stopped: ChangedetError | None = None
+    for place in places:
+        row: dict[str, Any] = {"site": site_label(place.site), "scenes": [], "estimate": {}, "reason": ""}
+        done.append(row)
+        if stopped is not None:
+            row["reason"] = f"not tried: {stopped}"
+            continue
+        try:
+            row |= _fetch_one(place, task, provider, bar)
+        except ChangedetError as error:
+            if len(places) == 1:
+                raise
+            row["reason"] = str(error)
+            row["exit_error"] = type(error)
+            stopped = error if isinstance(error, FINAL_ERRORS) else None
+    return done
+
+
+def _fetch_one(place: _Place, task: _Task, provider: TrackedProvider, bar: Progress) -> dict[str, Any]:
+    from changedet.access import surroundings
+    from changedet.fetching import SceneFile, clearest, find_scenes
+
+    bar.step("searching")
+    grid = surroundings(place.site.grid)
+    provider.begin(grid, scenes=1)
+    scenes = find_scenes(place.site, task.query, provider)
+    if task.clearest is not None:
+        scenes = [look.scene for look in clearest(place.site, scenes, task.clearest, provider, bar)]
+    folder = (task.out or Path()) / place.folder
+    files = [SceneFile(scene, grid, task.bands, folder) for scene in scenes]
+    there = [task.out is not None and file.check(overwrite=task.overwrite) for file in files]
+    missing = [scene for scene, kept in zip(scenes, there, strict=True) if not kept]
+    estimate = provider.expect(missing, grid, task.bands)
+    if not task.dry_run:
+        bar.step("fetching")
+        for file, kept in zip(files, there, strict=True):
+            if not kept:
+                _load_and_write(file, place.site, task, provider)
+    return {
+        "scenes": [_row(file, kept, task) for file, kept in zip(files, there, strict=True)],
+        "estimate": estimate.to_dict(),
+        "cost": cost_text(estimate),
+        "fetched": provider.kept_text,
+    }
+
+
+def _load_and_write(file: SceneFile, site: Site, task: _Task, provider: TrackedProvider) -> None:
+    image = provider.load(file.scene, file.grid, task.bands)
+    if task.out is not None:
+        file.write(image, site)
+
+
+def _row(file: SceneFile, kept: bool, task: _Task) -> dict[str, Any]:
+    scene: Scene = file.scene
+    return {
+        "id": scene.id,
+        "time_utc": scene.time_text,
+        "tile_cloud_share": scene.tile_cloud_share,
+        "file": str(file.path) if task.out is not None and not task.dry_run else None,
+        "written_before": kept,
+    }
+
+
+def _tell(done: list[dict[str, Any]], task: _Task, *, as_json: bool, quiet: bool) -> None:
+    kinds = [row.pop("exit_error", SomeSitesFailedError) for row in done if row["reason"]]
+    document = {"dry_run": task.dry_run, "sites": done}
+    lines = []
+    for row in done:
+        head = f"{row['site']}: " + (row["reason"] or f"{len(row['scenes'])} scene(s)")
+        lines.append(f"{head}, would take {row['cost']}" if task.dry_run and not row["reason"] else head)
+        lines += [f"  {one['time_utc']}  {one['file'] or one['id']}" for one in row["scenes"]]
+        if not task.dry_run and not row["reason"]:
+            before = sum(one["written_before"] for one in row["scenes"])
+            also = f", {before} file(s) were there already" if before else ""
+            say(f"{row['site']}: {row['fetched']}{also}", quiet=quiet)
+    if kinds:
+        if not as_json:
+            emit(document, lines, as_json=False)
+        same = len(kinds) == len(done) and len(set(kinds)) == 1
+        raise (kinds[0] if same else SomeSitesFailedError)(
+            f"{len(kinds)} of {len(done)} site(s) have no scenes", details=document,
+            todo="the same command again goes on with them",
+        )  # fmt: skip
+    emit(document, lines, as_json=as_json)
