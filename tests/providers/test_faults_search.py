@@ -326,7 +326,7 @@ odd_values = st.one_of(
 
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_damage_of_an_item_is_a_bug(shared, name, data):
     items = [i for i in shared.items(name) if "S1" not in i["id"]]
     number = data.draw(st.integers(0, len(items) - 1))
