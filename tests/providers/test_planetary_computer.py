@@ -1,6 +1,7 @@
 """Signatures: for whom they are, how long they live, and to whom they are never shown."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 import pytest
 from tests.world.faults import answers
@@ -18,11 +19,11 @@ ARCHIVE = "https://sentinel2l2a01.blob.core.windows.net/sentinel2-l2/33/a.tif"
 def service(monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    life = {"minutes": 45.0}
+    life, issued = {"minutes": 45.0}, count()
 
     def issue(_request):
         ends = datetime.now(UTC) + timedelta(minutes=life["minutes"])
-        return json_response({"msft:expiry": f"{ends:%Y-%m-%dT%H:%M:%SZ}", "token": f"sig={len(found.log)}"})
+        return json_response({"msft:expiry": f"{ends:%Y-%m-%dT%H:%M:%SZ}", "token": f"sig={next(issued)}"})
 
     found = Server(issue)
     found.life = life

@@ -32,8 +32,7 @@ def no_proxy():
 
 @pytest.fixture(scope="module")
 def scenes():
-    days = (date(2021, 5, 21), "03.00"), (date(2023, 5, 16), "05.09")
-    return tuple(quick_scene(day, size_px=512, baseline=baseline, bands=BANDS) for day, baseline in days)
+    return tuple(quick_scene(date(2023, 5, day), size_px=512, bands=BANDS) for day in (16, 21))
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +41,13 @@ def world(scenes):
         yield found
 
 
-def serial_and_real_s(entries):
-    """What the requests would take one after the other, and what they took together."""
-    real_s = max(e.finished_s for e in entries) - min(e.started_s for e in entries)
-    return sum(e.finished_s - e.started_s for e in entries), real_s
+def waited_s(entries):
+    """How long the client waited: the time in which at least one request was under way."""
+    total, until = 0.0, 0.0
+    for entry in sorted(entries, key=lambda e: e.started_s):
+        total += max(0.0, entry.finished_s - max(until, entry.started_s))
+        until = max(until, entry.finished_s)
+    return total
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +80,9 @@ def test_a_site_of_5_km_is_fetched_side_by_side_and_once(world, scenes, grid, na
     assert max(bytes_asked.values()) <= 3, bytes_asked
     assert all(number == 1 for (method, _), number in asked.items() if method == "HEAD")
     assert world.max_in_flight >= 4
-    serial_s, real_s = serial_and_real_s(pixels)
+    serial_s = sum(entry.finished_s - entry.started_s for entry in pixels)
     assert serial_s >= LATENCY_S * len(pixels)
-    assert real_s <= serial_s / 3
+    assert waited_s(pixels) <= serial_s / 3
     world.reset_log()
     again = [provider.load(scene, grid, BANDS) for scene in found]
     assert world.requests() == []

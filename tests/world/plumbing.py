@@ -83,7 +83,7 @@ class Server:
         self.stopping = threading.Event()
         self._lock = threading.Condition()
         self._log: list[Entry] = []
-        self._now = self._most = 0
+        self._now = self._most = self._epoch = 0
         self._listener = _Listener(self)
         self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.005,))
         self._thread.start()
@@ -106,11 +106,11 @@ class Server:
         return self._most
 
     def reset_log(self) -> None:
-        """Forget the requests so far."""
+        """Forget the requests so far, also those that are still being answered."""
         with self._lock:
-            self._lock.wait_for(lambda: self._now == 0, timeout=0.5)
+            self._epoch += 1
             self._log.clear()
-            self._most = self._now
+            self._now = self._most = 0
 
     def close(self) -> None:
         """Stop listening, hang up on everyone, and wait for every thread."""
@@ -120,17 +120,19 @@ class Server:
         self._listener.server_close()
         self._thread.join()
 
-    def enter(self) -> None:
-        """Count a request in."""
+    def enter(self) -> int:
+        """Count a request in; `leave` wants what this returns."""
         with self._lock:
             self._now += 1
             self._most = max(self._most, self._now)
+            return self._epoch
 
-    def leave(self, entry: Entry) -> None:
-        """Count a request out and log it."""
+    def leave(self, entry: Entry, epoch: int) -> None:
+        """Count a request out and log it, unless the log was reset since it came."""
         with self._lock:
-            self._now -= 1
-            self._log.append(entry)
+            if epoch == self._epoch:
+                self._now -= 1
+                self._log.append(entry)
             self._lock.notify_all()
 
 
@@ -182,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
         request = self._request()
         fault = owner.faults.take(request.method, request.path)
         status = sent = 0
-        owner.enter()
+        epoch = owner.enter()
         try:
             owner.stopping.wait(owner.latency_s + (fault.seconds if fault and fault.kind == "delay" else 0))
             if fault and fault.kind == "drop":
@@ -193,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
             sent = self._send(request, response, fault)
         finally:
             kind = fault.kind if fault else ""
-            owner.leave(Entry(request, status, sent, started, time.monotonic(), kind))
+            owner.leave(Entry(request, status, sent, started, time.monotonic(), kind), epoch)
 
     def _request(self) -> Request:
         parts = urlsplit(self.path)

@@ -31,7 +31,7 @@ _APIS = {"earth-search": "_earth_search", "planetary-computer": "_planetary", "s
 
 @dataclass(frozen=True)
 class Options:
-    """How the world behaves: an empty last page, seconds added to each answer, granule size, token life, tiles."""
+    """Behaviour of a world: an empty last page, seconds added to each answer, granules, token life, tiles."""
 
     empty_last_page: bool = False
     latency_s: float = 0.0

@@ -159,6 +159,19 @@ def test_in_flight_is_counted(days):
         assert world.max_in_flight == 1
 
 
+def test_requests_from_before_a_reset_are_never_logged(world):
+    world.add_faults(delays("*/search", 0.3).first(1))
+    with pytest.raises(requests.Timeout):
+        requests.post(f"{world.earth_search}/search", json={}, timeout=0.05)
+    world.reset_log()
+    started = time.monotonic()
+    post(world, collections=[ALL])
+    assert len(world.requests()) == 1
+    assert time.monotonic() - started < 0.25, "nobody waited for it"
+    time.sleep(0.3)
+    assert len(world.requests()) == 1
+
+
 @given(skip=st.integers(0, 5), times=st.integers(0, 5))
 def test_faults_hit_exactly_the_requests_they_name(skip, times):
     book = FaultBook()
