@@ -4,6 +4,7 @@ import pytest
 import requests
 from tests.pgstac.server import Cluster, Missing, find_tools
 from tests.providers import searching
+from tests.providers.places import DIALECTS
 from tests.providers.remote_world import QUICK, provider_of, query_of
 from tests.world.items import collection
 
@@ -40,7 +41,7 @@ def cluster(world):
     except Missing as reason:
         pytest.skip(str(reason))
     contents = {}
-    for name in searching.DIALECTS:
+    for name in DIALECTS:
         items = world.items(name)
         kinds = dict.fromkeys(item["collection"] for item in items)
         contents[name] = ([collection("http://127.0.0.1", kind) for kind in kinds], items)
@@ -98,18 +99,18 @@ def cloud(operator, share):
 # ------------------------------------------------------------------------------------- through the providers
 
 
-@pytest.mark.parametrize("dialect", searching.DIALECTS)
+@pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("check", searching.CHECKS, ids=lambda check: check.__name__)
 def test_a_search_of_the_real_server(cluster, world, dialect, check):
     check(real(cluster, world, dialect))
 
 
-@pytest.mark.parametrize("dialect", searching.DIALECTS)
+@pytest.mark.parametrize("dialect", DIALECTS)
 def test_pages_of_the_real_server(cluster, world, dialect, monkeypatch):
     searching.every_page_is_turned(real(cluster, world, dialect), monkeypatch)
 
 
-@pytest.mark.parametrize("dialect", searching.DIALECTS)
+@pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("site", [SITE, searching.FAR, searching.BEYOND, searching.SOUTH_OF_IT])
 def test_scenes_are_equal_to_the_last_letter(cluster, world, dialect, site):
     query = searching.SearchQuery(
@@ -120,7 +121,7 @@ def test_scenes_are_equal_to_the_last_letter(cluster, world, dialect, site):
     assert theirs == ours
 
 
-@pytest.mark.parametrize("dialect", searching.DIALECTS)
+@pytest.mark.parametrize("dialect", DIALECTS)
 def test_what_the_real_server_lists_can_be_read(cluster, world, dialect):
     provider = real(cluster, world, dialect)
     scene = next(s for s in provider.search(query_of(HOME)) if s.time.date() == HOME.time.date())
@@ -157,7 +158,7 @@ BODIES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("dialect", searching.DIALECTS)
+@pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("case", BODIES)
 @pytest.mark.parametrize("limit", [100, 3])
 def test_bodies_find_the_same(cluster, world, dialect, case, limit):
@@ -172,7 +173,7 @@ def test_bodies_find_the_same(cluster, world, dialect, case, limit):
     assert len(set(found[1])) == len(found[1])
 
 
-@pytest.mark.parametrize("dialect", searching.DIALECTS)
+@pytest.mark.parametrize("dialect", DIALECTS)
 def test_newest_come_first(cluster, world, dialect):
     times = []
     for root in (root_of(world, dialect), cluster.urls[dialect]):
@@ -182,7 +183,7 @@ def test_newest_come_first(cluster, world, dialect):
     assert times[0] == times[1]
 
 
-@pytest.mark.parametrize("dialect", searching.DIALECTS)
+@pytest.mark.parametrize("dialect", DIALECTS)
 def test_collections_and_identifiers(cluster, world, dialect):
     items = world.items(dialect)
     for kind in {item["collection"] for item in items}:
@@ -195,7 +196,7 @@ def test_collections_and_identifiers(cluster, world, dialect):
             assert together(theirs) == together(ours)
 
 
-@pytest.mark.parametrize("dialect", searching.DIALECTS)
+@pytest.mark.parametrize("dialect", DIALECTS)
 def test_items_come_back_as_they_were_loaded(cluster, world, dialect):
     def essence(item):
         return {key: item[key] for key in ("id", "collection", "geometry", "bbox", "properties", "assets")}
@@ -217,7 +218,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("dialect", searching.DIALECTS)
+@pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_makes_no_sense_is_refused_by_both(cluster, world, dialect, case):
     statuses = [

@@ -92,7 +92,7 @@ def _item(granule: Granule, shop: Shop, root: str, name: tuple[str, str]) -> Ite
 
 def _properties(granule: Granule, shop: Shop, outline: Any) -> dict[str, Any]:
     scene, tile = granule.scene, granule.tile
-    centre = {"lat": round(outline.centroid.y, 5), "lon": round(outline.centroid.x, 5)}
+    centre = {"lat": round(outline.centroid.y, 5), "lon": round((outline.centroid.x + 180) % 360 - 180, 5)}
     shares = {f"s2:{name}_percentage": v for name, v in statistics(granule, shop.pixels).items()}
     created = stamp(granule.generated + timedelta(minutes=21), 3)
     generated = f"{granule.generated:%Y%m%dT%H%M%S}"

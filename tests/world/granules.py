@@ -81,7 +81,8 @@ def whole(scene: SimulatedScene, **changes: object) -> Granule:
         scene.time + timedelta(minutes=5, seconds=7),
         scene.time + timedelta(hours=3, seconds=11),
     )
-    return replace(Granule(scene, scene.baseline, start, generated), **changes)  # type: ignore[arg-type]
+    usual = Granule(scene, scene.baseline, start, generated, epsg=scene.grid.crs.to_epsg())
+    return replace(usual, **changes)  # type: ignore[arg-type]
 
 
 def radar_slices(granules: Iterable[Granule]) -> tuple[Granule, ...]:

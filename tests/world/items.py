@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
+from shapely.affinity import translate
 
 from changedet.bands import SCL
 
@@ -44,23 +45,36 @@ def stamp(when: datetime, digits: int = 6) -> str:
 
 
 def footprint(granule: Granule, pixels: Pixels) -> shapely.Polygon:
-    """Outline of the part with data, in longitude and latitude."""
+    """Outline of the part with data in degrees; across the antimeridian it runs on past 180."""
     values = pixels.raster(granule, SCL, 20)
     usable = ~np.isnan(values.values)
     rows, columns = np.flatnonzero(usable.any(axis=1)), np.flatnonzero(usable.any(axis=0))
     window = values.grid[int(rows[0]) : int(rows[-1]) + 1, int(columns[0]) : int(columns[-1]) + 1]
     outline = shapely.force_2d(window.extent.to_crs("EPSG:4326").geom)
-    return shapely.Polygon(np.round(shapely.get_coordinates(outline), 7))
+    corners = np.round(shapely.get_coordinates(outline), 7)
+    if np.ptp(corners[:, 0]) > 180:
+        corners[:, 0] %= 360
+    return shapely.Polygon(corners)
 
 
 def place(item_footprint: shapely.Polygon) -> dict[str, Any]:
-    """The members ``geometry`` and ``bbox`` of an item."""
-    geometry = shapely.geometry.mapping(shapely.orient_polygons(item_footprint))
-    rings = [[list(point) for point in ring] for ring in geometry["coordinates"]]
+    """The members ``geometry`` and ``bbox`` of an item, cut at the antimeridian as RFC 7946 wants it."""
+    west, south, east, north = (round(v, 7) for v in item_footprint.bounds)
+    if east <= 180:
+        return {"geometry": _polygon(item_footprint), "bbox": [west, south, east, north]}
+    parts = [item_footprint.intersection(shapely.box(-180, -90, 180, 90)),
+             translate(item_footprint, -360).intersection(shapely.box(-180, -90, 180, 90))]  # fmt: skip
+    rings = [_polygon(part)["coordinates"] for part in parts]
     return {
-        "geometry": {"type": "Polygon", "coordinates": rings},
-        "bbox": [round(v, 7) for v in item_footprint.bounds],
+        "geometry": {"type": "MultiPolygon", "coordinates": rings},
+        "bbox": [west, south, round(east - 360, 7), north],
     }
+
+
+def _polygon(outline: shapely.Polygon) -> dict[str, Any]:
+    geometry = shapely.geometry.mapping(shapely.orient_polygons(outline))
+    rings = [[list(point) for point in ring] for ring in geometry["coordinates"]]
+    return {"type": "Polygon", "coordinates": rings}
 
 
 def cloud_cover(granule: Granule) -> float:
