@@ -393,7 +393,7 @@ class Image:
     Attributes
     ----------
     data : ndarray of float32, shape (band, y, x)
-        Reflectance 0..1 (it may exceed 1 over clouds). NaN where a band has no data.
+        Reflectance 0..1 (it may exceed 1 over clouds), or linear gamma nought of radar; NaN = no data.
     bands : tuple of str
         Canonical band names, one for each plane of `data`.
     valid : ndarray of bool, shape (y, x)

@@ -242,6 +242,8 @@ def test_the_answer_says_what_it_cost(world, days):
         (("input", "data", 0, "dataFilter", "maxcc"), 5, "unknown key in dataFilter: maxcc"),
         (("input", "data", 0, "dataFilter", "mosaickingOrder"), "first", "'first' is unknown"),
         (("input", "data", 0, "processing"), {"harmoniseValues": True}, "unknown key in processing"),
+        (("input", "data", 0, "processing"), {"backCoeff": "BETA0"}, "unknown key in processing: backCoeff"),
+        (("input", "data", 0, "type"), "sentinel-2-l1c", "band SCL is not in the collection"),
         (("evalscript",), "function setup() {}", "does not begin with //VERSION=3"),
         (("mode",), 1, "unknown key in the body: mode"),
     ],
@@ -253,6 +255,35 @@ def test_a_slip_in_a_process_request_is_refused(world, days, path, value, text):
         at = at[step]
     at[path[-1]] = value
     answer = send(world, "/api/v1/process", body)
+    assert answer.status_code == 400
+    assert text in answer.json()["message"]
+
+
+GAMMA = TWO_OUTPUTS.replace("dataMask", "shadowMask")
+
+
+@pytest.mark.parametrize(
+    ("script", "processing", "text"),
+    [
+        (TWO_OUTPUTS, {"backCoeff": "GAMMA0_TERRAIN"}, "GAMMA0_TERRAIN needs orthorectify and demInstance"),
+        (TWO_OUTPUTS, {"backCoeff": "GAMMA0_TERRAIN", "orthorectify": True}, "needs orthorectify and dem"),
+        (TWO_OUTPUTS, {"backCoeff": "SIGMA"}, "backCoeff 'SIGMA' is unknown"),
+        (TWO_OUTPUTS, {"orthorectify": "true"}, "orthorectify is true or false"),
+        (TWO_OUTPUTS, RTC["processing"] | {"demInstance": "SRTM"}, "demInstance 'SRTM' is unknown"),
+        (TWO_OUTPUTS, {"harmonizeValues": True}, "unknown key in processing: harmonizeValues"),
+        (GAMMA, {}, "shadowMask needs orthorectify"),
+        (
+            TWO_OUTPUTS.replace("FLOAT32", "UINT16"),
+            RTC["processing"],
+            "power does not fit into samples",
+        ),
+        (TWO_OUTPUTS.replace("VV", "HH"), {}, "band HH is not in the collection"),
+    ],
+)
+def test_a_slip_in_a_radar_request_is_refused(world, days, script, processing, text):
+    body = payload(days[1])
+    body["input"]["data"][0] |= {"type": "sentinel-1-grd", "processing": processing}
+    answer = send(world, "/api/v1/process", body | {"evalscript": script})
     assert answer.status_code == 400
     assert text in answer.json()["message"]
 

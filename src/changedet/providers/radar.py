@@ -145,13 +145,10 @@ def radar_found(item: Item, assets: Mapping[str, Asset], notes: tuple[str, ...] 
     said, identifier = item["properties"], str(item["id"])
     product = _PRODUCT.match(identifier)
     time = datetime.fromisoformat(str(said.get("start_datetime") or said["datetime"]))
-    absolute = said.get("sat:absolute_orbit") or (product and product["orbit"])
     unit = product["unit"] if product else str(said.get("platform", "?"))[-1:].upper()
-    relative = said.get("sat:relative_orbit")
-    if relative is None and absolute is not None:
-        relative = relative_orbit(unit, int(absolute), time)
+    absolute, relative = _orbits(said, product, unit, time)
     state = said.get("sat:orbit_state")
-    turn = f"revolution {int(absolute)}" if absolute is not None else f"orbit {relative}, {time:%Y-%m-%d}"
+    turn = f"orbit {relative}, {time:%Y-%m-%d}" if absolute is None else f"revolution {absolute}"
     granule = Granule(
         id=identifier,
         collection=item.get("collection"),
@@ -166,13 +163,26 @@ def radar_found(item: Item, assets: Mapping[str, Asset], notes: tuple[str, ...] 
     return Found(
         granule=granule,
         platform=f"Sentinel-1{unit}" if unit in _FIRST_ORBIT else "Sentinel-1",
-        relative_orbit=None if relative is None else int(relative),
+        relative_orbit=relative,
         orbit_state=None if state is None else str(state).lower(),
         generated=str(said.get("s1:processing_datetime") or said.get("created") or ""),
         level=RADAR_LEVEL,
         pass_key=f"{state} {turn}",
         notes=notes,
     )
+
+
+def _orbits(
+    said: Mapping[str, Any], product: re.Match[str] | None, unit: str, time: datetime
+) -> tuple[int | None, int | None]:
+    """Return absolute and relative orbit: as stated, else by the name of the product, else None."""
+    absolute = said.get("sat:absolute_orbit") or (product and product["orbit"])
+    relative = said.get("sat:relative_orbit")
+    if absolute is None:
+        return None, None if relative is None else int(relative)
+    if relative is None:
+        relative = relative_orbit(unit, int(absolute), time)
+    return int(absolute), None if relative is None else int(relative)
 
 
 def _require_corrected(item: Item, said: Mapping[str, Any]) -> None:

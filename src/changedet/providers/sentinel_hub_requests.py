@@ -142,8 +142,7 @@ def process_request(
     Returns
     -------
     DownloadRequest
-        Of the `sentinelhub` package; its answer is a GeoTIFF of 16-bit numbers, 10000 times reflectance, or
-        of 32-bit linear power for radar.
+        Of the `sentinelhub` package; its answer is a GeoTIFF of what the radiometry of the product describes.
 
     Raises
     ------

@@ -66,23 +66,19 @@ def scenes_from_features(
     ProviderError
         When a feature lacks what every feature has.
     """
-    found: dict[str, Found] = {}
     assets, problem = product.assets(address), ""
-    for feature in features:
-        try:
-            one = _found(feature, product, assets)
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            problem = type(error).__name__
-            break
-        found[one.granule.id] = one
+    try:
+        every = [_found(feature, product, assets) for feature in features]
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        problem = type(error).__name__
     if problem:
         raise ProviderError(
             f"the catalogue describes a scene in a way that is not understood ({problem})",
             where=where,
             todo="choose another provider meanwhile",
         )
-    scenes = assemble_scenes(list(found.values()), site, provider)
-    return [scene for scene in scenes if scene.coverage]
+    once = {one.granule.id: one for one in every}
+    return [scene for scene in assemble_scenes(list(once.values()), site, provider) if scene.coverage]
 
 
 def time_span(scene: Scene) -> tuple[datetime, datetime]:
