@@ -390,7 +390,7 @@ class BoundedClient(SentinelHubDownloadClient):
 
     def _refusal(self, response: requests.Response, where: str) -> ChangedetError:
         status, reason = response.status_code, self.tokens.scrub(_reason(response))
-        if status == 403 and _QUOTA.search(reason):
+        if status == 403 and _QUOTA.search(response.text):
             return CredentialsError(
                 "the quota of the account is used up (403)",
                 where=where,
