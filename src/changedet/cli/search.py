@@ -111,7 +111,8 @@ class _Listed:
     def row(self) -> dict[str, str]:
         """Return the cells by the heads of their columns."""
         scene = self.scene
-        radiometry = scene.assets["B04"].radiometry if "B04" in scene.assets else None
+        shown = scene.assets.get("B04") or scene.assets.get("VV")
+        radiometry = shown.radiometry if shown else None
         return {
             "date": scene.time_text,
             "platform": scene.platform,
