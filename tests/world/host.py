@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import pickle
+import select
 import signal
 import subprocess
 import sys
@@ -37,7 +38,8 @@ class HostError(Exception):
 class Host:
     """The line to the process: one question and one answer at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float = 60.0) -> None:
+        self._patience_s = patience_s
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.world.host"],
@@ -61,12 +63,20 @@ class Host:
         with self._lock:
             try:
                 _send(self._process.stdin, question)
+                self._await()
                 done, value = pickle.loads(pickle.load(self._process.stdout))
             except (EOFError, OSError, pickle.UnpicklingError) as error:
                 raise HostError(f"the process of the worlds is gone ({self._process.poll()})") from error
         if not done:
             raise value
         return value
+
+    def _await(self) -> None:
+        if not select.select([self._process.stdout], [], [], self._patience_s)[0]:
+            # its answer could come at any time and be taken for another
+            self._process.kill()
+            self._process.wait()
+            raise HostError(f"the process of the worlds gave no answer within {self._patience_s:g} s")
 
     def close(self) -> None:
         """End the process and wait for it."""

@@ -83,6 +83,14 @@ def test_a_process_that_died_is_replaced():
     assert host().alive
 
 
+def test_a_process_that_gives_no_answer_is_ended():
+    line = Host(patience_s=0.0)
+    with pytest.raises(HostError, match="gave no answer within 0 s"):
+        line.ask("close_all")
+    assert not line.alive
+    line.close()
+
+
 _DIES = """
 import os, sys
 from tests.world.granules import quick_scene
