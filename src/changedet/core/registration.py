@@ -376,6 +376,43 @@ def shift_image(image: NDArray[np.float32], row_px: float, column_px: float) -> 
     return out
 
 
+def correlate_features(
+    reference: NDArray[np.float32], moving: NDArray[np.float32], limit_px: int, *, most: int = 3
+) -> tuple[NDArray[np.intp], NDArray[np.float64], float]:
+    """Correlate the features of all bands and return the shifts, in whole pixels, that fit best.
+
+    Parameters
+    ----------
+    reference, moving : ndarray of float32, shape (band, y, x)
+        From `edge_feature`.
+    limit_px : int
+        Largest shift on each axis that is sought.
+    most : int
+        Most shifts that are returned.
+
+    Returns
+    -------
+    shifts : ndarray of int, shape (n, 2)
+        (row, column) to be added to the position of the moving image's content; the best first, at least one.
+    heights : ndarray of float64, shape (n,)
+        Heights of their peaks over the median of the surface, as a share of the first.
+    reliability : float
+        Height of the first peak, as in `Shift`.
+    """
+    surface = _surface(_cross_spectrum(reference[None], moving[None], limit_px), limit_px)[0]
+    top = np.array(np.unravel_index(int(surface.argmax()), surface.shape))
+    reliability = float(_peak_heights(surface[None], top[:1], top[1:])[0])
+    above = surface - np.median(surface)
+    crests = above >= cv2.dilate(above, np.ones((2 * _PEAK_EXCLUSION_PX + 1,) * 2))
+    crests &= above > 0
+    crests[tuple(top)] = True
+    places = np.argwhere(crests)
+    heights = above[crests].astype(np.float64)
+    order = np.argsort(-heights, kind="stable")[:most]
+    highest = max(float(heights[order[0]]), 1e-12)
+    return places[order] - limit_px, heights[order] / highest, reliability
+
+
 def _filter(image: NDArray[np.float32], weights: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Weigh the pixels at -2, -1, 0 and 1 of every pixel, row-wise and column-wise."""
     return np.asarray(cv2.sepFilter2D(image, -1, weights[1], weights[0], anchor=(2, 2)), np.float32)
@@ -412,17 +449,30 @@ def _correlate(
     reference: NDArray[np.float32], moving: NDArray[np.float32], limit: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Correlate stacks of windows (n, band, y, x); return rows, columns and reliabilities, each (n,)."""
-    height, width = reference.shape[2:]
-    window = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1]).astype(np.float32)
-    shape = fft.next_fast_len(height + limit, real=True), fft.next_fast_len(width + limit, real=True)
-    spectra = [fft.rfft2(part * window, s=shape, workers=-1) for part in (reference, moving)]
-    cross = (spectra[0] * np.conj(spectra[1])).sum(axis=1)
-    surface = np.roll(fft.irfft2(cross, s=shape, workers=-1), (limit, limit), axis=(1, 2))
-    surface = surface[:, : 2 * limit + 1, : 2 * limit + 1]
+    cross, shape = _cross_spectrum(reference, moving, limit)
+    surface = _surface((cross, shape), limit)
     flat = surface.reshape(len(surface), -1).argmax(axis=1)
     rows, columns = flat // surface.shape[2] - limit, flat % surface.shape[2] - limit
     reliability = _peak_heights(surface, rows + limit, columns + limit)
     return *_refine(cross, shape, rows, columns), reliability
+
+
+def _cross_spectrum(
+    reference: NDArray[np.float32], moving: NDArray[np.float32], limit: int
+) -> tuple[NDArray[np.complex64], tuple[int, int]]:
+    """Cross spectrum of windows (n, band, y, x), summed over the bands, and the padded shape."""
+    height, width = reference.shape[2:]
+    window = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1]).astype(np.float32)
+    shape = fft.next_fast_len(height + limit, real=True), fft.next_fast_len(width + limit, real=True)
+    spectra = [fft.rfft2(part * window, s=shape, workers=-1) for part in (reference, moving)]
+    return (spectra[0] * np.conj(spectra[1])).sum(axis=1), shape
+
+
+def _surface(cross: tuple[NDArray[np.complex64], tuple[int, int]], limit: int) -> NDArray[np.float32]:
+    """Correlation surfaces of shifts up to a limit, shape (n, 2 limit + 1, 2 limit + 1)."""
+    spectrum, shape = cross
+    surface = np.roll(fft.irfft2(spectrum, s=shape, workers=-1), (limit, limit), axis=(1, 2))
+    return np.asarray(surface[:, : 2 * limit + 1, : 2 * limit + 1], np.float32)
 
 
 def _peak_heights(

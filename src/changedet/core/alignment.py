@@ -1,0 +1,343 @@
+"""How one image lies over another: coarse to fine, with a verdict that a wrong pair does not pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import cv2
+import numpy as np
+
+from changedet.core.displacement import DisplacementField, FieldFit, fit_field
+from changedet.core.registration import Shift, correlate_features, edge_feature
+from changedet.core.tie_points import TiePoints, match_windows, repetition, window_corners
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from changedet.core.tie_points import Plane
+
+Obstacle = Literal[
+    "", "no texture", "no tie points", "no agreement", "ambiguous", "turned or stretched", "distorted"
+]
+
+Feature = Literal["reflectance", "edges"]
+
+#: The coarse search works on images of about this many pixels on the longer side.
+_COARSE_PX = 640
+#: Windows of the first pass: large ones, which bear a coarse guess that is a few pixels off.
+_FIRST_WINDOW_PX, _FIRST_TIES = 64, 600
+#: Windows of the second pass by the size of the image: small ones follow a field better.
+_SECOND_WINDOWS_PX = ((2000, 32), (10**9, 48))
+_LEAST_SPACING_PX = 12.0
+#: A window may lie this share of its side off from where it is expected, in the first and the second pass.
+_FIRST_SEARCH, _SECOND_SEARCH = 0.45, 0.25
+#: Other peaks of the coarse search, this high at least, are followed as well.
+_RIVAL_HEIGHT = 0.5
+#: So many windows are looked at for patterns that repeat themselves.
+_MOST_REPEATS = 200
+#: Fields whose medians lie closer than this are one and the same.
+_SAME_PX = 2.0
+
+
+@dataclass(frozen=True)
+class AlignmentSettings:
+    """How an alignment is sought, and what it must show to be believed.
+
+    Attributes
+    ----------
+    max_shift_px : float
+        Largest shift that is sought.
+    local : bool
+        Whether the shift may vary over the image.
+    tie_points : int
+        About so many windows are matched.
+    agreement_px : float
+        A tie point agrees when the others predict it within this distance.
+    least_agreement : float
+        Share of the tie points that must agree, among those on usable ground.
+    least_agreeing : int
+        Number of tie points that must agree.
+    most_ambiguous : float
+        Largest `Alignment.ambiguity`.
+    most_turn : float
+        Largest rotation or change of scale of the whole image, in pixels a pixel.
+    most_bend_px : float
+        Largest deviation of the field from its own affine part.
+    """
+
+    max_shift_px: float = 50.0
+    local: bool = True
+    tie_points: int = 8000
+    agreement_px: float = 0.5
+    least_agreement: float = 0.08
+    least_agreeing: int = 12
+    most_ambiguous: float = 0.6
+    most_turn: float = 0.01
+    most_bend_px: float = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """A measured alignment.
+
+    Attributes
+    ----------
+    field : DisplacementField or None
+        What has to be added to the position of the moving image's content; None when nothing was found.
+    coarse : Shift
+        The coarse guess.
+    ambiguity : float
+        How well another shift would do, 0..1: the median `repetition` of the windows that agree, or the
+        number of tie points that agree with the next best shift over that of the best.
+    feature : {"reflectance", "edges"}
+        What was matched; edges where reflectance found no agreement, as after a reversal of contrast.
+    ties : TiePoints or None
+        Every window of the last pass.
+    agreeing : ndarray of bool, shape (n,)
+        True for tie points that the field predicts without having seen them.
+    residual_px : ndarray of float64, shape (n,)
+        Distance of each tie point from that prediction; NaN where nothing was measured.
+    held_out_rmse_px : float
+        See `changedet.core.displacement.FieldFit`; NaN when there is no field.
+    agreement : float
+        Share of agreeing tie points among the windows on usable ground.
+    obstacle : str
+        Why the alignment must not be used; empty when it may.
+    """
+
+    field: DisplacementField | None
+    coarse: Shift
+    ambiguity: float
+    feature: Feature
+    ties: TiePoints | None
+    agreeing: NDArray[np.bool_]
+    residual_px: NDArray[np.float64]
+    held_out_rmse_px: float
+    agreement: float
+    obstacle: Obstacle
+
+    @property
+    def trusted(self) -> bool:
+        """True when nothing speaks against the alignment."""
+        return not self.obstacle
+
+
+def align(
+    reference: Sequence[Plane],
+    moving: Sequence[Plane],
+    reference_valid: NDArray[np.bool_],
+    moving_valid: NDArray[np.bool_],
+    settings: AlignmentSettings = AlignmentSettings(),
+) -> Alignment:
+    """Measure how one image lies over another on the same grid.
+
+    First the correlation of decimated edge features gives whole pixels. Then windows of 64 pixels find a
+    coarse field, and small windows, each displaced by what is known already, the fine one.
+
+    Parameters
+    ----------
+    reference, moving : sequence of ndarray of float32 or uint16, shape (y, x)
+        The same bands of both images, finite where valid; one band is enough.
+    reference_valid, moving_valid : ndarray of bool, shape (y, x)
+        True where usable.
+    settings : AlignmentSettings
+        Limits.
+
+    Returns
+    -------
+    Alignment
+        With the reason why it must not be used, if there is one.
+    """
+    reference = [_filled(plane, reference_valid) for plane in reference]
+    moving = [_filled(plane, moving_valid) for plane in moving]
+    guesses = coarse_shifts(reference, moving, reference_valid, moving_valid, settings.max_shift_px)
+    if not guesses:
+        return _without_field(Shift(np.nan, np.nan, 0.0), "no texture")
+    masks = None if reference_valid.all() else reference_valid, None if moving_valid.all() else moving_valid
+    found = _Stage(reference, moving, masks, "reflectance", settings).search(guesses)
+    if not found.trusted and found.obstacle in {"no tie points", "no agreement"}:
+        edges = [[edge_feature(np.asarray(plane, np.float32), valid) for plane in planes]
+                 for planes, valid in ((reference, reference_valid), (moving, moving_valid))]  # fmt: skip
+        again = _Stage(edges[0], edges[1], masks, "edges", settings).search(guesses)
+        found = again if again.trusted else found
+    return found
+
+
+def coarse_shifts(
+    reference: Sequence[Plane],
+    moving: Sequence[Plane],
+    reference_valid: NDArray[np.bool_],
+    moving_valid: NDArray[np.bool_],
+    max_shift_px: float,
+) -> list[Shift]:
+    """Find the shift between two images to about a pixel, whatever their size.
+
+    Parameters
+    ----------
+    reference, moving : sequence of ndarray, shape (y, x)
+        As for `align`.
+    reference_valid, moving_valid : ndarray of bool, shape (y, x)
+        True where usable.
+    max_shift_px : float
+        Largest shift that is sought.
+
+    Returns
+    -------
+    list of Shift
+        In pixels of the images as they came, the best first, then others that explain the images half as
+        well; empty without any texture.
+    """
+    factor = max(1, round(max(reference_valid.shape) / _COARSE_PX))
+    stacks = []
+    for planes, valid in ((reference, reference_valid), (moving, moving_valid)):
+        usable = _decimated(valid.astype(np.uint8), factor) > 0.99
+        stacks.append(np.stack([edge_feature(_decimated(plane, factor), usable) for plane in planes]))
+    if not all(stack.any() for stack in stacks):
+        return []
+    limit = int(min(np.ceil(max_shift_px / factor) + 1, 0.4 * min(stacks[0].shape[1:])))
+    shifts, heights, reliability = correlate_features(stacks[0], stacks[1], limit)
+    likely = shifts[heights >= _RIVAL_HEIGHT] * float(factor)
+    return [Shift(float(row), float(column), reliability) for row, column in likely]
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """One pass: what was measured and the field through it."""
+
+    ties: TiePoints
+    fit: FieldFit
+    window_px: int
+
+    def agreeing(self, within_px: float) -> int:
+        """Count the tie points that the others predict."""
+        return int((self.fit.residual_px <= within_px).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class _Stage:
+    """The images of a search."""
+
+    reference: Sequence[Plane]
+    moving: Sequence[Plane]
+    masks: tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]
+    feature: Feature
+    settings: AlignmentSettings
+
+    def search(self, guesses: list[Shift]) -> Alignment:
+        """Follow each guess with large windows, and the one that most of them agree with with small ones."""
+        shape = self.reference[0].shape
+        side = max(8, min(shape) // 2)
+        tried: list[tuple[int, Shift, _Found]] = []
+        for guess in guesses:
+            start = DisplacementField("translation", (shape[0], shape[1]), (guess.row_px, guess.column_px))
+            first = self.fit(start, min(_FIRST_WINDOW_PX, side), _FIRST_TIES, _FIRST_SEARCH)
+            if first is not None:
+                tried.append((first.agreeing(self.settings.agreement_px), guess, first))
+        if not tried:
+            return _without_field(guesses[0], "no tie points")
+        tried.sort(key=lambda entry: -entry[0])
+        count, coarse, best = tried[0]
+        rivals = [n for n, _, other in tried[1:] if _apart(best.fit.field, other.fit.field) > _SAME_PX]
+        window_px = next(px for longest, px in _SECOND_WINDOWS_PX if max(shape) <= longest)
+        second = self.fit(best.fit.field, min(window_px, side), self.settings.tie_points)
+        if second is None:
+            return _without_field(coarse, "no tie points")
+        ambiguity = max(max(rivals, default=0) / max(count, 1), self.repetition(best))
+        return _judged(coarse, ambiguity, self.feature, second, self.settings)
+
+    def repetition(self, found: _Found) -> float:
+        """Return how much the windows that agree repeat themselves."""
+        window_px = found.window_px
+        agreeing = found.fit.residual_px.ravel() <= self.settings.agreement_px
+        centres = np.stack([found.ties.row, found.ties.column], axis=1)[agreeing][:_MOST_REPEATS]
+        if not len(centres):
+            return 0.0
+        corners = np.rint(centres - (window_px - 1) / 2).astype(np.intp)
+        return float(np.median(repetition(self.reference[0], corners, window_px)))
+
+    def fit(
+        self, known: DisplacementField, window_px: int, tie_points: int, search_share: float = _SECOND_SEARCH
+    ) -> _Found | None:
+        """Match windows displaced by a known field, and fit the field anew."""
+        shape = known.shape
+        spacing = max(_LEAST_SPACING_PX, float(np.sqrt(shape[0] * shape[1] / tie_points)))
+        rows, columns = window_corners(shape, window_px, spacing)
+        if not len(rows) or not len(columns):
+            return None
+        centres = tuple(axis.astype(np.float64) + (window_px - 1) / 2 for axis in (rows, columns))
+        expected = np.rint(known.on(*centres)).astype(np.intp)
+        corners = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
+        offsets = expected.reshape(2, -1).T
+        ties = match_windows(
+            self.reference, self.moving, corners, offsets, window_px,
+            reference_valid=self.masks[0], moving_valid=self.masks[1],
+        )  # fmt: skip
+        raster = len(rows), len(columns)
+        shifts = np.stack([ties.row_px, ties.column_px]).reshape(2, *raster)
+        near = np.hypot(*(shifts - expected)) < search_share * window_px
+        usable = ties.usable.reshape(raster) & near
+        fitted = fit_field(
+            centres[0], centres[1], shifts, usable, shape,
+            window_px=window_px, local=self.settings.local,
+        )  # fmt: skip
+        return None if fitted is None else _Found(ties, fitted, window_px)
+
+
+def _without_field(coarse: Shift, obstacle: Obstacle) -> Alignment:
+    nothing = np.empty(0, np.bool_), np.empty(0, np.float64)
+    return Alignment(None, coarse, 0.0, "reflectance", None, *nothing, np.nan, 0.0, obstacle)
+
+
+def _apart(one: DisplacementField, other: DisplacementField) -> float:
+    return float(np.hypot(*np.subtract(one.median_px, other.median_px)))
+
+
+def _judged(
+    coarse: Shift, ambiguity: float, feature: Feature, found: _Found, settings: AlignmentSettings
+) -> Alignment:
+    residual = found.fit.residual_px.ravel()
+    agreeing = np.asarray(residual <= settings.agreement_px)
+    agreement = float(agreeing.sum() / max(np.isfinite(found.ties.row_px).sum(), 1))
+    return Alignment(
+        field=found.fit.field,
+        coarse=coarse,
+        ambiguity=ambiguity,
+        feature=feature,
+        ties=found.ties,
+        agreeing=agreeing,
+        residual_px=residual,
+        held_out_rmse_px=found.fit.held_out_rmse_px,
+        agreement=agreement,
+        obstacle=_obstacle(found.fit.field, ambiguity, int(agreeing.sum()), agreement, settings),
+    )
+
+
+def _obstacle(
+    field: DisplacementField, ambiguity: float, agreeing: int, agreement: float, settings: AlignmentSettings
+) -> Obstacle:
+    if agreeing < settings.least_agreeing or agreement < settings.least_agreement:
+        return "no agreement"
+    if ambiguity > settings.most_ambiguous:
+        return "ambiguous"
+    turn, bend = field.turn, field.bend_px
+    if turn > settings.most_turn:
+        return "turned or stretched"
+    return "distorted" if bend > settings.most_bend_px else ""
+
+
+def _filled(plane: Plane, valid: NDArray[np.bool_]) -> Plane:
+    return plane if valid.all() else np.where(valid, plane, np.zeros((), plane.dtype))
+
+
+def _decimated(
+    plane: NDArray[np.float32] | NDArray[np.uint16] | NDArray[np.uint8], factor: int
+) -> NDArray[np.float32]:
+    height, width = plane.shape
+    if factor == 1:
+        return np.asarray(plane, np.float32)
+    whole = plane[: height // factor * factor, : width // factor * factor]
+    size = width // factor, height // factor
+    return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), np.float32)
