@@ -164,6 +164,17 @@ def test_a_site_across_180_degrees(name, given):
         assert image.valid.any()
 
 
+def test_the_command_line_takes_a_box_across_180_degrees(cli, monkeypatch):
+    _, opened = fiji_world()
+    west, south, east, north = FIJI.geometry.bounds
+    with opened as world:
+        monkeypatch.setenv("CHANGEDET_PROVIDERS__EARTH_SEARCH__URL", world.earth_search)
+        box = f"{west},{south},{east - 360},{north}"
+        assert cli("search", "--bbox", box, "--period", "2023-05", "--json") == 0
+    (feature,) = json.loads(cli.out)["features"]
+    assert feature["id"].startswith("S2A_T60KXF_20230516")
+
+
 def test_the_search_asks_for_two_parts_and_never_for_the_whole_globe():
     _, opened = fiji_world()
     with opened as world:
