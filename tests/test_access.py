@@ -1,7 +1,9 @@
 """From coordinates to a run folder, through a real catalogue and real pixels on this machine."""
 
 import json
-from datetime import date
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
@@ -9,14 +11,16 @@ from tests.world.faults import answers
 from tests.world.granules import quick_scene
 from tests.world.world import World
 
-from changedet.access import MOST_LOOKS, make_plan, surroundings
+from changedet.access import MOST_LOOKS, compare_plan, make_plan, surroundings
 from changedet.cli import run as command_line
+from changedet.core.masking import SceneClass
 from changedet.errors import NoUsableImageryError
 from changedet.output.folder import open_run
 from changedet.periods import parse_period
 from changedet.progress import Silent
 from changedet.providers.registry import open_provider
 from changedet.providers.settings import ProviderSettings
+from changedet.result import State
 from changedet.samples import simulate_pair
 from changedet.samples_scene import SceneSettings
 from changedet.selection import SelectionRules
@@ -28,18 +32,45 @@ PLACE = ("--at", "38.2700, 126.4998", "--radius", "700m", "--min-clear", "0.5")
 PERIODS = ("--before", "2021-05", "--after", "2023-05")
 
 
+def under(scene, *clouds, days=0, light=1.0):
+    """A clear scene some days later in another light, with clouds over (rows, columns) of 20 m pixels."""
+    rng = np.random.default_rng(days)
+    numbers = {}
+    for name, clear in scene.numbers.items():
+        reflectance = light * (clear / 1e4 + scene.offset) + rng.normal(0, 0.002, clear.shape)
+        times = clear.shape[0] // scene.classes.shape[0]
+        for place in clouds:
+            reflectance[tuple(slice(part.start * times, part.stop * times) for part in place)] += 0.5
+        numbers[name] = np.clip(np.rint((reflectance - scene.offset) * 1e4), 1, 65534).astype(np.uint16)
+    classes = scene.classes.copy()
+    for place in clouds:
+        classes[place] = SceneClass.CLOUD_HIGH
+    return replace(scene, time=scene.time + timedelta(days=days), numbers=numbers, classes=classes)
+
+
 @pytest.fixture(scope="module")
-def scenes():
-    pair = simulate_pair(SceneSettings(after_shift_px=(0.0, 0.0)))
+def clear():
+    pair = simulate_pair(SceneSettings(after_shift_px=(0.0, 0.0), clouds=False))
     return pair.before, pair.after
+
+
+@pytest.fixture(scope="module")
+def scenes(clear):
+    return under(clear[0], np.s_[30:40, 30:40]), under(clear[1], np.s_[80:90, 30:40])
+
+
+@contextmanager
+def served(scenes, patch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        patch.delenv(name, raising=False)
+    with World(scenes) as found:
+        patch.setenv("CHANGEDET_PROVIDERS__EARTH_SEARCH__URL", found.earth_search)
+        yield found
 
 
 @pytest.fixture
 def world(workplace, scenes, monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    with World(scenes) as found:
-        monkeypatch.setenv("CHANGEDET_PROVIDERS__EARTH_SEARCH__URL", found.earth_search)
+    with served(scenes, monkeypatch) as found:
         yield found
 
 
@@ -158,3 +189,91 @@ def test_surroundings_are_the_same_pixels_and_more():
 def test_a_large_site_gets_a_margin_only():
     grid = Site.at("38.27, 126.4998", radius_m=4000).grid
     assert surroundings(grid).shape[0] - grid.shape[0] == 100
+
+
+#: Where the clouds of two days lie, in 20 m pixels of a scene that is 128 wide: west, and east.
+WEST, EAST = np.s_[0:128, 0:56], np.s_[0:128, 80:128]
+SITE = Site.at("38.2700, 126.4998", radius_m=700)
+MAYS = parse_period("2021-05"), parse_period("2023-05")
+
+
+@pytest.fixture(scope="module")
+def cloudy(clear):
+    """A clear day before, and after it two days that show one half of the site each."""
+    first, second = clear
+    return first, under(second, WEST, light=0.9), under(second, EAST, days=5)
+
+
+def compared(scenes, **rules):
+    with pytest.MonkeyPatch.context() as patch, served(scenes, patch):
+        provider = open_provider("earth-search")
+        plan = make_plan(SITE, MAYS, provider, Silent(), rules=SelectionRules(**rules))
+        return plan, compare_plan(plan, provider, progress=Silent())
+
+
+@pytest.fixture(scope="module")
+def of_two_days(cloudy):
+    return compared(cloudy)
+
+
+def test_two_cloudy_days_show_what_a_clear_day_shows(clear, of_two_days):
+    plan, result = of_two_days
+    assert [len(side) for side in plan.scenes] == [1, 2]
+    assert [scene.date_text for scene in plan.scenes[1]] == ["2023-05-26", "2023-05-21"]
+    _, wanted = compared((clear[0], under(clear[1], days=5)))
+    assert result.pair.clear_share > 0.95
+    both = np.isin(result.state, (State.CHANGED, State.NOT_FLAGGED)) & (wanted.state != State.NOT_OBSERVED)
+    changed = [(one.state == State.CHANGED) & both for one in (result, wanted)]
+    overlap = (changed[0] & changed[1]).sum() / (changed[0] | changed[1]).sum()
+    assert overlap > 0.8
+    # the leading objects are the same, in both directions; the weakest ones may miss the threshold
+    for one, other in ((result, wanted), (wanted, result)):
+        outlines = other.objects.geometry.union_all()
+        assert len(one.objects) >= 8
+        assert one.objects.head(8).geometry.intersects(outlines).all()
+
+
+def test_nobody_reads_a_composite_as_one_date(of_two_days, tmp_path, no_plates):
+    _, result = of_two_days
+    assert "a composite of 2 dates (2023-05-21 to 2023-05-26)" in repr(result)
+    assert "every pixel shows one of 2023-05-21, 2023-05-26" in repr(result)
+    (warning,) = (text for text in result.warnings if "composite of 2 dates" in text)
+    assert "2023-05-21 (" in warning
+    folder = result.save(tmp_path / "run")
+    report = (folder / "report.html").read_text()
+    assert "Dates of the composite" in report
+    assert all(scene.id in report for scene in result.after.scene.members)
+    record = json.loads((folder / "run.json").read_text())
+    assert len(record["scenes"]["after"]["members"]) == len(record["inputs"]["after"]["scenes"]) == 2
+    assert {"2023-05-26T02:16:13Z"} == set(result.objects["first_seen"])
+    again = open_run(folder)
+    assert [scene.id for scene in again.after.scene.members] == [
+        scene.id for scene in result.after.scene.members
+    ]
+
+
+def test_a_run_of_a_composite_can_be_made_again(workplace, cloudy, asked, monkeypatch, capsys):
+    with served(cloudy, monkeypatch):
+        assert asked("--min-clear", "0.8", "--out", "run", "--explain") == 0
+        assert "After: a composite of 2 dates, 2023-05-21 and 2023-05-26" in capsys.readouterr().err
+        assert command_line(["verify", "--rerun", "run"]) == 0
+
+
+def test_when_all_days_together_show_too_little_it_is_said(clear):
+    scenes = clear[0], under(clear[1], WEST), under(clear[1], np.s_[0:128, 45:128], days=5)
+    with pytest.raises(NoUsableImageryError) as caught:
+        compared(scenes)
+    assert "too cloudy: the clearest of 2 scene(s) in the after period, 2023-05-21, shows" in str(
+        caught.value
+    )
+    assert "and even 2 dates together show only 7" in str(caught.value)
+
+
+def test_radar_is_looked_at_by_its_footprint_alone(clear):
+    with World(clear) as world:
+        settings = ProviderSettings(url=world.planetary_computer, signing_url=world.signing)
+        provider = open_provider("planetary-computer", settings)
+        plan = make_plan(SITE, MAYS, provider, Silent(), sensor="s1")
+        assert [look.clear_share for look in (*plan.choice.before, *plan.choice.after)] == [1.0, 1.0]
+        assert plan.choice.sentences[-1] == "Both radar dates come from the same relative orbit."
+        assert not world.requests("*.tif*")

@@ -29,15 +29,16 @@ DATES = (
 )
 
 
-def take(number, **scene):
-    """One date of the same ground."""
-    shift, gain, cloudy = DATES[number]
+def take(number, *cloudy, **scene):
+    """One date of the same ground, under its own clouds or under those given."""
+    shift, gain, own = DATES[number]
     rng = np.random.default_rng(number)
     planes = [gain * sample(fine_ground(SIZE, 100 * band), SIZE, *shift) for band in range(len(BANDS))]
     data = (np.stack(planes) + rng.normal(0, 0.002, (len(BANDS), SIZE, SIZE))).astype(np.float32)
     classes = np.full((SIZE, SIZE), SceneClass.BARE, np.uint8)
-    data[:, :, cloudy] += 0.4
-    classes[:, cloudy] = SceneClass.CLOUD_HIGH
+    for columns in cloudy or (own,):
+        data[:, :, columns] += 0.4
+        classes[:, columns] = SceneClass.CLOUD_HIGH
     scene = make_scene(BEFORE_TIME + timedelta(days=5 * number), **scene)
     valid = usable_from_classes(classes, dilation_px=3)
     return Image(data, BANDS, valid, classes, GRID, scene, "SCL")
@@ -187,17 +188,14 @@ def spoiled(image, kind):
         return replace(image, data=data)
     if kind == "cloud":
         return replace(image, valid=np.zeros_like(image.valid), classes=np.full_like(image.classes, 9))
-    if kind == "elsewhere":
-        return replace(image, valid=image.valid & (np.arange(SIZE) < 60))
     return image.select(BANDS[:3])
 
 
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("noise", "it could not be registered to the anchor (not reliable)"),
-        ("cloud", "usable"),
-        ("elsewhere", "usable"),
+        ("noise", "it could not be registered (not reliable)"),
+        ("cloud", "it shares too little clear ground with the others"),
         ("band", "it lacks B08"),
     ],
 )
@@ -258,3 +256,22 @@ def test_the_least_trusted_clouds_speak_for_all(images):
     assert compose([images[0], tested])[0].classes_source == "spectral tests"
     assert compose([tested, replace(images[0], classes_source="none")])[0].classes_source == "none"
     assert compose(images)[0].classes_source == "SCL"
+
+
+def test_dates_that_share_little_clear_ground_are_measured_as_a_whole():
+    provider, scenes = shelf_of(take(0, slice(95, SIZE)), take(1, slice(0, 55)))
+    source = open_scenes(provider, scenes, GRID)
+    row_px, column_px = DATES[1][0]
+    assert source.members[1].shift_px == pytest.approx((-row_px, -column_px), abs=0.2)
+    assert source.load().valid.mean() > 0.97
+    assert worst(source.load(), truth()) < 0.02
+
+
+def test_a_date_may_be_matched_through_another_one():
+    dates = take(0, slice(82, SIZE)), take(1, slice(0, 78)), take(2, slice(0, 15), slice(145, SIZE))
+    provider, scenes = shelf_of(*dates[:2])
+    assert "2023-05-19 was left out" in open_scenes(provider, scenes, GRID).scene.notes[0]
+    provider, scenes = shelf_of(*dates)
+    source = open_scenes(provider, scenes, GRID)
+    assert [member.date_text for member in source.scene.members] == ["2023-05-14", "2023-05-24", "2023-05-19"]
+    assert worst(source.load(), truth()) < 0.02

@@ -9,7 +9,7 @@ import numpy as np
 
 from changedet.core.composite import NO_DATE, medoid_composite
 from changedet.core.normalization import Normalization, apply_normalization, fit_normalization
-from changedet.core.registration import RESIDUAL_LIMIT_PX
+from changedet.core.registration import RELIABILITY_LIMIT, RESIDUAL_LIMIT_PX, estimate_shift
 from changedet.errors import InputFileError, NoUsableImageryError
 from changedet.frame import displaced, require_memory
 from changedet.pairing import make_pair, shared_bands
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
     from changedet.core.composite import Composite
+    from changedet.core.registration import Registration
     from changedet.providers.base import Provider
     from changedet.providers.layers import Source
     from changedet.scene import Scene
 
 _SILENT = Silent()
+_TOO_LITTLE = "it shares too little clear ground with the others"
 #: The least trusted way of finding clouds speaks for a composite.
 _TRUST = {"none": 0, "spectral tests": 1}
 
@@ -201,7 +203,8 @@ def open_scenes(
     """Open one scene, or several as one.
 
     The other dates of a composite are registered to the first and matched to its reflectance on the ground
-    that is clear on both. One that cannot be is left out, and the notes of the scene say so.
+    that is clear on both, or on both it and a date that is matched to the first already. One that cannot be
+    is left out, and the notes of the scene say so.
 
     Parameters
     ----------
@@ -233,40 +236,76 @@ def open_scenes(
         return sources[0]
     # every date is held twice while they are put together
     require_memory(grid, sources[0].band_count * len(sources) // 2)
-    anchor = sources[0].load()
-    anchor = anchor.select(shared_bands(anchor, anchor))
-    members, images, notes = [Member(sources[0])], [anchor], []
-    for number, source in enumerate(sources[1:], start=1):
-        progress.advance(number / len(sources))
-        try:
-            member, image = _matched(source, anchor, match)
-        except (NoUsableImageryError, InputFileError) as error:
-            notes.append(f"{source.scene.date_text} was left out of the composite: {error.what}")
-            continue
-        members.append(member)
-        images.append(image)
+    members, images, notes = _gathered(sources, match, progress)
     image, composite = compose(images)
     scene = composite_scene([one.scene for one in images], [*_told(images, composite), *notes])
     return CompositeSource(scene, grid, tuple(members), replace(image, scene=scene), composite.date)
 
 
-def _matched(source: ProviderSource, anchor: Image, match: MatchSettings) -> tuple[Member, Image]:
-    """Register a date to the anchor and match its reflectance; raises an error that says why it cannot be."""
-    everywhere = np.ones(anchor.valid.shape, bool)
-    pair = make_pair(anchor, source.load(), everywhere)
-    if pair.after.bands != anchor.bands:
-        lacking = ", ".join(band for band in anchor.bands if band not in pair.after.bands)
+def _gathered(
+    sources: Sequence[ProviderSource], match: MatchSettings, progress: Progress
+) -> tuple[list[Member], list[Image], list[str]]:
+    """Load all dates that can be matched; say which cannot."""
+    anchor = sources[0].load()
+    members, images = [Member(sources[0])], [anchor.select(shared_bands(anchor, anchor))]
+    waiting, reasons = list(sources[1:]), {}
+    while waiting:
+        left = []
+        for source in waiting:
+            # what shares no clear ground with the anchor may share some with a date that is matched to it
+            reference = compose(images)[0] if len(images) > 1 else images[0]
+            try:
+                member, image = _matched(source, reference, match)
+            except (NoUsableImageryError, InputFileError) as error:
+                left.append(source)
+                reasons[source.scene.id] = error.what
+                continue
+            members.append(member)
+            images.append(image)
+            progress.advance(len(images) / len(sources))
+        if len(left) == len(waiting):
+            break
+        waiting = left
+    notes = [
+        f"{one.scene.date_text} was left out of the composite: {reasons[one.scene.id]}" for one in waiting
+    ]
+    return members, images, notes
+
+
+def _matched(source: ProviderSource, reference: Image, match: MatchSettings) -> tuple[Member, Image]:
+    """Register a date and match its reflectance; raises an error that says why it cannot be."""
+    moving = source.load()
+    try:
+        pair = make_pair(reference, moving, np.ones(reference.valid.shape, bool))
+    except NoUsableImageryError as error:
+        raise NoUsableImageryError(_TOO_LITTLE) from error
+    if pair.after.bands != reference.bands:
+        lacking = ", ".join(band for band in reference.bands if band not in pair.after.bands)
         raise NoUsableImageryError(f"it lacks {lacking}")
     registration, moved = register(pair, source, match.residual_limit_px)
     if not registration.passed:
-        raise NoUsableImageryError(f"it could not be registered to the anchor ({registration.verdict})")
-    moved = moved.select(anchor.bands)
-    common = anchor.valid & moved.valid
-    normalization = fit_normalization(anchor.data, moved.data, common, anchor.bands, seed=match.seed)
+        moved = _measured_as_a_whole(registration, reference, source)
+    moved = moved.select(reference.bands)
+    common = reference.valid & moved.valid
+    normalization = fit_normalization(reference.data, moved.data, common, reference.bands, seed=match.seed)
     if not normalization.invariant_share:
-        raise NoUsableImageryError("it shares too little clear ground with the anchor")
+        raise NoUsableImageryError(_TOO_LITTLE)
     member = Member(source, registration.shift_px, normalization)
     return member, member.matched(moved)
+
+
+def _measured_as_a_whole(registration: Registration, reference: Image, source: ProviderSource) -> Image:
+    """Move a date whose common ground is too scattered for tie points, and measure the whole of it again."""
+    failed = NoUsableImageryError(f"it could not be registered ({registration.verdict})")
+    if registration.tie_points or registration.reliability < RELIABILITY_LIMIT:
+        raise failed
+    grid = reference.grid
+    moved = replace(source.load(displaced(grid, *registration.shift_px)), grid=grid)
+    first, second = (image.select(reference.bands[:4]) for image in (reference, moved))
+    left = estimate_shift(first.data, second.data, first.valid, second.valid)
+    if left.reliability < RELIABILITY_LIMIT or left.length_px > registration.limit_px:
+        raise failed
+    return moved
 
 
 def compose(images: Sequence[Image], preferred: NDArray[np.int16] | None = None) -> tuple[Image, Composite]:
