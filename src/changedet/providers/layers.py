@@ -271,8 +271,8 @@ def load_band(layer: Layer, wanted: GeoBox, out: NDArray[np.float32]) -> bool:
     if window is None:
         return False
     radiometry = layer.asset.radiometry
-    # Sentinel Hub gives nothing below zero, other archives do where too much haze was taken off: the numbers of
-    # all providers come through here, so that the same ground is the same whoever delivered it
+    # Sentinel Hub gives nothing below zero, other archives do where too much haze was taken off. What any
+    # provider delivers comes through here, so that the same ground is the same whoever delivered it
     clip = layer.name in _SENTINEL2_NAMES or radiometry.offset < 0
     values = to_reflectance(layer.read(window), radiometry, clip=clip)
     out[:] = resample(values, layer.grid[window], wanted, method="cubic")
