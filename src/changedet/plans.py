@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from changedet.access import Plan, surroundings
-from changedet.providers.cache_files import digest_of, temporary, to_disk, without_secrets
+from changedet.providers.cache_files import digest_of, temporary, to_disk
 from changedet.scene import Scene
 from changedet.selection import Choice, Look
 
@@ -100,8 +100,8 @@ class PlanStore:
         settled = all(period.end < now - SETTLED_AFTER for period in periods)
         record = {"schema": SCHEMA, "made_utc": now.isoformat(), "settled": settled} | _record(plan)
         plain = json.loads(json.dumps(record))
-        # a link without its signature could not be followed later, and one with it must not be written
-        if without_secrets(plain) != plain:
+        # a link without its signature could not be followed later, and one with it is not written
+        if _links(_plan(plain, plan.site)) != _links(plan):
             return
         path = self._path(request, plan.site)
         with suppress(OSError):
@@ -129,6 +129,11 @@ class PlanStore:
         return (
             self.folder / f"{digest_of({'schema': SCHEMA, 'ground': ground, 'request': dict(request)})}.json"
         )
+
+
+def _links(plan: Plan) -> list[str]:
+    granules = [granule for side in plan.scenes for scene in side for granule in (scene, *scene.granules)]
+    return [asset.href for granule in granules for asset in granule.assets.values()]
 
 
 def _holds(record: Mapping[str, Any], made: datetime, now: datetime) -> bool:

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.synthetic import make_image, make_scene
 
-from changedet.configuration import parse_size
-from changedet.errors import UsageError
+from changedet.configuration import cache_max_bytes, parse_size
+from changedet.errors import InputFileError, UsageError
 from changedet.providers.cache import Condition, SceneCache
 from changedet.providers.cache_files import Planes, digest_of
+from changedet.providers.cached import open_cache
 
 SECRET = "TheSignature"
 
@@ -164,3 +165,32 @@ def test_units(text, size):
 def test_help_tells_the_commands(cli):
     assert cli("cache", "--help") == 0
     assert all(name in cli.out for name in ("ls", "verify", "prune"))
+
+
+@pytest.mark.parametrize("said", ["file", "environment"])
+def test_settings_limit_the_size(cli, stored, workplace, monkeypatch, said):
+    if said == "file":
+        (workplace / "changedet.toml").write_text('[cache]\nmax_size = "1kB"\n')
+    else:
+        (workplace / "changedet.toml").write_text('[cache]\nmax_size = "5GB"\n')
+        monkeypatch.setenv("CHANGEDET_CACHE_MAX_SIZE", "1kB")
+    assert open_cache(stored.folder).max_bytes == 1000
+    assert cli("cache", "prune", "--cache", stored.folder) == 0
+    assert stored.entries() == []
+
+
+def test_the_limit_is_20_gb_when_nobody_says_so(workplace):
+    assert cache_max_bytes({}) is None
+    assert open_cache().max_bytes == 20_000_000_000
+
+
+@pytest.mark.parametrize("text", ["much", "-1", ""])
+def test_a_limit_that_is_no_size_is_said(workplace, text):
+    with pytest.raises(InputFileError, match=r"CHANGEDET_CACHE_MAX_SIZE.* is not a size; write it as 5GB"):
+        cache_max_bytes({"CHANGEDET_CACHE_MAX_SIZE": text})
+
+
+def test_an_unknown_setting_of_the_cache_is_an_error(cli, workplace):
+    (workplace / "changedet.toml").write_text("[cache]\nsize = 3\n")
+    assert cli("cache", "ls") == 8
+    assert "changedet cache has no command 'size'" in cli.error

@@ -1,0 +1,175 @@
+"""``changedet run --sites`` and keeping the choice of dates, against the loopback world."""
+
+import json
+import re
+
+import pytest
+from tests.world.faults import answers
+from tests.world.world import World
+
+from changedet.samples import simulate_pair
+from changedet.samples_scene import SceneSettings
+
+pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
+PERIODS = ("--before", "2021-05", "--after", "2023-05", "--min-clear", "0.5")
+LIST = """name,folder,at,radius
+Pier,North,"38.2700, 126.4998",300m
+Hall,North,"38.2725, 126.4998",300m
+Far,South,"10.0, 20.0",300m
+"""
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    pair = simulate_pair(SceneSettings(after_shift_px=(0.0, 0.0)))
+    return pair.before, pair.after
+
+
+@pytest.fixture
+def world(workplace, scenes, monkeypatch, no_plates):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(workplace / "cache"))
+    # a narrow frame: here it matters what is done, not what is found
+    monkeypatch.setattr("changedet.access.CONTEXT_WIDTH_M", 800.0)
+    monkeypatch.setattr("changedet.access.CONTEXT_MARGIN_M", 60.0)
+    (workplace / "sites.csv").write_text(LIST)
+    with World(scenes) as found:
+        monkeypatch.setenv("CHANGEDET_PROVIDERS__EARTH_SEARCH__URL", found.earth_search)
+        monkeypatch.setenv("CHANGEDET_PROVIDERS__EARTH_SEARCH__RETRY_DELAY_S", "0.01")
+        monkeypatch.setenv("CHANGEDET_PROVIDERS__EARTH_SEARCH__MAX_RETRIES", "1")
+        yield found
+
+
+@pytest.fixture
+def sites(cli, world):
+    return lambda *more: cli("run", "--sites", "sites.csv", *PERIODS, *more)
+
+
+def test_each_site_has_a_folder_and_one_that_fails_is_named(cli, sites, workplace):
+    assert sites("--out", "runs", "--json") == 7
+    found = json.loads(cli.out)
+    assert found["counts"] == {"complete": 2, "failed": 1}
+    assert [(one["site"], one["fate"]) for one in found["sites"]] == [
+        ("North/Pier", "complete"), ("North/Hall", "complete"), ("South/Far", "failed"),
+    ]  # fmt: skip
+    assert found["sites"][2]["exit_code"] == 3
+    assert found["error"]["type"] == "SomeSitesFailedError"
+    assert (workplace / "runs" / "North" / "Hall" / "report.html").is_file()
+    assert json.loads((workplace / "runs" / "batch.json").read_text())["request"]["before"] == "2021-05"
+    assert re.search(r"South/Far +failed +- +- +no scene covers the site", cli.err)
+
+
+def test_going_on_runs_only_what_is_not_complete(cli, sites, world):
+    sites("--out", "runs")
+    world.reset_log()
+    assert sites("--out", "runs") == 7
+    assert "2 of 3 sites were complete already and were not run again" in cli.err
+    assert not world.requests("*.tif")
+    assert sites("--out", "runs", "--site", "Pier") == 2
+    assert "the folder holds another batch (other sites)" in cli.error
+
+
+def test_chosen_sites_that_all_succeed_end_with_zero(cli, sites, workplace):
+    assert sites("--site", "North/Pier", "--site", "Hall", "--quiet", "--exit-code") in {0, 1}
+    (folder,) = (workplace / "changedet-runs").iterdir()
+    assert re.fullmatch(r"sites-\d{4}-\d\d-\d\d", folder.name)
+    assert cli.out.strip() == str(folder.relative_to(workplace))
+    assert cli.err == ""
+
+
+def test_when_all_fail_for_one_reason_the_exit_code_says_it(cli, sites, world):
+    world.add_faults(answers("*/search", 503))
+    assert sites("--site", "Pier", "--site", "Hall", "--out", "runs") == 5
+    assert "2 of 2 site(s) have no result, North/Pier first: " in cli.err
+    world.clear_faults()
+    assert sites("--site", "Pier", "--site", "Hall", "--out", "runs") == 0
+
+
+def test_a_dry_run_sums_up_and_writes_no_run(cli, sites, world, workplace):
+    assert sites("--dry-run", "--json") == 7
+    found = json.loads(cli.out)
+    takes = [one["estimate"]["requests"] for one in found["sites"] if "estimate" in one]
+    assert len(takes) == 2
+    assert found["estimate"]["requests"] == sum(takes) > 0
+    assert found["estimate"]["processing_units"] == 0
+    assert not (workplace / "changedet-runs").exists()
+    fetched = {entry.request.path.rsplit("/", 1)[-1].lower() for entry in world.requests("*.tif")}
+    assert all("scl" in name for name in fetched)
+    assert sites("--dry-run", "--site", "Pier") == 0
+    assert re.search(r"North/Pier +2021-05-21 +2023-05-21 +about \d+ request", cli.out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--sites", "sites.csv", "--site", "Peer"), "there is no site 'Peer'; take one such as Pier"),
+        (("--site", "Pier"), "--site says nothing without --sites"),
+        (("--sites", "sites.csv", "--at", "38, 126"), "--sites contradicts --at"),
+        (("--sites", "sites.csv", "--before", "soon"), "not a period"),
+    ],
+)
+def test_what_was_meant_must_be_clear(cli, world, arguments, said):
+    assert cli("run", *PERIODS, *arguments) == 2
+    assert said in cli.error
+
+
+def test_a_list_that_is_not_there_is_an_input_error(cli, world):
+    assert cli("run", *PERIODS, "--sites", "nobody.kml") == 8
+    assert "no such file" in cli.error
+
+
+class TestOneSite:
+    PLACE = ("--at", "38.2700, 126.4998", "--radius", "300m", "--name", "Pier")
+
+    def run(self, cli, *more):
+        return cli("run", *self.PLACE, *PERIODS, *more)
+
+    def test_what_was_kept_is_told_and_the_choice_with_it(self, cli, world):
+        assert self.run(cli, "--out", "first") == 0
+        assert "2 scenes: 2 fetched, 0 kept from before" in cli.err
+        assert "the dates were chosen" not in cli.err
+        world.reset_log()
+        assert self.run(cli, "--out", "second") == 0
+        assert "2 scenes: 0 fetched, 2 kept from before" in cli.err
+        assert re.search(r"the dates were chosen on \d{4}-\d\d-\d\d \d\d:\d\d UTC; --replan choo", cli.err)
+        assert world.requests() == []
+        assert self.run(cli, "--out", "third", "--replan", "--quiet") == 0
+        assert world.requests("*/search")
+        assert cli.err == ""
+
+    def test_an_interrupted_run_goes_on_with_the_same_choice(self, cli, world):
+        world.add_faults(answers("*2023*nir*.tif", 404), answers("*2023*B08*.tif", 404))
+        assert self.run(cli, "--out", "run") == 5
+        world.clear_faults()
+        world.reset_log()
+        assert self.run(cli, "--out", "run") == 0
+        assert "2 scenes: 1 fetched, 1 kept from before" in cli.err
+        assert not world.requests("*/search")
+
+    def test_progress_is_told_for_all_bands_together(self, cli, world):
+        assert self.run(cli, "--out", "run", "-v") == 0
+        told = re.findall(r"fetching, (\d) of (\d) scene\(s\), ([\d.]+) MB received", cli.err)
+        assert [(done, of) for done, of, _ in told] == [("1", "2"), ("2", "2")]
+        assert float(told[1][2]) > float(told[0][2]) > 0
+
+    def test_the_dry_run_says_what_it_takes(self, cli, world):
+        assert self.run(cli, "--dry-run", "--json") == 0
+        found = json.loads(cli.out)
+        assert found["estimate"]["requests"] == 66
+        assert found["estimate"]["megabytes"] > 0
+        assert found["plan_kept_since_utc"] is None
+        assert self.run(cli, "--out", "run") == 0
+        assert self.run(cli, "--dry-run") == 0
+        assert "nothing, everything is kept from before" in cli.out
+
+    def test_a_limit_that_is_too_low_spends_nothing(self, cli, world, monkeypatch):
+        for name, value in (("URL", world.sentinel_hub), ("TOKEN_URL", f"{world.sentinel_hub}/oauth/token")):
+            monkeypatch.setenv(f"CHANGEDET_PROVIDERS__SENTINELHUB__{name}", value)
+        monkeypatch.setenv("SH_CLIENT_ID", world.sentinel_hub_service.client_id)
+        monkeypatch.setenv("SH_CLIENT_SECRET", world.sentinel_hub_service.client_secret)
+        assert self.run(cli, "--provider", "sentinelhub", "--max-pu", "0.01", "--out", "run") == 2
+        assert re.search(r"would take [\d.]+ processing units in all, and the limit is 0.01", cli.error)
+        assert not world.requests("*/process")
+        assert self.run(cli, "--provider", "sentinelhub", "--max-pu", "50", "--dry-run", "--json") == 0
+        assert json.loads(cli.out)["estimate"]["processing_units"] > 0

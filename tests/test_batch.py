@@ -1,0 +1,254 @@
+"""Several sites: names of folders, what is on record, going on, stopping early."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from shapely.geometry import box
+from tests.runs import write_no_plates
+from tests.synthetic import make_result
+
+from changedet.batch import (
+    REQUEST_NAME,
+    STATUS_NAME,
+    Batch,
+    Fate,
+    Outcome,
+    require_all,
+    run_sites,
+    safe_name,
+    site_folders,
+)
+from changedet.errors import (
+    BudgetError,
+    CredentialsError,
+    NoUsableImageryError,
+    OutputExistsError,
+    ProviderError,
+    SomeSitesFailedError,
+    exit_code,
+)
+from changedet.site import Site
+
+SQUARE = box(126.0, 38.0, 126.1, 38.1)
+
+
+def site(name, folder=""):
+    return Site(name, SQUARE, folder)
+
+
+SITES = (site("Pier", "North"), site("Hall", "North"), site("Gate"))
+
+
+class Work:
+    """Leaves a copy of a run folder at every site, or fails where it is told to."""
+
+    def __init__(self, result, **errors):
+        self.result, self.errors, self.done = result, errors, []
+
+    def __call__(self, at, folder, replaceable):
+        self.done.append((at.name, replaceable))
+        if at.name in self.errors:
+            raise self.errors[at.name]
+        if replaceable:
+            shutil.rmtree(folder)
+        shutil.copytree(self.result.folder, folder)
+        return self.result
+
+
+def saved(folder, **changes):
+    """A made-up result with its run folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("changedet.output.plate.write_plates", write_no_plates)
+        made = replace(make_result(), **changes)
+        return replace(made, folder=made.save(folder, keep_images=False))
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    return saved(tmp_path_factory.mktemp("made") / "run")
+
+
+@pytest.fixture
+def batch(tmp_path):
+    return Batch(tmp_path / "runs", SITES, {"before": "2023-05", "after": "2025-05"})
+
+
+def go(batch, work, **options):
+    batch.begin(**options)
+    return list(run_sites(batch, work, **options))
+
+
+def fates(outcomes):
+    return [str(one.fate) for one in outcomes]
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=50), st.sampled_from(["", "a", "A", "x/y", "..", "CSV"])), max_size=9)
+)
+def test_folders_differ_stay_inside_and_do_not_lie_in_each_other(names):
+    found = site_folders([site(name or "-", folder) for name, folder in names])
+    folded = [name.casefold() for name in found]
+    assert len(set(folded)) == len(names)
+    for name in found:
+        parts = name.split("/")
+        assert len(parts) <= 2
+        assert all(part == safe_name(part) != "" or len(part) > 40 for part in parts)
+    alone = {name for name in folded if "/" not in name}
+    assert not alone & {name.split("/")[0] for name in folded if "/" in name}
+
+
+def test_every_site_gets_a_folder_and_a_line(batch, result):
+    outcomes = go(batch, Work(result))
+    assert fates(outcomes) == ["complete"] * 3
+    assert [one.folder for one in outcomes] == ["North/Pier", "North/Hall", "Gate"]
+    assert all((batch.folder / one.folder / "report.html").is_file() for one in outcomes)
+    lines = [json.loads(line) for line in (batch.folder / STATUS_NAME).read_text().splitlines()]
+    assert [line["site"] for line in lines] == ["North/Pier", "North/Hall", "Gate"]
+    assert {line["candidates"] for line in lines} == {len(result.objects)}
+    request = json.loads((batch.folder / REQUEST_NAME).read_text())
+    assert request["request"] == {"before": "2023-05", "after": "2025-05"}
+    assert request["digest"] == batch.digest
+
+
+def test_one_that_fails_does_not_stop_the_others_and_is_tried_again(batch, result):
+    error = ProviderError("the service is down", todo="try again later")
+    outcomes = go(batch, Work(result, Hall=error))
+    assert fates(outcomes) == ["complete", "failed", "complete"]
+    assert outcomes[1].exit_code == 5
+    assert outcomes[1].reason == "the service is down; try again later"
+    work = Work(result)
+    again = go(batch, work)
+    assert [name for name, _ in work.done] == ["Hall"]
+    assert fates(again) == ["complete"] * 3
+    assert [one.earlier for one in again] == [True, False, True]
+
+
+def test_a_bug_at_one_site_is_a_failure_of_that_site(batch, result):
+    outcomes = go(batch, Work(result, Pier=ZeroDivisionError("division\nby zero")))
+    assert fates(outcomes) == ["failed", "complete", "complete"]
+    assert (outcomes[0].exit_code, outcomes[0].reason) == (70, "ZeroDivisionError: division by zero")
+
+
+@pytest.mark.parametrize("kind", [CredentialsError, BudgetError])
+def test_what_would_stop_every_site_stops_the_rest(batch, result, kind):
+    work = Work(result, Pier=kind("no more"))
+    outcomes = go(batch, work)
+    assert fates(outcomes) == ["failed", "not tried", "not tried"]
+    assert outcomes[2].reason == "not tried after North/Pier: no more"
+    assert len(work.done) == 1
+    assert len((batch.folder / STATUS_NAME).read_text().splitlines()) == 1
+
+
+def test_an_interruption_keeps_what_is_complete(batch, result):
+    batch.begin()
+    seen = []
+    with pytest.raises(KeyboardInterrupt):
+        seen.extend(run_sites(batch, Work(result, Hall=KeyboardInterrupt())))
+    assert [str(one.fate) for one in batch.outcomes().values()] == ["complete", "interrupted"]
+    assert fates(go(batch, Work(result))) == ["complete"] * 3
+
+
+def test_a_refused_pair_is_complete_on_disk_and_not_run_again(batch, tmp_path):
+    refused = saved(tmp_path / "refused", refusals=("registration: residual 0.9 px",))
+    outcomes = go(batch, Work(refused))
+    assert set(fates(outcomes)) == {"refused"}
+    assert outcomes[0].reason == "registration: residual 0.9 px"
+    work = Work(refused)
+    assert [one.exit_code for one in go(batch, work)] == [6, 6, 6]
+    assert work.done == []
+
+
+def test_a_run_that_was_saved_but_not_noted_counts(batch, result):
+    go(batch, Work(result))
+    (batch.folder / STATUS_NAME).unlink()
+    work = Work(result)
+    outcomes = go(batch, work)
+    assert work.done == []
+    assert [one.candidates for one in outcomes] == [len(result.objects)] * 3
+    assert set(batch.outcomes()) == {"North/Pier", "North/Hall", "Gate"}
+
+
+def test_a_damaged_or_missing_run_is_made_again(batch, result):
+    go(batch, Work(result))
+    (batch.folder / "Gate" / "score.tif").write_bytes(b"spoilt")
+    shutil.rmtree(batch.folder / "North" / "Pier")
+    (batch.folder / "North" / "Hall" / "my notes.txt").write_text("look here")
+    work = Work(result)
+    go(batch, work)
+    assert work.done == [("Pier", False), ("Gate", True)]
+    assert (batch.folder / "North" / "Hall" / "my notes.txt").exists()
+
+
+@pytest.mark.parametrize("cut", [1, 20, 60])
+def test_a_torn_line_is_not_believed_and_swallows_nothing(batch, result, cut):
+    go(batch, Work(result))
+    path = batch.folder / STATUS_NAME
+    path.write_bytes(path.read_bytes()[:-cut])
+    assert set(batch.outcomes()) >= {"North/Pier", "North/Hall"}
+    batch.note(Outcome("Gate", Fate.FAILED, "Gate", reason="again"))
+    assert batch.outcomes()["Gate"].reason == "again"
+    assert len(batch.outcomes()) == 3
+
+
+def test_another_request_in_the_same_folder_is_refused(batch, result, tmp_path):
+    assert batch.begin() is False
+    assert batch.begin() is True
+    other = Batch(batch.folder, SITES[:2], {"before": "2022-05", "after": "2025-05"})
+    with pytest.raises(OutputExistsError, match=r"another batch \(other sites, before\).*--overwrite"):
+        other.begin()
+    batch.note(Outcome("Gate", Fate.FAILED, "Gate"))
+    assert other.begin(overwrite=True) is False
+    assert other.outcomes() == {}
+    with pytest.raises(OutputExistsError, match="another batch"):
+        batch.begin()
+
+
+def test_overwriting_runs_everything_again(batch, result):
+    go(batch, Work(result))
+    work = Work(result)
+    go(batch, work, overwrite=True)
+    assert work.done == [("Pier", True), ("Hall", True), ("Gate", True)]
+
+
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(OutputExistsError, match="what no batch wrote"):
+            Batch(tmp_path, SITES, {}).begin(overwrite=overwrite)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def outcome(name, error=None):
+    if error is None:
+        return Outcome(name, Fate.COMPLETE, name, 3)
+    return Outcome(name, Fate.FAILED, name, None, exit_code(error), str(error))
+
+
+CLOUDY, DOWN = NoUsableImageryError("too cloudy"), ProviderError("down")
+
+
+@pytest.mark.parametrize(
+    ("errors", "code"),
+    [
+        ((None, CLOUDY), 7),
+        ((CLOUDY, CLOUDY), 3),
+        ((CLOUDY, DOWN), 7),
+        ((DOWN,), 5),
+        ((ZeroDivisionError(), ZeroDivisionError()), 70),
+    ],
+)
+def test_the_exit_code_stands_for_all(errors, code):
+    outcomes = [outcome(f"site {n}", error) for n, error in enumerate(errors)]
+    with pytest.raises(Exception, match="have no result, site") as caught:
+        require_all(outcomes, {"counts": {}})
+    assert exit_code(caught.value) == code
+    assert caught.value.details == {"counts": {}}
+    assert isinstance(caught.value, SomeSitesFailedError) == (code == 7)
+
+
+def test_nothing_is_raised_when_all_are_complete():
+    require_all([outcome("one"), outcome("two")], {})

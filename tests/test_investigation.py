@@ -1,0 +1,78 @@
+"""What is asked of every site: what decides the dates, what decides the results, and running it in Python."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.world.world import World
+
+import changedet as cd
+from changedet.comparison import DetectSettings
+from changedet.errors import UsageError
+from changedet.investigation import AccessOptions, Investigation
+from changedet.samples import simulate_pair
+from changedet.samples_scene import SceneSettings
+from changedet.selection import SelectionRules
+
+ASKED = Investigation("2021-05", "2023-05")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(ASKED, after="2023-06"),
+        replace(ASKED, provider="stac"),
+        replace(ASKED, access=AccessOptions(SelectionRules(min_clear_share=0.5))),
+        replace(ASKED, access=AccessOptions(max_tile_cloud=0.5)),
+    ],
+)
+def test_what_decides_the_dates(other):
+    assert other.choosing() != ASKED.choosing()
+
+
+HARMLESS = {"cache": Path("x"), "max_processing_units": 3.0, "replan": True}
+
+
+@pytest.mark.parametrize("access", [AccessOptions(**{name: value}) for name, value in HARMLESS.items()])
+def test_what_decides_nothing(access):
+    assert replace(ASKED, access=access).to_dict() == ASKED.to_dict()
+
+
+def test_settings_decide_the_results_and_not_the_dates():
+    other = replace(ASKED, settings=DetectSettings(method="cva"))
+    assert other.choosing() == ASKED.choosing()
+    assert other.to_dict() != ASKED.to_dict()
+
+
+def test_periods_are_read_at_once():
+    with pytest.raises(UsageError, match="not a period"):
+        Investigation("soon", "2023-05")
+
+
+@pytest.mark.allow_hosts(["127.0.0.1"])
+def test_running_in_python(workplace, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    pair = simulate_pair(SceneSettings(after_shift_px=(0.0, 0.0)))
+    heard = []
+
+    class Listener:
+        def step(self, name):
+            heard.append(name)
+
+        def advance(self, share):
+            heard.append(share)
+
+    site = cd.Site.at("38.2700, 126.4998", radius_m=400, name="Pier")
+    access = cd.AccessOptions(cd.SelectionRules(min_clear_share=0.5), cache=workplace / "kept")
+    with World([pair.before, pair.after]) as world:
+        monkeypatch.setenv("CHANGEDET_PROVIDERS__EARTH_SEARCH__URL", world.earth_search)
+        result = cd.run(site, before="2021-05", after="2023-05", access=access, progress=Listener())
+        world.reset_log()
+        again = cd.run(site, before="2021-05", after="2023-05", access=access)
+        assert world.requests() == []
+    assert result.name == "Pier"
+    assert len(result.objects) == len(again.objects) > 0
+    assert result.pair.reason.startswith("Before: 2021-05-21")
+    assert heard[0] == "searching the before period"
+    assert sorted(path.name for path in (workplace / "kept").iterdir()) == ["plans", "scenes"]

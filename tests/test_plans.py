@@ -1,0 +1,103 @@
+"""Kept choices of dates: the same again, for as long as they hold, and never with a secret."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from tests.synthetic import make_scene
+
+from changedet.access import Plan, surroundings
+from changedet.periods import parse_period
+from changedet.plans import FRESH_FOR, PlanStore
+from changedet.selection import Choice, Look
+from changedet.site import Site
+
+SITE = Site.at("38.58, 126.11", radius_m=300, name="Pier")
+REQUEST = {"before": "2023-05", "after": "2025-05", "provider": "earth-search"}
+PAST = parse_period("2023-05"), parse_period("2025-05")
+
+
+def look(day, year, clear=0.9, **changes):
+    scene = make_scene(datetime(year, 5, day, 2, 7, 1, tzinfo=UTC), **changes)
+    return Look(scene, clear, 1 - clear, 0.0, 0.0, np.ones(5, bool))
+
+
+@pytest.fixture
+def plan():
+    before, after = (look(3, 2023), look(8, 2023, 0.5)), (look(4, 2025), look(9, 2025), look(14, 2025))
+    choice = Choice((before[0],), (after[1], after[2]), ("Because.", "Therefore."))
+    return Plan(SITE, choice, before, after, surroundings(SITE.grid))
+
+
+@pytest.fixture
+def store(tmp_path):
+    return PlanStore(tmp_path / "cache" / "plans")
+
+
+def test_what_was_kept_comes_back(store, plan):
+    store.keep(REQUEST, plan, PAST)
+    kept = store.read(REQUEST, SITE)
+    assert kept.plan.to_dict() == plan.to_dict()
+    assert kept.plan.scenes == plan.scenes
+    assert kept.plan.grid == plan.grid
+    assert abs(datetime.now(UTC) - kept.made) < timedelta(minutes=1)
+
+
+def test_another_request_or_place_has_no_plan(store, plan):
+    store.keep(REQUEST, plan, PAST)
+    assert store.read(REQUEST | {"after": "2025-06"}, SITE) is None
+    assert store.read(REQUEST, Site.at("38.59, 126.11", radius_m=300)) is None
+
+
+def test_the_name_of_the_place_does_not_matter(store, plan):
+    store.keep(REQUEST, plan, PAST)
+    assert store.read(REQUEST, replace(SITE, name="North pier")).plan.site.name == "North pier"
+
+
+@pytest.mark.parametrize(("after", "holds"), [("2025-05", True), ("2025-05/..", False)])
+def test_a_choice_among_dates_that_may_still_come_holds_for_a_day(store, plan, after, holds):
+    store.keep(REQUEST, plan, (PAST[0], parse_period(after)))
+    later = datetime.now(UTC) + FRESH_FOR
+    assert store.read(REQUEST, SITE, now=later - timedelta(minutes=5)) is not None
+    assert (store.read(REQUEST, SITE, now=later + timedelta(minutes=5)) is not None) is holds
+
+
+def test_it_is_forgotten_when_asked(store, plan):
+    store.keep(REQUEST, plan, PAST)
+    store.forget(REQUEST, SITE)
+    assert store.read(REQUEST, SITE) is None
+    store.forget(REQUEST, SITE)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": "changedet.plan/1"}', "\x00"])
+def test_a_damaged_file_is_no_plan(store, plan, text):
+    store.keep(REQUEST, plan, PAST)
+    (path,) = store.folder.iterdir()
+    path.write_text(text)
+    assert store.read(REQUEST, SITE) is None
+
+
+def test_an_unknown_layout_is_no_plan(store, plan):
+    store.keep(REQUEST, plan, PAST)
+    (path,) = store.folder.iterdir()
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": "changedet.plan/99"}))
+    assert store.read(REQUEST, SITE) is None
+
+
+def test_a_plan_with_a_signature_in_it_is_not_written(store, plan):
+    scene = plan.before[0].scene
+    asset = replace(scene.assets["B04"], href="https://host/B04.tif?sig=TheSignature")
+    signed = replace(scene, assets={**scene.assets, "B04": asset})
+    looks = (replace(plan.before[0], scene=signed), plan.before[1])
+    store.keep(REQUEST, replace(plan, before=looks, choice=replace(plan.choice, before=looks[:1])), PAST)
+    assert not store.folder.exists()
+    assert store.read(REQUEST, SITE) is None
+
+
+def test_a_folder_that_cannot_be_made_does_no_harm(plan, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    store = PlanStore(tmp_path / "file" / "plans")
+    store.keep(REQUEST, plan, PAST)
+    assert store.read(REQUEST, SITE) is None
