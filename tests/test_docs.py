@@ -88,8 +88,9 @@ def parameters_table():
     from changedet.core.optical import PredictParameters
     from changedet.core.threshold import ThresholdParameters
     from changedet.pairing import LOW_CLEAR_SHARE, SEASON_GAP_DAYS
+    from changedet.selection import SelectionRules
 
-    settings = (pipeline.DetectSettings, ThresholdParameters, PredictParameters)
+    settings = (pipeline.DetectSettings, ThresholdParameters, PredictParameters, SelectionRules)
     own = [
         [f"`{kind.__name__}.{field.name}`", f"`{getattr(kind(), field.name)!r}`"]
         for kind in settings

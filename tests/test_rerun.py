@@ -136,6 +136,19 @@ def test_an_incomplete_record_is_one_line(small_run, spoil):
         rerun(small_run)
 
 
+@pytest.mark.parametrize("scenes", [[], [{}], None], ids=["none", "damaged", "null"])
+def test_a_record_without_its_fetched_scenes_is_one_line(small_run, scenes):
+    def fetched(record):
+        record["inputs"].update(
+            {word: {"provider": "earth-search", "scenes": scenes} for word in ("before", "after")}
+        )
+        record["inputs"]["reason"] = "they match"
+
+    change_record(small_run, fetched)
+    with pytest.raises(InputFileError, match="does not say how the run was made"):
+        rerun(small_run)
+
+
 def test_settings_of_another_kind_are_refused(small_run):
     change_record(small_run, lambda record: record["inputs"]["settings"].update(method="magic"))
     with pytest.raises(UsageError, match="unknown method 'magic'"):

@@ -202,3 +202,17 @@ def test_rioxarray_opens_the_image_where_it_lies(grid):
     np.testing.assert_array_equal(dataset["valid"].values.astype(bool), image.valid)
     assert dataset["classes"].dtype == np.uint8
     assert dataset.attrs == {"scene_id": image.scene.id, "time_utc": image.scene.time_text}
+
+
+def test_a_composite_is_known_by_all_its_dates():
+    late = make_scene(datetime(2024, 1, 3, 2, 7, 1, tzinfo=UTC))
+    early = make_scene(datetime(2023, 12, 29, 2, 7, 1, tzinfo=UTC))
+    scene = replace(late, members=(late, early))
+    assert scene.date_text == "a composite of 2 dates (2023-12-29 to 2024-01-03)"
+    assert scene.acquisitions == (early, late)
+    assert late.acquisitions == (late,)
+    assert scene.credit == "Contains modified Copernicus Sentinel data [2023, 2024]"
+    assert Scene.from_dict(json.loads(json.dumps(scene.to_dict()))) == scene
+    earlier_record = scene.to_dict()
+    del earlier_record["members"]
+    assert Scene.from_dict(earlier_record).members == ()
