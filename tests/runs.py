@@ -18,7 +18,9 @@ def clean_environment(patch, folder):
     for name in [n for n in os.environ if n.startswith("CHANGEDET_") and n != _KEPT]:
         patch.delenv(name)
     # matplotlib would otherwise look through the fonts of the machine again
-    patch.setenv("XDG_CACHE_HOME", os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser()))
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    patch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR") or str(cache / "matplotlib"))
+    patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
     for name in ("HOME", "XDG_CONFIG_HOME"):
         patch.setenv(name, str(folder))
     patch.delenv("SH_CLIENT_ID", raising=False)
