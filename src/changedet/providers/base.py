@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from changedet.errors import UsageError
@@ -84,7 +84,7 @@ class ProviderInfo:
     needs : str
         What a user must have, such as an account; "nothing" for none.
     endpoints : tuple of str
-        Addresses that are asked, without secrets.
+        Addresses that are asked. They may hold a password, and do not show.
     levels : tuple of str
         Processing levels: ``"L2A"`` and ``"L1C"`` of Sentinel-2, ``"RTC"`` (terrain corrected) of Sentinel-1.
     """
@@ -93,7 +93,7 @@ class ProviderInfo:
     title: str
     sensors: tuple[str, ...]
     needs: str
-    endpoints: tuple[str, ...]
+    endpoints: tuple[str, ...] = field(repr=False)
     levels: tuple[str, ...] = ("L2A",)
 
     def offers(self, sensor: Sensor, level: Level) -> bool:

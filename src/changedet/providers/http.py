@@ -54,7 +54,7 @@ _QUERY = re.compile(r"\?[^\s'\"<>]*")
 _PASSWORD = re.compile(r"(?<=//)[^\s/?#@]*(?:@[^\s/?#@]*)*@")
 _AUTHORIZATION = re.compile(r"(authorization\W{1,6})(?:\w+ )?[^\s'\",}]+", re.IGNORECASE)
 #: Libraries that say in their logs what they send and where.
-_TALKATIVE = frozenset({"rasterio", "pystac_client", "urllib3"})
+_TALKATIVE = frozenset({"rasterio", "pystac_client", "sentinelhub", "urllib3"})
 #: Most bytes of an answer that are taken at one time; fewer come when fewer are there.
 _PIECE_BYTES = 1 << 20
 

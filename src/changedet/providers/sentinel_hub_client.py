@@ -32,7 +32,7 @@ from changedet.providers.sentinel_hub_requests import plain_url
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sentinelhub.download.models import DownloadRequest
+    from sentinelhub.download.models import DownloadRequest, DownloadResponse
 
     from changedet.providers.settings import ProviderSettings
 
@@ -366,6 +366,11 @@ class BoundedClient(SentinelHubDownloadClient):
         super().__init__(config=config)
         self.tokens = tokens
         self.waits = Waits(settings, time.monotonic() + settings.total_deadline_s)
+
+    def _single_download(self, request: DownloadRequest) -> DownloadResponse | None:
+        """Send one request, while the library says nothing of addresses, which may hold a password."""
+        with discreet_logs():
+            return super()._single_download(request)
 
     def _do_download(self, request: DownloadRequest) -> requests.Response:
         """Send one request; every answer but a good one is an error of this package."""

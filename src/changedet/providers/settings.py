@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from changedet.configuration import read_settings, settings_files
@@ -19,7 +19,7 @@ _WHOLE = frozenset({"max_retries", "max_parallel"})
 
 @dataclass(frozen=True)
 class ProviderSettings:
-    """Addresses and patience; no secrets stand here.
+    """Addresses and patience; addresses, which may hold a password, do not show.
 
     Attributes
     ----------
@@ -39,11 +39,11 @@ class ProviderSettings:
         Most processing units that one run may ask of a service that charges them; None = no limit.
     """
 
-    url: str | None = None
-    token_url: str | None = None
-    catalog_url: str | None = None
-    process_url: str | None = None
-    signing_url: str | None = None
+    url: str | None = field(default=None, repr=False)
+    token_url: str | None = field(default=None, repr=False)
+    catalog_url: str | None = field(default=None, repr=False)
+    process_url: str | None = field(default=None, repr=False)
+    signing_url: str | None = field(default=None, repr=False)
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 60.0
     total_deadline_s: float = 300.0
