@@ -9,6 +9,7 @@ import numpy as np
 
 BANDS = 10
 REGISTRATION_BANDS = 4
+DATES = 5
 #: (rows too far down, columns too far right) of the moving image's content, in half pixels.
 SHIFT_HALF_PX = (5, -3)
 _MARGIN_HALF_PX = 16
@@ -47,6 +48,16 @@ def dimmed(size):
     after += rng.normal(0, 0.006, before.shape).astype(np.float32)
     after[:, : size // 8] += np.float32(0.1)
     return before, after, valid
+
+
+@lru_cache(maxsize=1)
+def cloudy(size):
+    """Five dates of one ground (float32, shape (5, 10, size, size)), each usable on some 60 %."""
+    before, *_ = dates(size)
+    rng = np.random.default_rng(size)
+    stack = np.stack([before + rng.normal(0, 0.01, before.shape).astype(np.float32) for _ in range(DATES)])
+    valid = np.stack([_field(rng, size, 20) < 0.3 for _ in range(DATES)])
+    return stack, valid
 
 
 @lru_cache(maxsize=1)

@@ -12,6 +12,7 @@ from skimage.measure import label, regionprops_table
 from skimage.registration import phase_cross_correlation
 
 from changedet.core.components import component_quantile, component_sizes, label_components
+from changedet.core.composite import median_composite, medoid_composite
 from changedet.core.normalization import apply_normalization, fit_normalization
 from changedet.core.optical import cva_score, predict_score, smooth_score
 from changedet.core.registration import estimate_shift, measure_residual, shift_image
@@ -122,6 +123,13 @@ def _normalise(before, after, valid):
     return apply_normalization(after, fit_normalization(before, after, valid, NAMES))
 
 
+def _median_xarray(stack, valid):
+    import xarray as xr
+
+    dates = xr.DataArray(stack, dims=("time", "band", "y", "x"))
+    return dates.where(xr.DataArray(valid, dims=("time", "y", "x"))).median("time")
+
+
 def _close(absolute, margin=0):
     def agree(ours, other):
         inner = (..., slice(margin, -margin or None), slice(margin, -margin or None)) if margin else ...
@@ -161,6 +169,10 @@ KERNELS = (
            _objects_skimage, "skimage regionprops_table", naive_loops=True),
     Kernel("normalization.fit_and_apply", inputs.dimmed, _normalise, naive.normalise, _close(0.003),
            naive_up_to=1024),
+    Kernel("composite.median_composite", inputs.cloudy, lambda *dates: median_composite(*dates).data,
+           naive.median, _close(1e-6), _median_xarray, "xarray median", naive_up_to=1024),
+    Kernel("composite.medoid_composite", inputs.cloudy, lambda *dates: medoid_composite(*dates).data,
+           naive.medoid, _close(0), naive_up_to=1024),
 )  # fmt: skip
 
 

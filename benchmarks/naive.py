@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import ndimage
@@ -153,6 +155,22 @@ def objects(grow, seed, score):
             sizes.append(int(inside.sum()))
             medians.append(float(np.quantile(score[box][inside], 0.5, method="lower")))
     return np.array(sizes), np.array(medians)
+
+
+def median(stack, valid):
+    """Median of the usable dates of each band."""
+    seen = np.where(valid[:, None], stack, np.nan).astype(np.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.nanmedian(seen, axis=0)
+
+
+def medoid(stack, valid):
+    """The whole observation of the usable date that is nearest to the median."""
+    distance = ((stack - median(stack, valid)) ** 2).sum(axis=1)
+    date = np.where(valid, distance, np.inf).argmin(axis=0)
+    taken = np.take_along_axis(stack, date[None, None], axis=0)[0]
+    return np.where(valid.any(axis=0), taken, np.nan)
 
 
 def normalise(before, after, valid):
