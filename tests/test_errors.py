@@ -13,6 +13,7 @@ ERRORS = [e for _, e in inspect.getmembers(errors, inspect.isclass) if issubclas
 ANCESTORS = {
     "ChangedetError": Exception,
     "UsageError": ValueError,
+    "BudgetError": ValueError,
     "CoordinateError": ValueError,
     "OutputExistsError": FileExistsError,
     "NoUsableImageryError": ValueError,
@@ -32,6 +33,7 @@ ANCESTORS = {
 CODES = {
     "ChangedetError": 70,
     "UsageError": 2,
+    "BudgetError": 2,
     "CoordinateError": 2,
     "OutputExistsError": 2,
     "NoUsableImageryError": 3,

@@ -132,8 +132,9 @@ class PlanStore:
 
 
 def _links(plan: Plan) -> list[str]:
-    granules = [granule for side in plan.scenes for scene in side for granule in (scene, *scene.granules)]
-    return [asset.href for granule in granules for asset in granule.assets.values()]
+    scenes = [scene for side in plan.scenes for scene in side]
+    bands = [scene.assets for scene in scenes] + [one.assets for scene in scenes for one in scene.granules]
+    return [asset.href for assets in bands for asset in assets.values()]
 
 
 def _holds(record: Mapping[str, Any], made: datetime, now: datetime) -> bool:

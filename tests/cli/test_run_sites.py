@@ -86,6 +86,24 @@ def test_when_all_fail_for_one_reason_the_exit_code_says_it(cli, sites, world):
     assert sites("--site", "Pier", "--site", "Hall", "--out", "runs") == 0
 
 
+def test_an_interruption_keeps_what_is_complete(cli, sites, monkeypatch, workplace):
+    from changedet.investigation import Investigation
+
+    compare = Investigation.compare
+
+    def _stop_at_the_second(self, planned, *more):
+        if planned.plan.site.name == "Hall":
+            raise KeyboardInterrupt
+        return compare(self, planned, *more)
+
+    monkeypatch.setattr(Investigation, "compare", _stop_at_the_second)
+    assert sites("--out", "runs", "--json") == 130
+    found = json.loads(cli.out)
+    assert [one["fate"] for one in found["sites"]] == ["complete", "interrupted", "not tried"]
+    assert "1 of 3 sites are complete; the same command again goes on" in found["error"]["message"]
+    assert not [path for path in (workplace / "runs" / "North").iterdir() if path.name.startswith(".")]
+
+
 def test_a_dry_run_sums_up_and_writes_no_run(cli, sites, world, workplace):
     assert sites("--dry-run", "--json") == 7
     found = json.loads(cli.out)
