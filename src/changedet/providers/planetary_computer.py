@@ -126,7 +126,7 @@ class Signatures:
         host = parts.hostname or ""
         if host.endswith(_ARCHIVE) and parts.scheme == "https":
             return f"{host.removesuffix(_ARCHIVE)}/{folders[0]}"
-        own = self._settings.signing_url is not None and parts.netloc == urlsplit(self._url).netloc
+        own = self._settings.signing_url is not None and _place(href) == _place(self._url)
         return f"{folders[0]}/{folders[1]}" if own and len(folders) > 2 else None
 
     def _ask(self, container: str) -> tuple[str, datetime]:
@@ -142,3 +142,8 @@ class Signatures:
             where=scrubbed(url),
             todo="choose another provider",
         )
+
+
+def _place(url: str) -> str:
+    """Return host and port, without user and password."""
+    return urlsplit(url).netloc.rpartition("@")[2].lower()
