@@ -245,17 +245,18 @@ class _Stage:
         second = self.fit(best.fit.field, min(window_px, side), self.settings.tie_points)
         if second is None:
             return _without_field(coarse, "no tie points")
-        ambiguity = max(max(rivals, default=0) / max(count, 1), self.repetition(best))
+        ambiguity = max(max(rivals, default=0) / max(count, 1), self.repetition(second, best.window_px))
         return _judged(coarse, ambiguity, self.feature, second, self.settings)
 
-    def repetition(self, found: _Found) -> float:
-        """Return how much the windows that agree repeat themselves."""
-        window_px = found.window_px
-        agreeing = found.fit.residual_px.ravel() <= self.settings.agreement_px
-        centres = np.stack([found.ties.row, found.ties.column], axis=1)[agreeing][:_MOST_REPEATS]
-        if not len(centres):
+    def repetition(self, found: _Found, window_px: int) -> float:
+        """Return how much the ground of the tie points that agree repeats itself, in windows of a size."""
+        agreeing = np.flatnonzero(found.fit.residual_px.ravel() <= self.settings.agreement_px)
+        if not len(agreeing):
             return 0.0
-        corners = np.rint(centres - (window_px - 1) / 2).astype(np.intp)
+        some = agreeing[np.linspace(0, len(agreeing) - 1, min(len(agreeing), _MOST_REPEATS)).astype(np.intp)]
+        centres = np.stack([found.ties.row, found.ties.column], axis=1)[some]
+        last = np.array(self.reference[0].shape) - window_px
+        corners = np.rint(centres - (window_px - 1) / 2).astype(np.intp).clip(0, last)
         return float(np.median(repetition(self.reference[0], corners, window_px)))
 
     def fit(

@@ -31,6 +31,8 @@ _MAX_TILES_PER_AXIS = 8
 _TILE_SEARCH_PX = 4
 _MIN_TILE_VALID = 0.6
 _PEAK_EXCLUSION_PX = 4
+#: Amplitudes below this share of the mean are noise and are not raised to that of the others.
+_WHITENING_FLOOR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -381,6 +383,9 @@ def correlate_features(
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], float]:
     """Correlate the features of all bands and return the shifts, in whole pixels, that fit best.
 
+    All frequencies count alike (phase correlation, Kuglin and Hines 1975), softened to a peak one pixel wide:
+    otherwise clouds and snow, the largest and brightest things there are, correlate with whatever lies below.
+
     Parameters
     ----------
     reference, moving : ndarray of float32, shape (band, y, x)
@@ -399,7 +404,8 @@ def correlate_features(
     reliability : float
         Height of the first peak, as in `Shift`.
     """
-    surface = _surface(_cross_spectrum(reference[None], moving[None], limit_px), limit_px)[0]
+    cross, shape = _cross_spectrum(reference[None], moving[None], limit_px)
+    surface = _surface((_whitened(cross, shape), shape), limit_px)[0]
     top = np.array(np.unravel_index(int(surface.argmax()), surface.shape))
     reliability = float(_peak_heights(surface[None], top[:1], top[1:])[0])
     above = surface - np.median(surface)
@@ -466,6 +472,15 @@ def _cross_spectrum(
     shape = fft.next_fast_len(height + limit, real=True), fft.next_fast_len(width + limit, real=True)
     spectra = [fft.rfft2(part * window, s=shape, workers=-1) for part in (reference, moving)]
     return (spectra[0] * np.conj(spectra[1])).sum(axis=1), shape
+
+
+def _whitened(cross: NDArray[np.complex64], shape: tuple[int, int]) -> NDArray[np.complex64]:
+    """Give all frequencies of a spectrum one amplitude, and the peak that makes a Gaussian shape."""
+    rows, columns = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None]
+    soft = np.exp(-2 * np.pi**2 * (rows**2 + columns**2)).astype(np.float32)
+    amplitude = np.abs(cross)
+    amplitude += np.float32(_WHITENING_FLOOR) * amplitude.mean() + np.float32(1e-30)
+    return np.asarray(cross / amplitude * soft, np.complex64)
 
 
 def _surface(cross: tuple[NDArray[np.complex64], tuple[int, int]], limit: int) -> NDArray[np.float32]:
