@@ -111,7 +111,8 @@ def test_what_always_fails_is_an_error_and_never_a_gap(world, name, fault, said)
     assert said in error.what
     assert error.where == f"{scene.granules[0].id}, B04"
     assert exit_code(error) == 5
-    assert len(world.requests(RED[name])) <= 24
+    # three attempts at a damaged file, or one request and its retries
+    assert len(world.requests(RED[name])) <= 9
 
 
 def test_a_file_that_is_not_there_is_looked_for_twice(world):
@@ -143,7 +144,7 @@ def test_files_that_hang_end_with_the_deadline(world):
     provider, scene = opened(world, read_timeout_s=1.0, total_deadline_s=2.0, max_retries=50)
     world.add_faults(delays("*.tif", 30))
     error = refused(provider, scene, 6, bands=None)
-    assert "timed out" in error.what
+    assert "no answer within 2 s" in error.what
 
 
 def test_a_file_that_trickles_ends_with_the_time_out(world):

@@ -1,23 +1,23 @@
-"""Patience of requests, settings of GDAL, and signatures that stay out of logs and messages."""
+"""Patience of requests, and secrets that stay out of logs and messages."""
 
 import logging
 from types import SimpleNamespace
 
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.world.faults import answers, drops
 from tests.world.plumbing import Response, Server, json_response
-from urllib3.exceptions import MaxRetryError
+from urllib3.exceptions import MaxRetryError, ResponseError
 
 from changedet.errors import ProviderError
 from changedet.providers.http import (
-    ASK_AGAIN,
     PASSING_STATUSES,
     discreet_logs,
-    gdal_options,
     get_json,
     make_session,
+    reason_of,
     retry_policy,
     scrubbed,
 )
@@ -84,14 +84,25 @@ def test_the_deadline_counts_from_the_first_failure():
         after.sleep()
 
 
-def test_gdal_is_told_to_be_patient_and_to_look_for_nothing_else():
-    settings = ProviderSettings(max_retries=2)
-    first, again = gdal_options(settings), gdal_options(settings, again=True)
-    assert first["GDAL_DISABLE_READDIR_ON_OPEN"] == "EMPTY_DIR"
-    assert first["GDAL_HTTP_MAX_RETRY"] == "2"
-    assert again == first | ASK_AGAIN
-    assert all(isinstance(value, str) for value in again.values())
-    assert "UNSAFESSL" not in " ".join(first)
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            requests.exceptions.RetryError(MaxRetryError(None, "/a?sig=x", ResponseError("too late"))),
+            "too late",
+        ),
+        (requests.ReadTimeout("the answer stopped coming"), "the answer stopped coming"),
+        (
+            requests.ConnectionError(
+                "None: (Caused by NewConnectionError('HTTPSConnection(host='h'): no way'))"
+            ),
+            "no way",
+        ),
+        (ValueError("http://host/a?sig=x is gone"), "http://host/a?... is gone"),
+    ],
+)
+def test_reasons_are_told_without_their_wrappings(error, said):
+    assert reason_of(error) == said
 
 
 @given(st.text(st.characters(categories=["L", "N"]), min_size=1), st.text("abc=&%", min_size=1))

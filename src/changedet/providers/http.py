@@ -1,4 +1,4 @@
-"""How services are asked over HTTP: patience, retries, and GDAL's own settings for remote rasters."""
+"""How services are asked over HTTP: patience, retries, and what may be said of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import logging
 import re
 import time
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 import requests
@@ -25,7 +24,7 @@ from urllib3.util.retry import Retry
 from changedet.errors import ProviderError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from changedet.providers.settings import ProviderSettings
 
@@ -35,21 +34,9 @@ PASSING_STATUSES = frozenset({429, 500, 502, 503, 504})
 LONGEST_DELAY_S = 60.0
 #: Random part of a delay, as a share of the first one: clients that failed together come back apart.
 _JITTER_SHARE = 0.25
-#: GDAL settings for remote rasters that do not depend on anybody's patience: no listing of folders, the
-#: header in one request, no search for files beside an image.
-REMOTE_OPTIONS: Mapping[str, str] = MappingProxyType(
-    {
-        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-        "GDAL_INGESTED_BYTES_AT_OPEN": "32768",
-        "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".tif,.tiff,.jp2",
-        "GDAL_HTTP_MULTIPLEX": "YES",
-        "GDAL_HTTP_VERSION": "2",
-        "VSI_CACHE": "TRUE",
-        "AWS_NO_SIGN_REQUEST": "YES",
-    }
-)
-#: GDAL remembers for the life of the process that a file could not be opened; under this setting it asks.
-ASK_AGAIN: Mapping[str, str] = MappingProxyType({"CPL_VSIL_CURL_NON_CACHED": "/vsicurl/"})
+#: How libraries wrap the words of other libraries, and name the connection that failed.
+_WRAPPED = re.compile(r"""^\s*\(?\w+\(["'](.*)["']\)+$""")
+_WHOSE = re.compile(r"^HTTPS?Connection(?:Pool)?\([^)]*\): ")
 _QUERY = re.compile(r"\?[^\s'\"<>]*")
 _PASSWORD = re.compile(r"(?<=//)[^\s/?#@]*(?:@[^\s/?#@]*)*@")
 _AUTHORIZATION = re.compile(r"(authorization\W{1,6})(?:\w+ )?[^\s'\",}]+", re.IGNORECASE)
@@ -257,7 +244,7 @@ def get_json(session: requests.Session, url: str, settings: ProviderSettings, *,
         answer.raise_for_status()
         return answer.json()
     except requests.RequestException as error:
-        reason = scrubbed(str(error).split("Caused by")[-1])
+        reason = reason_of(error)
     # outside of the handler: an exception that stands behind another one may show what was sent
     raise ProviderError(
         f"{what} could not be had ({reason})",
@@ -290,39 +277,24 @@ def scrubbed(text: str, longest: int = 160) -> str:
     return " ".join(_AUTHORIZATION.sub(r"\g<1>...", plain).split())[:longest]
 
 
-def gdal_options(
-    settings: ProviderSettings, *, again: bool = False, left_s: float | None = None
-) -> dict[str, str]:
-    """Return the GDAL settings for reading remote rasters.
+def reason_of(error: Exception, longest: int = 160) -> str:
+    """Say in one line why a request failed, without secrets and without the wrappings of the libraries.
 
     Parameters
     ----------
-    settings : ProviderSettings
-        Time-outs and retries.
-    again : bool
-        Whether an earlier attempt failed, so that what GDAL remembers of it must not count.
-    left_s : float, optional
-        Seconds until the deadline, the whole of it by default: no request may take longer, and none is
-        repeated so often that all of them together could.
+    error : Exception
+        Of `requests`, or one that holds the words of one.
+    longest : int
+        Most characters.
 
     Returns
     -------
-    dict of str to str
-        For `rasterio.Env`.
+    str
+        What the innermost library said.
     """
-    left_s = settings.total_deadline_s if left_s is None else left_s
-    timeout_s = max(1, round(min(settings.read_timeout_s, left_s)))
-    # a request that timed out is repeated, too
-    retries = max(0, min(settings.max_retries, int(left_s / timeout_s) - 1))
-    patience = {
-        "GDAL_HTTP_MAX_RETRY": f"{retries}",
-        "GDAL_HTTP_RETRY_DELAY": f"{settings.retry_delay_s:g}",
-        "GDAL_HTTP_CONNECTTIMEOUT": f"{max(1, round(settings.connect_timeout_s))}",
-        "GDAL_HTTP_TIMEOUT": f"{timeout_s}",
-        "GDAL_HTTP_LOW_SPEED_TIME": f"{timeout_s}",
-        "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
-    }
-    return {**REMOTE_OPTIONS, **patience, **(ASK_AGAIN if again else {})}
+    text = str(error).rsplit("Caused by", 1)[-1]
+    quoted = _WRAPPED.search(text)
+    return scrubbed(_WHOSE.sub("", quoted[1] if quoted else text), longest)
 
 
 class _Scrubber(logging.Filter):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,11 +12,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 import numpy as np
+import requests
 
 from changedet.antimeridian import footprint_outline
 from changedet.errors import ChangedetError, CredentialsError, InputFileError, ProviderError
-from changedet.providers.http import discreet_logs, gdal_options, scrubbed
+from changedet.providers.http import (
+    PASSING_STATUSES,
+    be_patient,
+    discreet_logs,
+    reason_of,
+    retry_policy,
+    scrubbed,
+)
 from changedet.providers.layers import Layer, check_north_up
+from changedet.providers.ranges import Cursor, RemoteFile, block_ranges, fetch_range
 from changedet.resample import crs_of, source_window
 
 if TYPE_CHECKING:
@@ -31,9 +40,8 @@ if TYPE_CHECKING:
 
 #: A footprint that shares at least this much of the grid promises data there, in pixels and as a share.
 _PROMISE_PX, _PROMISE_SHARE = 64, 0.05
-#: Attempts at one file, whatever GDAL repeats within each of them.
+#: Attempts at one file that comes damaged.
 _ATTEMPTS = 3
-_STATUS = re.compile(r"(?:response code|error code|HTTP error code)\s*:?\s*(\d{3})")
 
 
 class Signer(Protocol):
@@ -148,7 +156,6 @@ class Reader:
         return Layer(name, native, asset, lambda window: numbers[window])
 
     def _with_retries(self, asset: Asset, grid: GeoBox, where: str) -> tuple[GeoBox, NDArray[Any]] | None:
-        import rasterio
         from rasterio.errors import RasterioError
 
         attempts = min(_ATTEMPTS, self.settings.max_retries + 1)
@@ -156,29 +163,26 @@ class Reader:
         signed_again = False
         number = 0
         while True:
-            opened = self._opened(asset.href, where)
-            options = gdal_options(self.settings, again=number > 0, left_s=until_s - time.monotonic())
+            link = self._followed(asset.href, where)
             try:
-                with discreet_logs(), rasterio.Env(**options):
-                    return _read(opened, asset.index, grid, where)
-            except RasterioError as error:
-                status, reason = _status(error), scrubbed(str(error.__cause__ or error))
+                with discreet_logs():
+                    return self._read(link, asset.index, grid, where, until_s)
+            except (RasterioError, requests.RequestException) as error:
+                failure = _Failure.of(error)
             number += 1
-            if status == 403 and not signed_again and self.signer.forget(asset.href, opened):
+            if failure.status == 403 and not signed_again and self.signer.forget(asset.href, link):
                 signed_again = True
                 continue
             delay_s = self.settings.retry_delay_s * 2 ** (number - 1)
-            # a file that is not there the second time will not be there the third; so with a new signature
-            last = number >= attempts or (status == 404 and number > 1) or (status == 403 and signed_again)
-            if last or time.monotonic() + delay_s > until_s:
-                raise _unreadable(where, status, reason, signed=signed_again)
+            if failure.final(number, attempts) or time.monotonic() + delay_s > until_s:
+                raise _unreadable(where, failure, signed=signed_again)
             time.sleep(delay_s)
 
-    def _opened(self, href: str, where: str) -> str:
-        """Return what GDAL opens for a link: a signed link, or a path where those are allowed."""
+    def _followed(self, href: str, where: str) -> str:
+        """Return where a link leads: the link, signed, or a path where those are allowed."""
         scheme = urlsplit(href).scheme.lower()
         if scheme in {"http", "https"}:
-            return f"/vsicurl/{self.signer.sign(href)}"
+            return self.signer.sign(href)
         if scheme == "s3":
             raise CredentialsError(
                 "its pixels lie in a store that needs keys (s3://)",
@@ -193,15 +197,87 @@ class Reader:
             todo="links start with https://",
         )
 
+    def _read(
+        self, link: str, index: int, grid: GeoBox, where: str, until_s: float
+    ) -> tuple[GeoBox, NDArray[Any]] | None:
+        if not urlsplit(link).scheme:
+            return _read_window(link, None, index, grid, where)
+        own, patience = self.settings, (self.settings.connect_timeout_s, self.settings.read_timeout_s)
+        policy = retry_policy(own).new(started_s=until_s - own.total_deadline_s)
+        with requests.Session() as session:
+            be_patient(session, policy)
+            file = RemoteFile(lambda start, stop: fetch_range(session, link, start, stop, patience))
+            try:
+                return _read_window(_name_of(link), file, index, grid, where)
+            finally:
+                if file.failure is not None:
+                    # GDAL only knows that bytes were missing
+                    raise file.failure
 
-def _read(opened: str, index: int, grid: GeoBox, where: str) -> tuple[GeoBox, NDArray[Any]] | None:
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why a file could not be read.
+
+    Attributes
+    ----------
+    status : int or None
+        What the server answered; None when it did not, or when what came is damaged.
+    reason : str
+        In words, without secrets.
+    damaged : bool
+        True when the answer came and cannot be used.
+    """
+
+    status: int | None
+    reason: str
+    damaged: bool
+
+    @classmethod
+    def of(cls, error: Exception) -> _Failure:
+        """Describe an exception of the HTTP client or of the raster library."""
+        if not isinstance(error, requests.RequestException):
+            return cls(None, scrubbed(str(error.__cause__ or error)), damaged=True)
+        status = None if error.response is None else error.response.status_code
+        reason = reason_of(error)
+        damaged = isinstance(error, requests.exceptions.ContentDecodingError)
+        return cls(status, reason, damaged)
+
+    def final(self, number: int, attempts: int) -> bool:
+        """Tell whether another attempt, after so many, would be of no use."""
+        if self.status in PASSING_STATUSES or (self.status is None and not self.damaged):
+            # the client has been patient already
+            return True
+        # a file that is not there the second time will not be there the third
+        return number >= attempts or (self.status is not None and number > 1)
+
+
+def _name_of(link: str) -> str:
+    """Return what GDAL is told: no link, and another name for every file that is open."""
+    suffix = ".jp2" if urlsplit(link).path.lower().endswith(".jp2") else ".tif"
+    return f"{uuid.uuid4().hex}{suffix}"
+
+
+def _read_window(
+    name: str, file: RemoteFile | None, index: int, grid: GeoBox, where: str
+) -> tuple[GeoBox, NDArray[Any]] | None:
+    """Read what a grid needs of a file on disk, or of one that is fetched."""
     import rasterio
     from odc.geo.geobox import GeoBox
     from rasterio.windows import Window
 
+    def _only(asked: str, mode: str = "rb") -> Cursor:  # rasterio names both
+        # GDAL looks for files beside it, too
+        if file is None or Path(asked).name != name:
+            raise FileNotFoundError(asked)
+        return Cursor(file)
+
     # a virtual raster behind the link could lead anywhere
-    driver = "JP2OpenJPEG" if opened.split("?")[0].lower().endswith(".jp2") else "GTiff"
-    with rasterio.open(opened, driver=driver) as dataset:
+    driver = "JP2OpenJPEG" if name.lower().endswith(".jp2") else "GTiff"
+    with (
+        rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"),
+        rasterio.open(name, driver=driver, opener=None if file is None else _only) as dataset,
+    ):
         epsg = dataset.crs.to_epsg() if dataset.crs else None
         if dataset.crs is None or dataset.transform.is_identity:
             raise InputFileError(
@@ -212,6 +288,8 @@ def _read(opened: str, index: int, grid: GeoBox, where: str) -> tuple[GeoBox, ND
         window = source_window(native, grid)
         if window is None:
             return None
+        if file is not None:
+            file.want(block_ranges(dataset, index, window))
         return native[window], dataset.read(index, window=Window.from_slices(*window))
 
 
@@ -235,19 +313,14 @@ def _promises(granule: Granule, grid: GeoBox) -> bool:
     return bool(shared >= _PROMISE_SHARE and shared * pixels >= _PROMISE_PX)
 
 
-def _status(error: Exception) -> int | None:
-    found = _STATUS.search(f"{error} {error.__cause__ or ''}")
-    return int(found[1]) if found else None
-
-
-def _unreadable(where: str, status: int | None, reason: str, *, signed: bool) -> ChangedetError:
-    if status == 404:
+def _unreadable(where: str, failure: _Failure, *, signed: bool) -> ChangedetError:
+    if failure.status == 404:
         what = "the catalogue lists a file that is not there (404)"
         return ProviderError(what, where=where, todo="choose another date or provider")
     todo = "try again later, or choose another provider"
-    if status == 403 and signed:
+    if failure.status == 403 and signed:
         return CredentialsError("the archive refuses a new signature, too (403)", where=where, todo=todo)
-    said = f"HTTP {status}" if status else reason
+    said = f"HTTP {failure.status}" if failure.status else failure.reason
     return ProviderError(f"the file could not be read ({said})", where=where, todo=todo)
 
 

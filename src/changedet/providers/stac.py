@@ -18,7 +18,7 @@ from changedet.bands import COMPARED_BANDS, RADAR_BANDS, SCL
 from changedet.errors import MissingBandError, NoUsableImageryError, ProviderError, UsageError
 from changedet.providers.estimates import estimate_files
 from changedet.providers.fusion import decide_offsets, fuse, fuse_classes
-from changedet.providers.http import be_patient, discreet_logs, retry_policy, scrubbed
+from changedet.providers.http import be_patient, discreet_logs, reason_of, retry_policy, scrubbed
 from changedet.providers.items import Found, Item, OffsetRule, Refusals, Unusable, read_item
 from changedet.providers.radar import fuse_radar, fuse_radar_classes, read_radar_item
 from changedet.providers.registry import require_offered
@@ -295,7 +295,7 @@ def api_items(
     except APIError as error:
         # the library sets it only where there was an answer
         status = getattr(error, "status_code", None)
-        reason = f"HTTP {status}" if status else scrubbed(str(error).split("Caused by")[-1])
+        reason = f"HTTP {status}" if status else reason_of(error)
     except (ClientTypeError, STACError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"the answer is not STAC: {scrubbed(str(error), 80)}"
     finally:
