@@ -86,3 +86,19 @@ def test_a_site_of_5_km_is_fetched_side_by_side_and_once(world, scenes, grid, na
     assert world.requests() == []
     for one, other in zip(images, again, strict=True):
         np.testing.assert_array_equal(one.data, other.data)
+
+
+def test_a_grid_that_registration_moved_a_little_asks_for_nothing(world, scenes, grid):
+    provider = provider_of(world, "earth-search")
+    scene = provider.search(query_of(scenes[0]))[0]
+    first = provider.load(scene, grid, BANDS)
+    world.reset_log()
+    moved = GeoBox(grid.shape, grid.transform * Affine.translation(-0.7, 1.3), grid.crs)
+    near = provider.load(scene, moved, BANDS)
+    assert world.requests() == []
+    far = GeoBox(grid.shape, grid.transform * Affine.translation(-40, 0), grid.crs)
+    provider.load(scene, far, BANDS)
+    assert len(world.requests("*.tif")) > 0
+    fresh = provider_of(world, "earth-search").load(scene, moved, BANDS)
+    np.testing.assert_array_equal(near.data, fresh.data)
+    assert np.nanmax(np.abs(near.data - first.data)) > 0.01

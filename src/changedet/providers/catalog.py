@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -14,7 +14,6 @@ from changedet.providers.base import ProviderInfo
 from changedet.providers.http import scrubbed
 from changedet.providers.items import Found, Item, OffsetRule, any_offset
 from changedet.providers.radar import RADAR_LEVEL
-from changedet.providers.remote import Reader
 from changedet.providers.settings import ProviderSettings
 from changedet.providers.stac import StacProvider, api_items
 from changedet.scene import as_utc
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from changedet.providers.base import SearchQuery
+    from changedet.providers.remote import Reader
 
 _NEEDS = "the address of a STAC API, or a catalogue on disk: set url in [providers.stac]"
 _TITLE = "any STAC API, or a STAC catalogue on disk"
@@ -63,7 +63,7 @@ class Catalog(StacProvider):
         return list(found)
 
     def _reader(self) -> Reader:
-        return Reader(self.settings, self.signer, local_files=self.path is not None)
+        return replace(super()._reader(), local_files=self.path is not None)
 
 
 def stac(settings: ProviderSettings | None = None) -> Catalog:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from changedet.antimeridian import footprint_outline
 from changedet.bands import SENTINEL2_BANDS
 from changedet.providers.base import Estimate
+from changedet.providers.remote import SPARE_PX
 from changedet.resample import crs_of, pixel_size_m
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 #: Requests for one file: its header, and the blocks of the window, which mostly lie in two stretches.
 REQUESTS_PER_FILE = 3
-#: Pixels read beyond each edge of the grid, which the interpolation needs.
-_MARGIN_PX = 4
+#: Pixels read beyond each edge of the grid: for the interpolation, and to spare.
+_MARGIN_PX = 4 + SPARE_PX
 _CLASSES_M = 20
 _OPTICAL_M = {band.name: band.resolution_m for band in SENTINEL2_BANDS}
 
@@ -75,7 +76,7 @@ def window_bytes(name: str, grid: GeoBox) -> int:
     >>> from odc.geo.geobox import GeoBox
     >>> grid = GeoBox.from_bbox((300000, 0, 301000, 1000), "EPSG:32633", resolution=10)
     >>> window_bytes("B04", grid), window_bytes("SCL", grid)
-    (23328, 3364)
+    (28800, 4900)
     """
     size_m = _CLASSES_M if name == "SCL" else _OPTICAL_M.get(name, 10)
     depth = 1 if name == "SCL" else 2 if name in _OPTICAL_M else 4

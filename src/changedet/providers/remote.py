@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 #: A footprint that shares at least this much of the grid promises data there, in pixels and as a share.
 _PROMISE_PX, _PROMISE_SHARE = 64, 0.05
+#: Pixels that are read beyond what a grid needs: a shift of less is taken out without asking again.
+SPARE_PX = 6
+_KEPT_BYTES = 256_000_000
 #: Attempts at one file that comes damaged.
 _ATTEMPTS = 3
 
@@ -70,6 +73,75 @@ class NoSigner:
 
 
 @dataclass(frozen=True, eq=False)
+class Window:
+    """A part of a file, in memory.
+
+    Attributes
+    ----------
+    whole : GeoBox
+        Grid of the file.
+    rows, columns : slice
+        Which part.
+    numbers : ndarray, shape (y, x)
+        As stored.
+    """
+
+    whole: GeoBox
+    rows: slice
+    columns: slice
+    numbers: NDArray[Any]
+
+    def part(self, grid: GeoBox) -> tuple[GeoBox, NDArray[Any]] | None:
+        """Return what another grid needs of it, and where that lies; None when it needs nothing."""
+        needed = source_window(self.whole, grid)
+        if needed is None:
+            return None
+        starts = self.rows.start, self.columns.start
+        own = tuple(slice(part.start - at, part.stop - at) for part, at in zip(needed, starts, strict=True))
+        return self.whole[needed], self.numbers[own]
+
+    def covers(self, grid: GeoBox) -> bool:
+        """Tell whether everything that a grid needs is here."""
+        needed = source_window(self.whole, grid)
+        return needed is None or all(
+            own.start <= part.start and part.stop <= own.stop
+            for own, part in zip((self.rows, self.columns), needed, strict=True)
+        )
+
+
+class KeptWindows:
+    """Windows that were read last: the same scene is read again on a grid that registration moved a little.
+
+    Parameters
+    ----------
+    most_bytes : int
+        Beyond this the oldest go.
+    """
+
+    def __init__(self, most_bytes: int = _KEPT_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._lock = threading.Lock()
+        self._kept: dict[tuple[str, int], Window] = {}
+
+    def find(self, asset: Asset, grid: GeoBox) -> Window | None:
+        """Return a window of a file that covers a grid, None when there is none."""
+        with self._lock:
+            window = self._kept.get((asset.href, asset.index))
+        return window if window is not None and window.covers(grid) else None
+
+    def keep(self, asset: Asset, window: Window) -> None:
+        """Remember a window, and forget the oldest ones that have no room any more."""
+        with self._lock:
+            self._kept.pop((asset.href, asset.index), None)
+            self._kept[asset.href, asset.index] = window
+            taken = sum(one.numbers.nbytes for one in self._kept.values())
+            for key in list(self._kept):
+                if taken <= self._most_bytes:
+                    break
+                taken -= self._kept.pop(key).numbers.nbytes
+
+
+@dataclass(frozen=True, eq=False)
 class Reader:
     """Reads what a grid needs of remote files.
 
@@ -83,12 +155,15 @@ class Reader:
         Whether links may be paths. A server on the network must not name files of this computer.
     on_received : callable or None
         Is told the bytes of each window that was read, before compression.
+    kept : KeptWindows
+        What was read before is not asked for again.
     """
 
     settings: ProviderSettings
     signer: Signer = field(default_factory=NoSigner)
     local_files: bool = False
     on_received: OnReceived | None = None
+    kept: KeptWindows = field(default_factory=KeptWindows)
 
     def fetch(
         self, granules: Sequence[Granule], names: Sequence[str], grid: GeoBox
@@ -141,12 +216,18 @@ class Reader:
     def _layer(self, granule: Granule, name: str, grid: GeoBox) -> Layer | None:
         asset = granule.assets[name]
         where = f"{granule.id}, {name}"
-        found = self._with_retries(asset, grid, where)
+        window = self.kept.find(asset, grid)
+        if window is None:
+            window = self._with_retries(asset, grid, where)
+            if window is None:
+                return None
+            self.kept.keep(asset, window)
+            if self.on_received is not None:
+                self.on_received(window.numbers.nbytes)
+        found = window.part(grid)
         if found is None:
             return None
         native, numbers = found
-        if self.on_received is not None:
-            self.on_received(numbers.nbytes)
         if not _any_data(numbers, asset) and _promises(granule, grid):
             raise ProviderError(
                 "the file has no data where its footprint promises some",
@@ -155,7 +236,7 @@ class Reader:
             )
         return Layer(name, native, asset, lambda window: numbers[window])
 
-    def _with_retries(self, asset: Asset, grid: GeoBox, where: str) -> tuple[GeoBox, NDArray[Any]] | None:
+    def _with_retries(self, asset: Asset, grid: GeoBox, where: str) -> Window | None:
         from rasterio.errors import RasterioError
 
         attempts = min(_ATTEMPTS, self.settings.max_retries + 1)
@@ -197,9 +278,7 @@ class Reader:
             todo="links start with https://",
         )
 
-    def _read(
-        self, link: str, index: int, grid: GeoBox, where: str, until_s: float
-    ) -> tuple[GeoBox, NDArray[Any]] | None:
+    def _read(self, link: str, index: int, grid: GeoBox, where: str, until_s: float) -> Window | None:
         if not urlsplit(link).scheme:
             return _read_window(link, None, index, grid, where)
         own, patience = self.settings, (self.settings.connect_timeout_s, self.settings.read_timeout_s)
@@ -258,13 +337,11 @@ def _name_of(link: str) -> str:
     return f"{uuid.uuid4().hex}{suffix}"
 
 
-def _read_window(
-    name: str, file: RemoteFile | None, index: int, grid: GeoBox, where: str
-) -> tuple[GeoBox, NDArray[Any]] | None:
-    """Read what a grid needs of a file on disk, or of one that is fetched."""
+def _read_window(name: str, file: RemoteFile | None, index: int, grid: GeoBox, where: str) -> Window | None:
+    """Read what a grid needs of a file on disk, or of one that is fetched, and a little more."""
     import rasterio
+    import rasterio.windows
     from odc.geo.geobox import GeoBox
-    from rasterio.windows import Window
 
     def _only(asked: str, mode: str = "rb") -> Cursor:  # rasterio names both
         # GDAL looks for files beside it, too
@@ -285,12 +362,17 @@ def _read_window(
             )
         native = GeoBox(dataset.shape, dataset.transform, f"EPSG:{epsg}" if epsg else dataset.crs.to_wkt())
         check_north_up(native, where=where)
-        window = source_window(native, grid)
-        if window is None:
+        needed = source_window(native, grid)
+        if needed is None:
             return None
+        rows, columns = (
+            slice(max(part.start - SPARE_PX, 0), min(part.stop + SPARE_PX, size))
+            for part, size in zip(needed, native.shape, strict=True)
+        )
         if file is not None:
-            file.want(block_ranges(dataset, index, window))
-        return native[window], dataset.read(index, window=Window.from_slices(*window))
+            file.want(block_ranges(dataset, index, (rows, columns)))
+        numbers = dataset.read(index, window=rasterio.windows.Window.from_slices(rows, columns))
+        return Window(native, rows, columns, numbers)
 
 
 def _any_data(numbers: NDArray[Any], asset: Asset) -> bool:

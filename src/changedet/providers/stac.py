@@ -22,7 +22,7 @@ from changedet.providers.http import be_patient, discreet_logs, reason_of, retry
 from changedet.providers.items import Found, Item, OffsetRule, Refusals, Unusable, read_item
 from changedet.providers.radar import fuse_radar, fuse_radar_classes, read_radar_item
 from changedet.providers.registry import require_offered
-from changedet.providers.remote import NoSigner, Reader, Signer
+from changedet.providers.remote import KeptWindows, NoSigner, Reader, Signer
 from changedet.providers.scenes import acquisition_key, assemble_scenes
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ class StacProvider:
         Opens links to pixels.
     later : frozenset of int
         Statuses by which this service says "later" to a search, beside the usual ones.
+    kept : KeptWindows
+        What was read last.
     """
 
     info: ProviderInfo
@@ -67,6 +69,7 @@ class StacProvider:
     radar: tuple[str, ...] = ()
     signer: Signer = field(default_factory=NoSigner)
     later: frozenset[int] = frozenset()
+    kept: KeptWindows = field(default_factory=KeptWindows, repr=False)
 
     @property
     def name(self) -> str:
@@ -184,7 +187,7 @@ class StacProvider:
         return estimate_files(scene.granules, (*self._names(scene, bands), *beside), grid)
 
     def _reader(self) -> Reader:
-        return Reader(self.settings, self.signer)
+        return Reader(self.settings, self.signer, kept=self.kept)
 
     def _items(self, query: SearchQuery) -> Iterable[Item]:
         collections = self.radar if query.sensor == "s1" else tuple(self.rules)
