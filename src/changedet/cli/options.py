@@ -25,7 +25,7 @@ option                            used by
 --min-clear, --max-season-gap     run
 --cache, --dry-run, --explain     run
 --sites, --site                   run
---max-pu, --replan                run
+--max-pu, --replan, --max-dates   run
 every other one                   detect
 ================================  ==========================================
 
@@ -100,6 +100,11 @@ MaxSeasonGap = Annotated[
     int,
     typer.Option("--max-season-gap", help="Largest difference of the day of year, in days.",
                  rich_help_panel=_INPUT, min=0, max=183),
+]  # fmt: skip
+MaxDates = Annotated[
+    int,
+    typer.Option("--max-dates", help="Most dates of a composite where none alone is clear; 1: no composites.",
+                 rich_help_panel=_INPUT, min=1, max=20),
 ]  # fmt: skip
 MaxTileCloud = Annotated[
     float,

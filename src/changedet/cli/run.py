@@ -29,6 +29,7 @@ def run(
     provider: options.ProviderName = "earth-search",
     min_clear: options.MinClear = 0.8,
     max_season_gap: options.MaxSeasonGap = 45,
+    max_dates: options.MaxDates = 5,
     max_tile_cloud: options.MaxTileCloud = 0.9,
     max_pu: options.MaxUnits = None,
     method: options.Method = "predict",
@@ -52,7 +53,9 @@ def run(
     from changedet.investigation import AccessOptions, Investigation
     from changedet.selection import SelectionRules
 
-    rules = SelectionRules(min_clear_share=min_clear, max_season_gap_days=max_season_gap)
+    rules = SelectionRules(
+        min_clear_share=min_clear, max_season_gap_days=max_season_gap, max_dates=max_dates
+    )
     settings = settings_of(method, threshold, min_area, "before", max_residual)
     access = AccessOptions(rules, max_tile_cloud, cache, max_pu, replan)
     asked = Investigation(before, after, provider, settings, access)
