@@ -1,7 +1,7 @@
 """Pairs of images whose displacement is known exactly, everywhere.
 
-The ground is made twice as fine as the pixels and softened by a lens. Both dates are sampled from its B-spline
-at the positions that the truth names, so that no image is ever resampled and both alias on their own.
+The ground is made twice as fine as the pixels and softened by a lens. Both dates are sampled from its
+B-spline at the positions that the truth names: no image is ever resampled, and both alias on their own.
 """
 
 from dataclasses import dataclass, field
@@ -80,7 +80,7 @@ class Pair:
         return np.ones(self.reference.shape[1:], bool)
 
     def truth(self):
-        """Row and column shift at every fourth pixel of the reference, and where the moving image shows it."""
+        """Row and column shift at every fourth pixel of the reference, and where both images show it."""
         height, width = self.reference.shape[1:]
         rows, columns = np.mgrid[0 : height : self.step, 0 : width : self.step].astype(np.float32)
         row_px, column_px = np.zeros_like(rows), np.zeros_like(rows)

@@ -27,6 +27,8 @@ Feature = Literal["reflectance", "edges"]
 
 #: The coarse search works on images of about this many pixels on the longer side.
 _COARSE_PX = 640
+#: Images narrower than the smallest window are not matched.
+_LEAST_WINDOW_PX, _LEAST_STRIP_PX = 8, 32
 #: Windows of the first pass: large ones, which bear a coarse guess that is a few pixels off.
 _FIRST_WINDOW_PX, _FIRST_TIES = 64, 600
 #: Windows of the second pass by the size of the image: small ones follow a field better.
@@ -190,7 +192,11 @@ def coarse_shifts(
         In pixels of the images as they came, the best first, then others that explain the images half as
         well; empty without any texture.
     """
-    factor = max(1, round(max(reference_valid.shape) / _COARSE_PX))
+    shortest, longest = sorted(reference_valid.shape)
+    if shortest < _LEAST_WINDOW_PX:
+        return []
+    # of a narrow strip some pixels have to be left
+    factor = max(1, min(round(longest / _COARSE_PX), shortest // _LEAST_STRIP_PX))
     stacks = []
     for planes, valid in ((reference, reference_valid), (moving, moving_valid)):
         usable = _decimated(valid.astype(np.uint8), factor) > 0.99
@@ -229,7 +235,7 @@ class _Stage:
     def search(self, guesses: list[Shift]) -> Alignment:
         """Follow each guess with large windows, and the one that most of them agree with with small ones."""
         shape = self.reference[0].shape
-        side = max(8, min(shape) // 2)
+        side = max(_LEAST_WINDOW_PX, min(shape) // 2)
         tried: list[tuple[int, Shift, _Found]] = []
         for guess in guesses:
             start = DisplacementField("translation", (shape[0], shape[1]), (guess.row_px, guess.column_px))

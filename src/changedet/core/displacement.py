@@ -33,7 +33,8 @@ _SURFACE_PENALTIES = (1e-2, 1e-1, 1.0, 10.0)
 _LINE_PENALTIES = (1e-3, 1e-2, 1e-1)
 #: Tie points further than this from the fit, in deviations, count nothing (Tukey's biweight).
 _REACH = 4.0
-_ROUNDS = 4
+#: Penalties of the surface while tie points are sorted out: stiff first, or a cloud would bend it to itself.
+_SORTING_PENALTIES = (10.0, 10.0, 1.0, 0.1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -275,7 +276,7 @@ class _Problem:
         if self.usable.sum() < LEAST_FOR_FIELD:
             return weight
         solver = _Solver(self, lines=False)
-        for penalty in (10.0, *[0.1] * (_ROUNDS - 1)):
+        for penalty in _SORTING_PENALTIES:
             found = solver.solve(*solver.equations(weight), penalty, 0.0, weight.mean())
             weight = self._biweight(self.shifts - solver.at(found), _REACH)
         return weight
