@@ -53,9 +53,7 @@ def run(
     from changedet.investigation import AccessOptions, Investigation
     from changedet.selection import SelectionRules
 
-    rules = SelectionRules(
-        min_clear_share=min_clear, max_season_gap_days=max_season_gap, max_dates=max_dates
-    )
+    rules = SelectionRules(min_clear_share=min_clear, max_season_gap_days=max_season_gap, max_dates=max_dates)
     settings = settings_of(method, threshold, min_area, "before", max_residual)
     access = AccessOptions(rules, max_tile_cloud, cache, max_pu, replan)
     asked = Investigation(before, after, provider, settings, access)
