@@ -30,7 +30,6 @@ class Ground:
 
     def seen(self, rows, columns):
         """What an image shows at positions in pixels, float32 (band, *positions)."""
-        # one more half pixel at the end is never asked for
         return np.stack(
             [
                 ndimage.map_coordinates(
@@ -140,12 +139,8 @@ def photographed(shape, seed, bands=(2,)):
 def real_chips():
     """Textured chips of the earlier dates of the labelled cities, uint16 (3, 256, 256) each; maybe none."""
     found = []
-    for city in sorted(path for path in OSCD.glob("*/imgs_1")):
-        bands = []
-        for name in ("B02", "B03", "B04"):
-            with rasterio.open(next(city.glob(f"*_{name}.tif"))) as file:
-                bands.append(file.read(1))
-        image = np.stack(bands)
+    for city in cities():
+        image = np.stack([read_city(city, 1, name) for name in ("B02", "B03", "B04")])
         for row, column in product(*(range(0, n - _CHIP + 1, _CHIP // 2) for n in image.shape[1:])):
             chip = image[:, row : row + _CHIP, column : column + _CHIP]
             if (chip[2] > 0).all() and chip[2].std() > 40:
@@ -153,12 +148,22 @@ def real_chips():
     return found
 
 
+def cities():
+    """Names of the labelled cities that are there."""
+    return sorted(path.parent.name for path in OSCD.glob("*/imgs_1"))
+
+
+def read_city(name, date, band):
+    with rasterio.open(next((OSCD / name / f"imgs_{date}").glob(f"*_{band}.tif"))) as file:
+        return file.read(1)
+
+
 def uniform(shape, row_px, column_px):
     """The same displacement everywhere."""
     return np.broadcast_to(np.array([row_px, column_px], np.float32)[:, None, None], (2, *shape))
 
 
-def waves(shape, seed, mean_px=(-1.3, 1.8), amplitudes_px=(0.45, 0.3, 0.18)):
+def waves(shape, seed, mean_px=(-1.3, 1.8), amplitudes_px=(0.45, 0.3, 0.18), jitter_px=0.1):
     """A smooth field, and a jitter along the rows as a scanner has it; (2, y, x) on the moving image."""
     rng = np.random.default_rng([9, seed])
     y, x = (np.arange(n, dtype=np.float32) / max(shape) for n in shape)
@@ -169,7 +174,7 @@ def waves(shape, seed, mean_px=(-1.3, 1.8), amplitudes_px=(0.45, 0.3, 0.18)):
             length, angle, phase = rng.uniform((0.45, 0, 0), (1.4, 2 * np.pi, 2 * np.pi))
             way = y[:, None] * np.sin(angle) + x * np.cos(angle)
             out[axis] += np.float32(amplitude) * np.sin(2 * np.pi * way / length + phase).astype(np.float32)
-    out[1] += 0.1 * np.sin(2 * np.pi * y / 0.15 + 1)[:, None]
+    out[1] += jitter_px * np.sin(2 * np.pi * y / 0.15 + 1)[:, None]
     return out
 
 

@@ -70,7 +70,7 @@ def test_the_simplest_model_that_predicts_is_chosen(truth, model, within_px):
     assert fit.scores_px[model] == fit.held_out_rmse_px
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     shift=st.tuples(st.floats(-30, 30), st.floats(-30, 30)),
     noise=st.floats(0.005, 0.3),
@@ -88,7 +88,7 @@ def test_a_pure_shift_stays_one(shift, noise, seed):
     assert np.hypot(*np.subtract(fit.field.median_px, shift)) < 0.1 * noise + 1e-6
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 10**6), more=st.tuples(st.floats(-9, 9), st.floats(-9, 9)))
 def test_a_shift_on_top_of_a_field_moves_the_field(seed, more):
     shifts = tie_points(wavy, seed)

@@ -1,11 +1,14 @@
 """Pairs of images that an alignment must refuse, and pairs that it must accept, each with its shift."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
 from scipy import ndimage
 from tests.core import pairs
+
+from changedet.core.alignment import align
 
 SHIFT_PX = 8.0
 NOISE = 8.0
@@ -181,6 +184,16 @@ def haze(bench):
     return Case(reference, moving.astype(np.float32), shift_px)
 
 
+def two_dates(bench):
+    """A piece of both dates of a city, years apart."""
+    return _piece(bench, farthest_px=0)
+
+
+def two_dates_further_apart(bench):
+    """The same, cut out at another place on the second date."""
+    return _piece(bench, farthest_px=20)
+
+
 REFUSED = {
     "different places": other_place,
     "all cloud, on one date or both": all_cloud,
@@ -201,12 +214,51 @@ ACCEPTED = {
     "clouds on 40 to 60 %, no mask": heavy_clouds,
     "haze": haze,
 }
+#: These need real imagery.
+ACCEPTED_REAL = {
+    "two real dates": two_dates,
+    "two real dates and a shift": two_dates_further_apart,
+}
 
 
 def make_case(kind, number, shape=(400, 400), *, real=False):
     """The same kind, number and shape always give the same pair."""
-    made = (REFUSED | ACCEPTED)[kind]
+    made = (REFUSED | ACCEPTED | ACCEPTED_REAL)[kind]
     return made(Bench(np.random.default_rng([*kind.encode(), number, *shape]), shape, real))
+
+
+@cache
+def _city(name):
+    """Both dates of a city in B04, and the field between them as B02 shows it as a whole."""
+    dates = [[pairs.read_city(name, date, band) for date in (1, 2)] for band in ("B04", "B02")]
+    height, width = np.min([image.shape for images in dates for image in images], axis=0)
+    dates = [[image[:height, :width] for image in images] for images in dates]
+    usable = [(first > 0) & (second > 0) for first, second in zip(*dates, strict=True)]
+    found = align(dates[1][:1], dates[1][1:], *usable)
+    if found.field is None:
+        raise ValueError(f"{name}: {found.obstacle}")
+    return *dates[0], found.field
+
+
+def _piece(bench, farthest_px):
+    first, second, field = _city(str(bench.rng.choice(pairs.cities())))
+    size = [
+        min(length, whole - 2 * farthest_px) for length, whole in zip(bench.shape, first.shape, strict=True)
+    ]
+    top, left = (
+        int(bench.rng.integers(farthest_px, whole - length - farthest_px + 1))
+        for whole, length in zip(first.shape, size, strict=True)
+    )
+    more = bench.rng.integers(-farthest_px, farthest_px + 1, 2)
+    axes = (
+        np.linspace(start, start + length - 1, 30) for start, length in zip((top, left), size, strict=True)
+    )
+    shift_px = np.median(field.on(*axes), axis=(1, 2)) + more
+    reference, moving = (
+        image[row : row + size[0], column : column + size[1]].astype(np.float32)
+        for image, row, column in ((first, top, left), (second, top + more[0], left + more[1]))
+    )
+    return Case(reference, moving, (float(shift_px[0]), float(shift_px[1])))
 
 
 def _narrow(bench, length_px, angle):

@@ -51,7 +51,7 @@ class AlignmentSettings:
     Attributes
     ----------
     max_shift_px : float
-        Largest shift that is sought.
+        Largest shift that is sought; one that is larger by less than half a window may still be found.
     local : bool
         Whether the shift may vary over the image.
     tie_points : int
