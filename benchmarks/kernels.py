@@ -15,7 +15,8 @@ from changedet.core.components import component_quantile, component_sizes, label
 from changedet.core.composite import median_composite, medoid_composite
 from changedet.core.normalization import apply_normalization, fit_normalization
 from changedet.core.optical import cva_score, predict_score, smooth_score
-from changedet.core.registration import estimate_shift, measure_residual, shift_image
+from changedet.core.registration import estimate_shift, measure_residual
+from changedet.core.warping import shift_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,10 +11,10 @@ from odc.geo.geobox import GeoBox
 from changedet.bands import COMPARED_BANDS
 from changedet.coordinates import GeoPoint
 from changedet.core.normalization import Normalization
-from changedet.core.registration import Registration
 from changedet.kinds import KIND_LABELS, Kind
 from changedet.objects import COLUMNS
 from changedet.pairing import Pair
+from changedet.registration import Registration
 from changedet.result import ChangeResult, State
 from changedet.scene import Asset, Image, Radiometry, Scene
 
@@ -96,7 +96,21 @@ def make_result(name="Test site", boxes=None, kinds=None, **changes):
     state[blind] = State.NOT_OBSERVED
     pair = Pair(before, after, 0.98, 0.98, 0.98, 731, 0, 0.4, -0.8, True, "given by the user")
     registration = Registration(
-        (-0.42, 0.31), (4.2, 3.1), 0.04, 0.4, 0.09, 30, 41.0, 0.5, applied=True, verdict="good"
+        (-0.42, 0.31),
+        (4.2, 3.1),
+        0.04,
+        0.4,
+        0.09,
+        30,
+        41.0,
+        0.5,
+        applied=True,
+        verdict="corrected",
+        model="translation",
+        held_out_rmse_px=0.03,
+        tie_points_dropped=4,
+        agreement=0.88,
+        ambiguity=0.2,
     )
     n = len(before.bands)
     normalization = Normalization(before.bands, (1.02,) * n, (-0.003,) * n, (0.011,) * n, 0.61)

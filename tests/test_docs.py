@@ -83,8 +83,9 @@ def bands_table():
 
 
 def parameters_table():
-    from changedet import pipeline
-    from changedet.core import masking, normalization, registration
+    from changedet import pipeline, registration
+    from changedet.core import masking, normalization
+    from changedet.core.alignment import AlignmentSettings
     from changedet.core.optical import PredictParameters
     from changedet.core.threshold import ThresholdParameters
     from changedet.pairing import LOW_CLEAR_SHARE, SEASON_GAP_DAYS
@@ -99,8 +100,15 @@ def parameters_table():
     ]
     constants = {
         "largest residual, px": registration.RESIDUAL_LIMIT_PX,
-        "least reliability of the shift, standard deviations": registration.RELIABILITY_LIMIT,
-        "least reliability of a tie point, standard deviations": registration.TIE_POINT_RELIABILITY,
+        "shift anywhere up to which images are good, px": registration.GOOD_WITHIN_PX,
+        "deviation from one shift from which a field is applied, px": registration.FIELD_FROM_PX,
+        "least correction, px": registration.LEAST_CORRECTION_PX,
+        "distance within which a tie point agrees, px": AlignmentSettings().agreement_px,
+        "least share of tie points that agree": AlignmentSettings().least_agreement,
+        "least number of tie points that agree": AlignmentSettings().least_agreeing,
+        "largest ambiguity": AlignmentSettings().most_ambiguous,
+        "largest turn or stretch, pixels a pixel": AlignmentSettings().most_turn,
+        "largest distortion, px": AlignmentSettings().most_bend_px,
         "share of invariant pixels": normalization.INVARIANT_SHARE,
         "margin round clouds, m": masking.CLOUD_BUFFER_M,
         "least contrast of a flagged pixel, reflectance": pipeline.MIN_CONTRAST,

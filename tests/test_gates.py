@@ -7,11 +7,11 @@ import pytest
 from tests.synthetic import BEFORE_TIME, make_image
 
 from changedet.core.normalization import Normalization
-from changedet.core.registration import Residual, Shift, judge
 from changedet.gates import gain_warnings, offset_jump, refusals
 from changedet.pairing import make_pair
+from changedet.registration import Registration
 
-GOOD = judge(Shift(0.1, 0.0, 20.0), Residual(0.0, 0.0, 0.05, 30), (10.0, 10.0))
+GOOD = Registration((0.1, 0.0), (-1.0, 0.0), 0.05, 0.5, 0.05, 300, 20.0, 0.5, applied=True, verdict="good")
 
 
 def pair_with(jump):
@@ -40,17 +40,15 @@ def test_a_jump_of_some_bands_is_the_ground_or_the_air():
     assert offset_jump(pair_with(jump)) is None
 
 
-def test_a_residual_above_the_limit_is_told_with_both_numbers():
-    bad = judge(Shift(0.1, 0.0, 20.0), Residual(0.8, 0.0, 0.05, 30), (10.0, 10.0))
+@pytest.mark.parametrize("reason", ["the residual of 0.80 px is above the limit of 0.5 px", "no texture"])
+def test_a_registration_that_is_not_comparable_is_told_with_its_reason(reason):
+    bad = replace(GOOD, verdict="not comparable", reason=reason, tie_points=7)
     (text,) = refusals(bad, pair_with(0.0))
-    assert "residual 0.80 px is above the limit of 0.5 px" in text
+    assert text == f"not comparable: {reason} (registration: 7 tie points agree)"
 
 
-def test_a_shift_lost_in_noise_is_told():
-    lost = judge(Shift(12.0, 3.0, 3.2), Residual(np.nan, np.nan, np.nan, 0), (10.0, 10.0))
-    (text,) = refusals(lost, pair_with(0.0))
-    assert "no reliable shift" in text
-    assert "0 tie points" in text
+def test_a_corrected_pair_passes():
+    assert refusals(replace(GOOD, verdict="corrected"), pair_with(0.0)) == ()
 
 
 def test_usual_gains_are_not_worth_a_word_and_odd_ones_are():

@@ -87,7 +87,7 @@ def listed(figures, name):
 
 def test_every_city_is_compared(figures):
     assert len(figures) == 7
-    assert {f.verdict for f in figures.values()} == {"good"}
+    assert {f.verdict for f in figures.values()} <= {"good", "corrected"}
     assert all(f.objects > 0 for f in figures.values()), listed(figures, "objects")
 
 

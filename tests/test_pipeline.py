@@ -11,8 +11,8 @@ from tests.runs import rewrite
 import changedet as cd
 from changedet import pipeline
 from changedet.comparison import DetectSettings, threshold_of
-from changedet.core.registration import shift_image
 from changedet.core.threshold import ThresholdParameters
+from changedet.core.warping import shift_image
 from changedet.errors import CrsMismatchError, NoOverlapError, NoUsableImageryError, UsageError
 from changedet.frame import choose_frame, displaced, site_mask
 from changedet.kinds import KIND_LABELS, Kind
@@ -288,18 +288,19 @@ class TestGates:
         before, after = unshifted.before.to_image(), unshifted.after.to_image()
         other = replace(after, data=np.ascontiguousarray(after.data[:, ::-1, ::-1].transpose(0, 2, 1)))
         result = detect(before, other)
-        assert result.registration.verdict == "not reliable"
+        assert result.registration.verdict == "not comparable"
+        assert result.registration.obstacle in {"no agreement", "no tie points"}
         assert not result.registration.applied
         assert len(result.objects) == 0
         assert set(np.unique(result.state)) <= {State.NOT_COMPARABLE, State.NOT_OBSERVED}
-        assert "no reliable shift between the images was found" in result.refusals[0]
+        assert "not comparable: the windows of the images agree on no common shift" in result.refusals[0]
         assert result.refusals[0] in result.warnings
         assert result.normalization is None
         assert np.isnan(result.score).all()
 
     def test_a_residual_above_the_limit_is_not_compared(self, sample):
         result = detect(sample / "before", sample / "after", settings=DetectSettings(residual_limit_px=0.01))
-        assert result.registration.verdict == "residual too large"
+        assert result.registration.verdict == "not comparable"
         assert "is above the limit of 0.01 px" in result.refusals[0]
         assert len(result.objects) == 0
 

@@ -17,8 +17,8 @@ import changedet
 #: What users may rely on. Adding a name is a decision; removing one needs a deprecation.
 PUBLIC = [
     "AccessOptions", "ChangeResult", "ChangedetError", "DetectSettings", "GeoPoint", "Image", "Kind",
-    "LocalOptions", "Scene", "SelectionRules", "Site", "State", "detect", "open_run", "parse_point",
-    "read_sites", "run", "verify",
+    "LocalOptions", "RegisterSettings", "Registration", "Scene", "SelectionRules", "Site", "State", "detect",
+    "open_run", "parse_point", "read_sites", "register", "run", "verify",
 ]  # fmt: skip
 HEAVY = {
     "numpy", "scipy", "rasterio", "geopandas", "pandas", "shapely", "pyproj", "matplotlib", "xarray", "cv2",

@@ -9,6 +9,9 @@ from .output.folder import open_run as open_run
 from .pipeline import detect as detect
 from .provenance import verify as verify
 from .providers.local import LocalOptions as LocalOptions
+from .registering import RegisterSettings as RegisterSettings
+from .registering import register as register
+from .registration import Registration as Registration
 from .result import ChangeResult as ChangeResult
 from .result import State as State
 from .scene import Image as Image

@@ -12,10 +12,10 @@ from changedet.bands import SENTINEL2_BANDS, change_weights
 from changedet.core.components import label_components
 from changedet.core.normalization import Normalization, apply_normalization, fit_normalization
 from changedet.core.optical import DETECTORS, PredictParameters, contrast_of_score, smooth_score
-from changedet.core.registration import RESIDUAL_LIMIT_PX
 from changedet.core.threshold import ThresholdParameters, outline_pixels, robust_thresholds
 from changedet.errors import UsageError
 from changedet.objects import Flagged, split_by_kind
+from changedet.registration import RESIDUAL_LIMIT_PX
 from changedet.resample import pixel_size_m
 from changedet.result import State
 

@@ -9,12 +9,15 @@ import numpy as np
 
 from changedet.core.composite import NO_DATE, medoid_composite
 from changedet.core.normalization import Normalization, apply_normalization, fit_normalization
-from changedet.core.registration import RELIABILITY_LIMIT, RESIDUAL_LIMIT_PX, estimate_shift
+from changedet.core.registration import RELIABILITY_LIMIT, estimate_shift
 from changedet.errors import InputFileError, NoUsableImageryError
 from changedet.frame import displaced, require_memory
 from changedet.pairing import make_pair, shared_bands
 from changedet.pipeline import register
 from changedet.progress import Progress, Silent
+from changedet.providers.local import ImageSource
+from changedet.registration import RESIDUAL_LIMIT_PX
+from changedet.resample import displaced_positions, room_for
 from changedet.scene import Image
 
 if TYPE_CHECKING:
@@ -25,13 +28,17 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
     from changedet.core.composite import Composite
-    from changedet.core.registration import Registration
+    from changedet.core.displacement import DisplacementField
+    from changedet.pairing import Pair
     from changedet.providers.base import Provider
     from changedet.providers.layers import Source
+    from changedet.registration import Registration
     from changedet.scene import Scene
 
 _SILENT = Silent()
 _TOO_LITTLE = "it shares too little clear ground with the others"
+#: Obstacles that small patches of clear ground make as well as two places do.
+_SCATTERED = frozenset({"no tie points", "no agreement"})
 #: The least trusted way of finding clouds speaks for a composite.
 _TRUST = {"none": 0, "spectral tests": 1}
 
@@ -82,9 +89,17 @@ class ProviderSource:
         """Return nothing: the pixels come from a provider, not from files."""
         return ()
 
-    def load(self, grid: GeoBox | None = None) -> Image:
-        """Fetch the scene onto `grid` (default: the site grid with its surroundings)."""
-        return self.provider.load(self.scene, self.grid if grid is None else grid)
+    def load(self, grid: GeoBox | None = None, displacement: DisplacementField | None = None) -> Image:
+        """Fetch the scene onto `grid` (default: the site grid with its surroundings).
+
+        Where a displacement field on that grid is given, the scene is fetched with a margin and moved then.
+        """
+        wanted = self.grid if grid is None else grid
+        if displacement is None:
+            return self.provider.load(self.scene, wanted)
+        return ImageSource(self.provider.load(self.scene, room_for(wanted, displacement))).load(
+            wanted, displacement
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +120,7 @@ class Member:
     shift_px: tuple[float, float] = (0.0, 0.0)
     normalization: Normalization | None = None
 
-    def load(self, grid: GeoBox, own: GeoBox) -> Image:
+    def load(self, grid: GeoBox, own: GeoBox, displacement: DisplacementField | None = None) -> Image:
         """Load the date onto a grid in the place and the radiometry of the anchor, resampled once.
 
         Parameters
@@ -114,12 +129,14 @@ class Member:
             Where the pixels are to lie.
         own : GeoBox
             The grid in whose pixels the shift was measured.
+        displacement : DisplacementField, optional
+            On `grid`, by which the whole composite moves.
         """
         row_px, column_px = self.shift_px
         row_px *= abs(own.resolution.y / grid.resolution.y)
         column_px *= abs(own.resolution.x / grid.resolution.x)
         moved = displaced(grid, row_px, column_px) if any(self.shift_px) else grid
-        return self.matched(replace(self.source.load(moved), grid=grid))
+        return self.matched(replace(self.source.load(moved, displacement), grid=grid))
 
     def matched(self, image: Image) -> Image:
         """Return an image of this date in the radiometry of the anchor."""
@@ -165,13 +182,15 @@ class CompositeSource:
         """Return nothing: the pixels come from a provider, not from files."""
         return ()
 
-    def load(self, grid: GeoBox | None = None) -> Image:
+    def load(self, grid: GeoBox | None = None, displacement: DisplacementField | None = None) -> Image:
         """Give the composite on `grid` (default: its own); on other pixels the dates are read again.
 
         Parameters
         ----------
         grid : GeoBox, optional
             Any grid.
+        displacement : DisplacementField, optional
+            On that grid, by which the content moves.
 
         Returns
         -------
@@ -183,13 +202,17 @@ class CompositeSource:
         ProviderError, CredentialsError
             When a date cannot be fetched.
         """
-        if grid is None or grid == self.grid:
+        grid = self.grid if grid is None else grid
+        if displacement is None and grid == self.grid:
             return self.image
         window = _window(self.grid, grid)
-        if window is not None:
+        if displacement is None and window is not None:
             return _cropped(self.image, window, grid)
-        images = [member.load(grid, self.grid).select(self.image.bands) for member in self.members]
-        return replace(compose(images, _moved(self.date, self.grid, grid))[0], scene=self.scene)
+        images = [
+            member.load(grid, self.grid, displacement).select(self.image.bands) for member in self.members
+        ]
+        date = _moved(self.date, self.grid, grid, displacement)
+        return replace(compose(images, date)[0], scene=self.scene)
 
 
 def open_scenes(
@@ -282,30 +305,38 @@ def _matched(source: ProviderSource, reference: Image, match: MatchSettings) -> 
     if pair.after.bands != reference.bands:
         lacking = ", ".join(band for band in reference.bands if band not in pair.after.bands)
         raise NoUsableImageryError(f"it lacks {lacking}")
-    registration, moved = register(pair, source, match.residual_limit_px)
+    # a field belongs to one grid, and a composite is read again onto others
+    registration, moved = register(pair, source, match.residual_limit_px, local=False)
+    shift_px = registration.shift_px
     if not registration.passed:
-        moved = _measured_as_a_whole(registration, reference, source)
+        shift_px, moved = _measured_as_a_whole(registration, pair, source)
     moved = moved.select(reference.bands)
     common = reference.valid & moved.valid
     normalization = fit_normalization(reference.data, moved.data, common, reference.bands, seed=match.seed)
     if not normalization.invariant_share:
         raise NoUsableImageryError(_TOO_LITTLE)
-    member = Member(source, registration.shift_px, normalization)
+    member = Member(source, shift_px, normalization)
     return member, member.matched(moved)
 
 
-def _measured_as_a_whole(registration: Registration, reference: Image, source: ProviderSource) -> Image:
+def _measured_as_a_whole(
+    registration: Registration, pair: Pair, source: ProviderSource
+) -> tuple[tuple[float, float], Image]:
     """Move a date whose common ground is too scattered for tie points, and measure the whole of it again."""
-    failed = NoUsableImageryError(f"it could not be registered ({registration.verdict})")
-    if registration.tie_points or registration.reliability < RELIABILITY_LIMIT:
+    failed = NoUsableImageryError(f"it could not be registered ({registration.reason})")
+    if registration.obstacle not in _SCATTERED:
         raise failed
-    grid = reference.grid
-    moved = replace(source.load(displaced(grid, *registration.shift_px)), grid=grid)
-    first, second = (image.select(reference.bands[:4]) for image in (reference, moved))
+    first, second = (image.select(image.bands[:4]) for image in (pair.before, pair.after))
+    shift = estimate_shift(first.data, second.data, first.valid, second.valid)
+    if shift.reliability < RELIABILITY_LIMIT:
+        raise failed
+    shift_px = shift.row_px, shift.column_px
+    moved = replace(source.load(displaced(pair.before.grid, *shift_px)), grid=pair.before.grid)
+    second = moved.select(first.bands)
     left = estimate_shift(first.data, second.data, first.valid, second.valid)
     if left.reliability < RELIABILITY_LIMIT or left.length_px > registration.limit_px:
         raise failed
-    return moved
+    return shift_px, moved
 
 
 def compose(images: Sequence[Image], preferred: NDArray[np.int16] | None = None) -> tuple[Image, Composite]:
@@ -419,14 +450,15 @@ def _cropped(image: Image, window: tuple[slice, slice], grid: GeoBox) -> Image:
     )
 
 
-def _moved(date: NDArray[np.int16], own: GeoBox, grid: GeoBox) -> NDArray[np.int16]:
+def _moved(
+    date: NDArray[np.int16], own: GeoBox, grid: GeoBox, displacement: DisplacementField | None
+) -> NDArray[np.int16]:
     """Return which date gave the nearest pixel of the composite's own grid; `NO_DATE` beyond it."""
     moved = np.full(tuple(grid.shape), NO_DATE, np.int16)
     if own.crs != grid.crs:
         return moved
-    relative = ~own.affine * grid.affine
-    y, x = np.mgrid[: grid.shape[0], : grid.shape[1]] + 0.5
-    columns, rows = (np.floor(axis).astype(np.int64) for axis in relative * (x, y))
+    positions = displaced_positions(own, grid, displacement)(slice(0, grid.shape[0]))
+    rows, columns = (np.rint(axis).astype(np.int64) for axis in positions)
     inside = (rows >= 0) & (rows < own.shape[0]) & (columns >= 0) & (columns < own.shape[1])
     moved[inside] = date[rows[inside], columns[inside]]
     return moved

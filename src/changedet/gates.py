@@ -8,8 +8,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     from changedet.core.normalization import Normalization
-    from changedet.core.registration import Registration
     from changedet.pairing import Pair
+    from changedet.registration import Registration
 
 #: A jump of the dark end of *every* band within these limits is a missed -1000 offset, not the ground.
 OFFSET_JUMP = (0.08, 0.12)
@@ -48,14 +48,8 @@ def gain_warnings(normalization: Normalization) -> tuple[str, ...]:
 def _registration_refusal(registration: Registration) -> tuple[str, ...]:
     if registration.passed:
         return ()
-    if registration.verdict == "residual too large":
-        return (
-            f"not comparable: registration residual {registration.residual_px:.2f} px "
-            f"is above the limit of {registration.limit_px:g} px",
-        )
     return (
-        "not comparable: no reliable shift between the images was found "
-        f"(peak {registration.reliability:.1f} standard deviations, {registration.tie_points} tie points)",
+        f"not comparable: {registration.reason} (registration: {registration.tie_points} tie points agree)",
     )
 
 

@@ -6,20 +6,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from changedet.bands import change_weights
 from changedet.comparison import MIN_CONTRAST, DetectSettings, compare
-from changedet.core.registration import (
-    RELIABILITY_LIMIT,
-    RESIDUAL_LIMIT_PX,
-    Registration,
-    Shift,
-    estimate_shift,
-    judge,
-    measure_residual,
-    shift_image,
-)
+from changedet.core.alignment import AlignmentSettings, align
+from changedet.core.residual import measure_remainder
+from changedet.core.warping import bridge_gaps
 from changedet.frame import choose_frame, displaced, require_memory, site_mask
 from changedet.gates import gain_warnings, refusals
 from changedet.hashing import sha256_file
@@ -27,6 +18,7 @@ from changedet.objects import build_objects
 from changedet.pairing import Pair, make_pair
 from changedet.progress import Progress, Silent
 from changedet.providers.local import LocalOptions, Source, open_source
+from changedet.registration import RESIDUAL_LIMIT_PX, Registration, Views, judge, simplified
 from changedet.resample import pixel_size_m
 from changedet.result import ChangeResult
 
@@ -34,17 +26,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import xarray as xr
+    from odc.geo.geobox import GeoBox
 
+    from changedet.core.displacement import DisplacementField
     from changedet.frame import Frame
     from changedet.scene import Image, Scene
     from changedet.site import Site
 
     Input = str | Path | xr.Dataset | xr.DataArray | Image
 
-#: Bands that carry sharp, season-proof edges; the visible ones register best.
-_REGISTRATION_BANDS = ("B02", "B03", "B04", "B08")
-#: Windows that disagree with the whole image by more than this are not believed.
-_REFINE_LIMIT_PX = 1.0
+#: Bands that are matched: the visible ones fit each other, and differ least between seasons.
+_REGISTRATION_BANDS = ("B04", "B03", "B02")
+#: About so many tie points; more cost time and hardly move the fit.
+_TIE_POINTS = 3000
+#: Largest shift that is sought.
+MAX_SHIFT_M = 500.0
+#: Side of the part that is kept for pictures.
+_VIEW_PX = 256
 
 _AS_STATED = LocalOptions()
 _SILENT = Silent()
@@ -186,8 +184,10 @@ def default_name(site: Site | None, before: Scene) -> str:
     return site.name if site else before.tile or "comparison"
 
 
-def register(pair: Pair, source: Source, limit_px: float = RESIDUAL_LIMIT_PX) -> tuple[Registration, Image]:
-    """Measure the shift of the after image, take it out in one resampling, and measure what is left.
+def register(
+    pair: Pair, source: Source, limit_px: float = RESIDUAL_LIMIT_PX, *, local: bool = True
+) -> tuple[Registration, Image]:
+    """Measure how the after image lies, take that out in one resampling, and measure what is left.
 
     Parameters
     ----------
@@ -198,37 +198,50 @@ def register(pair: Pair, source: Source, limit_px: float = RESIDUAL_LIMIT_PX) ->
         once and not twice.
     limit_px : float
         Largest residual that passes the gate.
+    local : bool
+        Whether the shift may vary over the image, where the tie points show that it does.
 
     Returns
     -------
     registration : Registration
-        Shift, residual, verdict.
+        Shift or field, residual, verdict.
     after : Image
         The after image, moved onto the before image; as it was when the shift cannot be trusted.
     """
     grid = pair.before.grid
-    bands = tuple(b for b in _REGISTRATION_BANDS if b in pair.before.bands) or pair.before.bands[:4]
+    bands = tuple(b for b in _REGISTRATION_BANDS if b in pair.before.bands) or pair.before.bands[:3]
     reference, moving = pair.before.select(bands), pair.after.select(bands)
-    shift = estimate_shift(reference.data, moving.data, reference.valid, moving.valid)
-    if shift.reliability < RELIABILITY_LIMIT:
-        untouched = measure_residual(reference.data, moving.data, reference.valid, moving.valid)
-        return judge(shift, untouched, pixel_size_m(grid), limit_px=limit_px), pair.after
-    shift = _refined(shift, reference, moving)
-    after = replace(source.load(displaced(grid, shift.row_px, shift.column_px)), grid=grid)
+    sides_m = pixel_size_m(grid)
+    settings = AlignmentSettings(MAX_SHIFT_M / min(sides_m), local=local, tie_points=_TIE_POINTS)
+    whole = bridge_gaps([*reference.data], reference.valid)
+    came = bridge_gaps([*moving.data], moving.valid)
+    alignment = align(whole[0], came[0], whole[1], came[1], settings)
+    if alignment.field is None or not alignment.trusted:
+        refused = judge(alignment, None, sides_m, limit_px=limit_px)
+        return replace(refused, grid=grid, views=_views(reference, moving, moving)), pair.after
+    correction = simplified(alignment.field)
+    after = _moved(source, grid, correction)
     moved = after.select(bands)
-    left = measure_residual(reference.data, moved.data, reference.valid, moved.valid)
-    registration = judge(shift, left, pixel_size_m(grid), limit_px=limit_px)
-    return registration, after if registration.applied else pair.after
+    fits = bridge_gaps([*moved.data], moved.valid)
+    left = measure_remainder(whole[0], fits[0], whole[1], fits[1], alignment.feature)
+    registration = judge(alignment, left, sides_m, correction=correction, limit_px=limit_px)
+    return replace(registration, grid=grid, views=_views(reference, moving, moved)), after
 
 
-def _refined(shift: Shift, reference: Image, moving: Image) -> Shift:
-    """Correct a global shift by what windows say: the image's edges and changes pull on its one peak."""
-    trial = np.stack([shift_image(band, shift.row_px, shift.column_px) for band in moving.data])
-    valid = np.asarray(np.isfinite(trial).all(axis=0), bool)
-    left = measure_residual(reference.data, trial, reference.valid, valid)
-    if left.tie_points == 0 or left.length_px > _REFINE_LIMIT_PX:
-        return shift
-    return Shift(shift.row_px + left.row_px, shift.column_px + left.column_px, shift.reliability)
+def _moved(source: Source, grid: GeoBox, correction: DisplacementField) -> Image:
+    """Read a source again so that its content is moved; each pixel is interpolated once."""
+    if correction.model == "translation":
+        return replace(source.load(displaced(grid, *correction.centre_px)), grid=grid)
+    return source.load(grid, correction)
+
+
+def _views(reference: Image, moving: Image, moved: Image) -> Views:
+    """Cut the middle out of the first band."""
+    middle = tuple(
+        slice(max(0, (size - _VIEW_PX) // 2), max(0, (size - _VIEW_PX) // 2) + _VIEW_PX)
+        for size in reference.valid.shape
+    )
+    return Views(*(image.data[0][middle].copy() for image in (reference, moving, moved)))
 
 
 def _parameters(settings: DetectSettings, bands: tuple[str, ...], frame: Frame) -> dict[str, Any]:

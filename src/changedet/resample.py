@@ -10,10 +10,15 @@ import numpy as np
 from changedet.errors import CrsMismatchError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from affine import Affine
     from numpy.typing import NDArray
     from odc.geo.crs import CRS
     from odc.geo.geobox import GeoBox
+
+    from changedet.core.displacement import DisplacementField
+    from changedet.core.warping import Positions
 
 Method = Literal["cubic", "nearest", "bilinear", "average"]
 
@@ -25,10 +30,19 @@ PROJECTION_TOLERANCE_PX = 0.01
 #: Pixels around the target that the widest kernel (cubic) reaches, plus one.
 _MARGIN_PX = 4
 _EDGE_POINTS = 17
+#: The reference systems are asked at points this many pixels apart.
+_LATTICE_PX = 64
+#: An image whose pixels are smaller than those of the target by more than this is smoothed before.
+_FINER = 1.25
 
 
 def resample(
-    array: NDArray[Any], source: GeoBox, target: GeoBox, *, method: Method = "cubic"
+    array: NDArray[Any],
+    source: GeoBox,
+    target: GeoBox,
+    *,
+    method: Method = "cubic",
+    displacement: DisplacementField | None = None,
 ) -> NDArray[np.float32] | NDArray[np.uint8]:
     """Put a plane of pixels onto another grid.
 
@@ -47,6 +61,8 @@ def resample(
         reference system.
     method : {"cubic", "nearest", "bilinear", "average"}
         Kernel for float32; uint8 classes are always taken from the nearest pixel.
+    displacement : DisplacementField, optional
+        On the target: moves the content in the same interpolation, by cubic convolution.
 
     Returns
     -------
@@ -73,9 +89,11 @@ def resample(
     else:
         message = f"pixels of type {array.dtype} are neither float32 nor uint8 classes"
         raise ValueError(message)
+    if displacement is not None:
+        return _displaced(array, source, target, displacement)
     shift = whole_pixel_shift(source, target)
     if shift is not None:
-        return _paste(array, blank, shift)
+        return paste(array, blank, shift)
     return _warp(array, source, target, blank, method)
 
 
@@ -101,13 +119,17 @@ def whole_pixel_shift(source: GeoBox, target: GeoBox) -> tuple[int, int] | None:
     return row, column
 
 
-def source_window(source: GeoBox, target: GeoBox) -> tuple[slice, slice] | None:
+def source_window(
+    source: GeoBox, target: GeoBox, displacement: DisplacementField | None = None
+) -> tuple[slice, slice] | None:
     """Return the rows and columns of the source that the target needs, margin for the kernel included.
 
     Parameters
     ----------
     source, target : GeoBox
         Any two grids.
+    displacement : DisplacementField, optional
+        On the target, by which the content will be moved.
 
     Returns
     -------
@@ -116,6 +138,7 @@ def source_window(source: GeoBox, target: GeoBox) -> tuple[slice, slice] | None:
     """
     from pyproj import Transformer
 
+    target = target if displacement is None else room_for(target, displacement)
     height, width = target.shape
     x_px, y_px = _edge(width, height)
     x, y = _apply(target.transform, x_px, y_px)
@@ -131,6 +154,61 @@ def source_window(source: GeoBox, target: GeoBox) -> tuple[slice, slice] | None:
         for values, size, ratio in zip((rows, columns), source.shape, reach, strict=True)
     ]
     return None if found[0] is None or found[1] is None else (found[0], found[1])
+
+
+def room_for(target: GeoBox, displacement: DisplacementField) -> GeoBox:
+    """Widen a grid by the largest shift of a field on it, so that nothing is lost at its edges.
+
+    Parameters
+    ----------
+    target : GeoBox
+        Any grid.
+    displacement : DisplacementField
+        On that grid.
+
+    Returns
+    -------
+    GeoBox
+        The same pixels and more of them on each side.
+    """
+    middle, extent = displacement.median_px, displacement.extent_px
+    largest = max(abs(m) + e for m, e in zip(middle, extent, strict=True))
+    return target.pad(math.ceil(largest) + _MARGIN_PX)
+
+
+def displaced_positions(source: GeoBox, target: GeoBox, displacement: DisplacementField | None) -> Positions:
+    """Return the map from the pixels of one grid to where they stand on another one.
+
+    The reference systems are asked on a raster of points; in between, what a straight map leaves is
+    interpolated, which at the size of an image is exact to far less than `PROJECTION_TOLERANCE_PX`.
+
+    Parameters
+    ----------
+    source, target : GeoBox
+        Any two grids.
+    displacement : DisplacementField or None
+        On the target; what is added to the position of the source's content.
+
+    Returns
+    -------
+    callable
+        What `changedet.core.warping.sample` takes.
+    """
+    from changedet.core.warping import source_positions
+
+    step, bend = _relation(source, target)
+
+    def positions(rows: slice) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        down: NDArray[Any] = np.arange(rows.start, rows.stop)[:, None]
+        right: NDArray[Any] = np.arange(target.shape[1])[None, :]
+        bent = bend(down[:, 0], right[0])
+        if displacement is not None:
+            down, right = source_positions(displacement, rows)
+        # transforms count from the corner of the first pixel, positions from its centre
+        columns, lines = _apply(step, right + 0.5, down + 0.5)
+        return (lines - 0.5 + bent[0]).astype(np.float32), (columns - 0.5 + bent[1]).astype(np.float32)
+
+    return positions
 
 
 def pixel_size_m(grid: GeoBox) -> tuple[float, float]:
@@ -228,6 +306,89 @@ def _apply(
     return t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f
 
 
+def _relation(
+    source: GeoBox, target: GeoBox
+) -> tuple[Affine, Callable[[NDArray[Any], NDArray[Any]], tuple[NDArray[Any] | float, NDArray[Any] | float]]]:
+    """Return the straight map from target to source pixels, and what has to be added to rows and columns."""
+    from affine import Affine
+
+    if source.crs == target.crs:
+        return ~source.transform * target.transform, lambda _rows, _columns: (0.0, 0.0)
+    from pyproj import Transformer
+    from scipy.interpolate import RectBivariateSpline
+
+    axes = [np.linspace(0, size, max(8, size // _LATTICE_PX + 2)) for size in target.shape]
+    y_px, x_px = np.meshgrid(*axes, indexing="ij")
+    x, y = _apply(target.transform, x_px, y_px)
+    x, y = Transformer.from_crs(_wkt(target), _wkt(source), always_xy=True).transform(x, y)
+    columns, rows = _apply(~source.transform, np.asarray(x), np.asarray(y))
+    terms = np.stack([x_px.ravel(), y_px.ravel(), np.ones(x_px.size)], axis=1)
+    across, down = (np.linalg.lstsq(terms, part.ravel(), rcond=None)[0] for part in (columns, rows))
+    splines = [
+        RectBivariateSpline(*axes, part - (terms @ found).reshape(part.shape))
+        for part, found in ((rows, down), (columns, across))
+    ]
+
+    def bend(rows: NDArray[Any], columns: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        # transforms count from the corner of the first pixel
+        return splines[0](rows + 0.5, columns + 0.5), splines[1](rows + 0.5, columns + 0.5)
+
+    return Affine(*across, *down), bend
+
+
+def _displaced(
+    array: NDArray[Any], source: GeoBox, target: GeoBox, displacement: DisplacementField
+) -> NDArray[np.float32] | NDArray[np.uint8]:
+    from changedet.core.warping import sample
+
+    positions = displaced_positions(source, target, displacement)
+    shape = target.shape[0], target.shape[1]
+    if array.dtype == np.uint8:
+        return np.asarray(sample(array, shape, positions, order="nearest", nodata=0), np.uint8)
+    fine = smoothed(array, pixel_ratio(source, target))
+    return np.asarray(sample(fine, shape, positions, lenient=True), np.float32)
+
+
+def pixel_ratio(source: GeoBox, target: GeoBox) -> float:
+    """Return the side of a pixel of the target in pixels of the source.
+
+    Examples
+    --------
+    >>> from odc.geo.geobox import GeoBox
+    >>> grid = GeoBox.from_bbox((0, 0, 1000, 1000), "EPSG:32633", resolution=10)
+    >>> pixel_ratio(grid, grid.zoom_out(2))
+    2.0
+    """
+    return math.sqrt(abs(_relation(source, target)[0].determinant))
+
+
+def smoothed(array: NDArray[np.float32], ratio: float) -> NDArray[np.float32]:
+    """Take from an image the detail that coarser pixels cannot show.
+
+    Parameters
+    ----------
+    array : ndarray of float32, shape (y, x)
+        NaN where there is no data.
+    ratio : float
+        Side of the coarser pixels in pixels of the image; up to 1.25 nothing is done.
+
+    Returns
+    -------
+    ndarray of float32, shape (y, x)
+        Smoothed by a Gaussian, over the pixels with data only.
+    """
+    if ratio <= _FINER:
+        return array
+    import cv2
+
+    # a pixel of the coarser image sees a box of this width; the kernel that samples it adds the rest
+    sigma = 0.5 * math.sqrt(ratio**2 - 1)
+    missing = np.isnan(array)
+    weight = cv2.GaussianBlur((~missing).astype(np.float32), (0, 0), sigma)
+    values = cv2.GaussianBlur(np.where(missing, np.float32(0), array), (0, 0), sigma)
+    return np.where(missing, np.float32(np.nan), values / np.maximum(weight, np.float32(1e-6)))
+
+
 def _wkt(grid: GeoBox) -> str:
     return str(crs_of(grid).to_wkt())
 
@@ -253,7 +414,23 @@ def _span(values: NDArray[np.float64], size: int, margin: int) -> slice | None:
     return slice(first, last)
 
 
-def _paste(array: NDArray[Any], blank: NDArray[Any], shift: tuple[int, int]) -> NDArray[Any]:
+def paste(array: NDArray[Any], blank: NDArray[Any], shift: tuple[int, int]) -> NDArray[Any]:
+    """Copy pixels onto a grid that is aligned with theirs.
+
+    Parameters
+    ----------
+    array : ndarray, shape (y, x)
+        What is copied.
+    blank : ndarray, shape of the target
+        What stands where nothing is copied; it is written into.
+    shift : tuple of int
+        (row, column) of the target's corner in `array`, from `whole_pixel_shift`.
+
+    Returns
+    -------
+    ndarray
+        `blank`.
+    """
     into, taken = [], []
     for offset, size, wanted in zip(shift, array.shape, blank.shape, strict=True):
         first, last = max(offset, 0), max(min(offset + wanted, size), offset, 0)

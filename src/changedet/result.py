@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
     from changedet.core.normalization import Normalization
-    from changedet.core.registration import Registration
     from changedet.pairing import Pair
+    from changedet.registration import Registration
     from changedet.scene import Image
 
 

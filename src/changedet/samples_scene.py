@@ -142,7 +142,7 @@ class SimulatedScene:
         Processing baseline.
     shift_px : tuple of float
         (row, column) in 10 m pixels that has to be added to the position of a feature in this scene to bring
-        it onto its true place on the grid (the convention of `changedet.core.registration.Registration`
+        it onto its true place on the grid (the convention of `changedet.registration.Registration`
         with the true ground as the reference).
     """
 

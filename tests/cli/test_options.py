@@ -22,6 +22,12 @@ ELSEWHERE = {
     ("fetch", "--scene"),
     ("fetch", "--bands"),
     ("fetch", "--clearest"),
+    ("register", "--reference"),
+    ("register", "--moving"),
+    ("register", "--out"),
+    ("register", "--local"),
+    ("register", "--max-shift"),
+    ("register", "--tie-points"),
 }
 SHARED = re.findall(r"^(--[-\w, ]*?) {2,}(\S.*)$", options.__doc__, re.MULTILINE)
 

@@ -24,7 +24,7 @@ BOXES = [(10 * i + 2, 10 * i + 6, 30, 36) for i in range(8)]
         "2025-05-14 02:07:01 UTC",
         "98.0 %",
         "0.52 px",
-        "verdict: good",
+        "verdict: corrected",
         "ground clearing or earthworks",
         "52SBH46557610",
         "38.59723, 126.08981",

@@ -17,7 +17,10 @@ FORBIDDEN = re.compile(r"confirmed|no change\b|\bAI\b|probabilit", re.IGNORECASE
 
 
 def refused(result):
-    registration = replace(result.registration, verdict="residual too large", residual_px=1.4, applied=False)
+    registration = replace(
+        result.registration, verdict="not comparable", reason="the residual is too large", residual_px=1.4,
+        applied=False,
+    )  # fmt: skip
     objects = make_objects(result.grid, [], [], result.before, result.after)
     return replace(result, registration=registration, objects=objects, normalization=None)
 
@@ -55,7 +58,7 @@ def test_finding_without_objects_promises_nothing():
 def test_finding_of_a_refused_pair_says_why():
     text = facts.finding(refused(make_result()))
     assert "were not compared" in text
-    assert "residual too large" in text
+    assert "(the residual is too large)" in text
 
 
 def test_no_sentence_overstates():
@@ -68,11 +71,13 @@ def test_no_sentence_overstates():
 
 def test_registration_is_told_in_pixels_metres_and_directions():
     text = facts.registration_text(make_result())
-    assert text.startswith("shift 0.52 px corrected (4.2 m north, 3.1 m east), residual 0.04 px = 0.4 m")
+    assert text.startswith("shift 0.52 px (4.2 m north, 3.1 m east) corrected, residual 0.04 px = 0.4 m")
     south = replace(make_result().registration, shift_m=(-4.2, math.nan), residual_m=math.nan)
     text = facts.registration_text(replace(make_result(), registration=south))
     assert "4.2 m south, not known" in text
     assert "0.04 px = not known" in text
+    field = replace(make_result().registration, extent_px=(0.1, 0.31), model="spline")
+    assert "3.1 m east, varying by up to 0.31 px over the image)" in facts.shift_text(field)
 
 
 def test_quality_says_when_a_step_was_not_done():

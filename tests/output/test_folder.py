@@ -13,7 +13,6 @@ from geopandas.testing import assert_geodataframe_equal
 from tests.synthetic import make_result, make_scene
 
 from changedet.core.normalization import Normalization
-from changedet.core.registration import Registration
 from changedet.errors import (
     InputFileError,
     MissingInputError,
@@ -25,6 +24,7 @@ from changedet.errors import (
 from changedet.output import folder as run_folder
 from changedet.output.folder import check_target, open_run, save
 from changedet.provenance import compare_folders, read_record, verify
+from changedet.registration import Registration
 from changedet.scene import Asset, Radiometry, Scene
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -362,7 +362,7 @@ def test_a_result_without_images_opens_with_nan(tmp_path):
 
 def test_an_empty_refused_result_round_trips(tmp_path):
     registration = replace(
-        make_result().registration, residual_px=math.nan, verdict="not reliable", applied=False
+        make_result().registration, residual_px=math.nan, verdict="not comparable", applied=False
     )
     result = make_result(
         boxes=[], kinds=[], registration=registration, normalization=None,
@@ -374,7 +374,7 @@ def test_an_empty_refused_result_round_trips(tmp_path):
     assert len(back.objects) == 0
     assert back.normalization is None
     assert math.isnan(back.registration.residual_px)
-    assert back.registration.verdict == "not reliable"
+    assert back.registration.verdict == "not comparable"
     assert back.thresholds["seed"] == back.thresholds["grow"] == math.inf
     assert math.isnan(back.thresholds["median"])
     assert math.isnan(back.thresholds["mad"])

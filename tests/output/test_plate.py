@@ -48,7 +48,7 @@ def overview():
         "38°35'45.6\"N 126°05'28.7\"E",
         "MGRS 52SBH46687596",
         "EPSG:32652",
-        "shift 0.52 px corrected (4.2 m north, 3.1 m east), residual 0.04 px = 0.4 m",
+        "shift 0.52 px (4.2 m north, 3.1 m east) corrected, residual 0.04 px = 0.4 m",
         "Same stretch on both dates",
         "below the detection floor",
         "does not mean that nothing happened",
@@ -136,7 +136,7 @@ def test_without_objects_the_overview_says_so_carefully():
 
 def test_a_refused_pair_is_drawn_as_not_comparable():
     result = make_result(boxes=[], kinds=[])
-    registration = replace(result.registration, verdict="not reliable", applied=False)
+    registration = replace(result.registration, verdict="not comparable", applied=False)
     state = np.full_like(result.state, State.NOT_COMPARABLE)
     score = np.full_like(result.score, np.nan)
     words = words_of(

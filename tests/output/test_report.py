@@ -64,7 +64,7 @@ def words(html):
         "number * 0.0001 -0.1, from processing baseline 05.09: offset -1000",
         "elevation 67.1°, azimuth 141.9°",
         "0.52 px",
-        "verdict: good",
+        "verdict: corrected",
         "Two dates alone never give “high”",
         "38.59723, 126.08981",
         "38°35'50.0\"N 126°05'23.3\"E",
@@ -191,7 +191,7 @@ def test_without_objects_it_says_so_carefully():
 def test_a_refused_pair_shows_its_state_and_no_normalisation():
     result = make_result(boxes=[], kinds=[])
     result.state[:] = State.NOT_COMPARABLE
-    registration = replace(result.registration, verdict="not reliable", applied=False)
+    registration = replace(result.registration, verdict="not comparable", applied=False)
     html = report_html(replace(result, registration=registration, normalization=None), {})
     assert "Quality gates: refused" in html
     assert "not comparable (a quality gate refused) 100.0 %" in html

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from changedet.cli import cache, demo, detect, doctor, fetch, providers, report, search, sites, verify
+from changedet.cli import (
+    cache,
+    demo,
+    detect,
+    doctor,
+    fetch,
+    providers,
+    register,
+    report,
+    search,
+    sites,
+    verify,
+)
 from changedet.cli import run as run_command
 from changedet.cli.console import Outcome
 from changedet.cli.settings import default_map
@@ -34,6 +46,7 @@ app = typer.Typer(
 )
 app.command("run")(run_command.run)
 app.command("detect")(detect.detect)
+app.command("register")(register.register)
 app.command("demo")(demo.demo)
 app.command("report")(report.report)
 app.command("search")(search.search)

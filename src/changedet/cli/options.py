@@ -16,6 +16,9 @@ option                            used by
 --sites, --site, --dry-run        fetch
 --out, --overwrite                fetch
 --quiet, --verbose, --progress    fetch
+--json, --overwrite               register
+--max-residual                    register
+--quiet, --verbose, --progress    register
 --json                            providers
 --quiet, --verbose, --progress    detect, run, demo, verify
 --before, --after, --name         detect, run
@@ -32,7 +35,9 @@ every other one                   detect
 Options that one other command has alone stand in the file of that command:
 ``demo --samples``, ``report --out`` (a file there, not a folder), ``verify --rerun``,
 ``cache prune --max-size``; ``--period`` and ``--limit`` of search and fetch, ``search --near``,
-``search --look``, ``fetch --scene``, ``fetch --bands``, ``fetch --clearest``.
+``search --look``, ``fetch --scene``, ``fetch --bands``, ``fetch --clearest``; ``register --reference``,
+``register --moving``, ``register --out`` (a file too), ``register --local``, ``register --max-shift``,
+``register --tie-points``.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -12,13 +12,8 @@ from scipy import fft
 from changedet.core.sampling import last_axis_median
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
-#: Residual after correction above which a pair is not compared: the usual gate, half a pixel. At 0.2 px false
-#: change stays under 10 % (Townshend et al. 1992, doi:10.1109/36.175340).
-RESIDUAL_LIMIT_PX = 0.5
 #: Height of the correlation peak, in standard deviations of the surface, below which a shift is not trusted.
 RELIABILITY_LIMIT = 7.0
 #: The same for one tie-point window, which holds fewer pixels.
@@ -33,103 +28,6 @@ _MIN_TILE_VALID = 0.6
 _PEAK_EXCLUSION_PX = 4
 #: Amplitudes below this share of the mean are noise and are not raised to that of the others.
 _WHITENING_FLOOR = 1e-3
-
-
-@dataclass(frozen=True)
-class Registration:
-    """The shift between two images and what was left of it after correction.
-
-    Sign and axis order: ``shift_px = (row, column)`` is what has to be *added to the position* of a feature
-    in the moving image to bring it onto the same feature in the reference image. Rows grow downwards, columns
-    to the right. A moving image whose content lies 0.8 px too far down has ``shift_px[0] = -0.8``.
-
-    Attributes
-    ----------
-    shift_px : tuple of float
-        (row, column) in pixels.
-    shift_m : tuple of float
-        (north, east) in metres: positive means the content has to move north, east.
-    residual_px : float
-        Length of the shift measured again after correction, in pixels.
-    residual_m : float
-        The same in metres.
-    spread_px : float
-        Inter-quartile range of the residual over the tie points, in pixels; large when the shift varies
-        over the image.
-    tie_points : int
-        Number of windows in which the residual could be measured.
-    reliability : float
-        Height of the correlation peak over the noise of the correlation surface, in standard deviations.
-    limit_px : float
-        The largest residual that passes the gate.
-    applied : bool
-        False when the moving image was left where it was because the shift cannot be trusted.
-    verdict : str
-        ``"good"``, ``"residual too large"`` or ``"not reliable"``.
-    """
-
-    shift_px: tuple[float, float]
-    shift_m: tuple[float, float]
-    residual_px: float
-    residual_m: float
-    spread_px: float
-    tie_points: int
-    reliability: float
-    limit_px: float
-    applied: bool
-    verdict: str
-
-    @property
-    def passed(self) -> bool:
-        """True when the pair may be compared."""
-        return self.verdict == "good"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serialisable description."""
-        return {
-            "shift_px": list(self.shift_px),
-            "shift_m": list(self.shift_m),
-            "residual_px": self.residual_px,
-            "residual_m": self.residual_m,
-            "spread_px": self.spread_px,
-            "tie_points": self.tie_points,
-            "reliability": self.reliability,
-            "limit_px": self.limit_px,
-            "applied": self.applied,
-            "verdict": self.verdict,
-            "convention": "shift_px is (row, column) to add to the position of the after image's content",
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Registration:
-        """Make a registration again from what `to_dict` gave; None (how JSON writes NaN) becomes NaN.
-
-        Parameters
-        ----------
-        data : mapping
-            Every key that `to_dict` writes.
-
-        Returns
-        -------
-        Registration
-            Equal to the one described.
-
-        Raises
-        ------
-        KeyError, TypeError, ValueError
-            When the description is incomplete or damaged.
-        """
-        names = ("residual_px", "residual_m", "spread_px", "reliability", "limit_px")
-        row_px, column_px = np.asarray(data["shift_px"], np.float64).tolist()
-        north_m, east_m = np.asarray(data["shift_m"], np.float64).tolist()
-        return cls(
-            shift_px=(row_px, column_px),
-            shift_m=(north_m, east_m),
-            tie_points=int(data["tie_points"]),
-            applied=bool(data["applied"]),
-            verdict=str(data["verdict"]),
-            **{name: float(np.asarray(data[name], np.float64)) for name in names},
-        )
 
 
 @dataclass(frozen=True)
@@ -239,7 +137,7 @@ def estimate_shift(
     Returns
     -------
     Shift
-        (row, column) in pixels to add to the position of the moving image's content; see `Registration`.
+        (row, column) in pixels to add to the position of the moving image's content.
 
     Examples
     --------
@@ -294,90 +192,6 @@ def measure_residual(
     return Residual(float(np.median(rows[good])), float(np.median(columns[good])), spread, int(good.sum()))
 
 
-def judge(
-    shift: Shift,
-    residual: Residual,
-    pixel_size_m: tuple[float, float],
-    *,
-    limit_px: float = RESIDUAL_LIMIT_PX,
-) -> Registration:
-    """Put shift and residual together into a verdict.
-
-    Parameters
-    ----------
-    shift : Shift
-        The total shift that was applied.
-    residual : Residual
-        Measured after the correction.
-    pixel_size_m : tuple of float
-        True (row, column) spacing of the grid in metres.
-    limit_px : float
-        Largest residual that passes.
-
-    Returns
-    -------
-    Registration
-        ``"not reliable"`` when the correlation peak is lost in noise or no tie point was found;
-        ``"residual too large"`` when the residual exceeds `limit_px`; otherwise ``"good"``.
-    """
-    if shift.reliability < RELIABILITY_LIMIT or residual.tie_points == 0:
-        verdict = "not reliable"
-    elif residual.length_px > limit_px:
-        verdict = "residual too large"
-    else:
-        verdict = "good"
-    metres = residual.row_px * pixel_size_m[0], residual.column_px * pixel_size_m[1]
-    return Registration(
-        shift_px=(shift.row_px, shift.column_px),
-        shift_m=(-shift.row_px * pixel_size_m[0], shift.column_px * pixel_size_m[1]),
-        residual_px=residual.length_px,
-        residual_m=float(np.hypot(*metres)),
-        spread_px=residual.spread_px,
-        tie_points=residual.tie_points,
-        reliability=shift.reliability,
-        limit_px=limit_px,
-        applied=verdict != "not reliable",
-        verdict=verdict,
-    )
-
-
-def shift_image(image: NDArray[np.float32], row_px: float, column_px: float) -> NDArray[np.float32]:
-    """Move the content of an image by a sub-pixel shift with cubic convolution.
-
-    Keys 1981, doi:10.1109/TASSP.1981.1163711. A shift by whole pixels is exact.
-
-    Parameters
-    ----------
-    image : ndarray of float32, shape (y, x)
-        NaN where there is no data; a result pixel that would need such a pixel, or one outside the image,
-        is NaN.
-    row_px, column_px : float
-        Added to the position of the content: rows down, columns right.
-
-    Returns
-    -------
-    ndarray of float32, shape (y, x)
-        The moved image on the same grid.
-    """
-    whole = [int(np.floor(shift)) for shift in (row_px, column_px)]
-    weights = [_cubic_weights(shift - w) for shift, w in zip((row_px, column_px), whole, strict=True)]
-    taps = [(w != 0).astype(np.float32) for w in weights]
-    missing = np.isnan(image)
-    gaps = bool(missing.any())
-    filled = np.where(missing, np.float32(0), image) if gaps else image
-    moved = _filter(filled, weights)
-    if gaps:
-        moved[_filter(missing.astype(np.float32), taps) > 0.5] = np.nan
-    for axis_view, tap in ((moved, taps[0]), (moved.T, taps[1])):
-        reach = np.flatnonzero(tap) - 2
-        axis_view[: -min(reach[0], 0)] = np.nan
-        axis_view[len(axis_view) - max(reach[-1], 0) :] = np.nan
-    out = np.full(image.shape, np.nan, np.float32)
-    spans = [_overlap(w, length) for w, length in zip(whole, image.shape, strict=True)]
-    out[spans[0][0], spans[1][0]] = moved[spans[0][1], spans[1][1]]
-    return out
-
-
 def correlate_features(
     reference: NDArray[np.float32], moving: NDArray[np.float32], limit_px: int, *, most: int = 3
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], float]:
@@ -417,28 +231,6 @@ def correlate_features(
     order = np.argsort(-heights, kind="stable")[:most]
     highest = max(float(heights[order[0]]), 1e-12)
     return places[order] - limit_px, heights[order] / highest, reliability
-
-
-def _filter(image: NDArray[np.float32], weights: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Weigh the pixels at -2, -1, 0 and 1 of every pixel, row-wise and column-wise."""
-    return np.asarray(cv2.sepFilter2D(image, -1, weights[1], weights[0], anchor=(2, 2)), np.float32)
-
-
-def _cubic_weights(part_px: float) -> NDArray[np.float32]:
-    """Weights of the pixels at -2, -1, 0 and 1 for content moved by 0 to 1 px, with a = -0.75."""
-    distance = np.abs(np.arange(-2, 2) + round(part_px, 6))
-    near = (1.25 * distance - 2.25) * distance**2 + 1
-    far = ((-0.75 * distance + 3.75) * distance - 6) * distance + 3
-    return np.asarray(np.where(distance <= 1, near, far), np.float32)
-
-
-def _overlap(shift_px: int, length_px: int) -> tuple[slice, slice]:
-    """Where moved content lands on its axis, and where it came from."""
-    shift_px = max(-length_px, min(length_px, shift_px))
-    return (
-        slice(max(shift_px, 0), length_px + min(shift_px, 0)),
-        slice(max(-shift_px, 0), length_px - max(shift_px, 0)),
-    )
 
 
 def _features(bands: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:

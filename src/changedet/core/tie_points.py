@@ -42,7 +42,7 @@ _PEAK_FOOT_PX = 4
 class TiePoints:
     """Windows and what they say of the shift.
 
-    Sign and axis order are those of `changedet.core.registration.Registration`: (row, column) in pixels, to
+    Sign and axis order are those of `changedet.registration.Registration`: (row, column) in pixels, to
     be added to the position of the moving image's content.
 
     Attributes

@@ -10,6 +10,7 @@ from changedet.output.summary import (
     MOST_LISTED,
     MOST_WARNINGS,
     object_rows,
+    registration_lines,
     shares_text,
     warning_texts,
 )
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
     from changedet.pairing import Pair
+    from changedet.registration import Registration
     from changedet.result import ChangeResult
     from changedet.scene import Image
 
 _THUMBNAIL_PX = 320
 _BYTES_THUMBNAIL = 30_000
 _MOST_OUTLINED = 200
+_REGISTRATION_DPI = 80
 
 _FRAME = "max-width:62rem;font-family:system-ui,sans-serif;font-size:14px;line-height:1.45"
 _QUIET = "opacity:.75;font-size:12px"
@@ -135,6 +138,33 @@ def pair_html(pair: Pair) -> str:
         f'<div style="{_FRAME}">{_row(pictures)}<div>{escape(facts_line)}</div>{_notes(notes)}'
         f'<p style="{_QUIET}">{escape(limits.text)}. As loaded, not registered.</p></div>'
     )
+
+
+def registration_html(registration: Registration) -> str:
+    """Return a registration as HTML: verdict, figures, tie points and checkerboards where they are there.
+
+    Parameters
+    ----------
+    registration : Registration
+        One from a file has no picture.
+
+    Returns
+    -------
+    str
+        Loads nothing.
+    """
+    import base64
+    import io
+
+    head, *lines = registration_lines(registration)
+    body = "".join(f"<div>{escape(line)}</div>" for line in lines)
+    drawn = ""
+    if registration.alignment is not None and registration.views is not None:
+        buffer = io.BytesIO()
+        registration.plot().savefig(buffer, format="jpeg", dpi=_REGISTRATION_DPI)
+        data = base64.b64encode(buffer.getvalue()).decode("ascii")
+        drawn = f'<img src="data:image/jpeg;base64,{data}" alt="{escape(head)}" style="width:100%">'
+    return f'<div style="{_FRAME}"><p><strong>{escape(head)}</strong></p>{body}{drawn}</div>'
 
 
 def _picture(colour: NDArray[np.uint8], word: str, image: Image) -> str:

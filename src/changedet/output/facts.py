@@ -13,6 +13,7 @@ from changedet.kinds import KIND_LABELS, Kind
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from changedet.registration import Registration
     from changedet.result import ChangeResult
     from changedet.scene import Scene
 
@@ -213,7 +214,7 @@ def finding(result: ChangeResult) -> str:
     if not result.registration.passed and len(objects) == 0:
         return (
             f"{name}: the images {period} were not compared, because the registration gate refused them "
-            f"({clean(result.registration.verdict)}); nothing is said about change."
+            f"({clean(result.registration.reason)}); nothing is said about change."
         )
     if result.refusals:
         return (
@@ -237,15 +238,41 @@ def finding(result: ChangeResult) -> str:
 def registration_text(result: ChangeResult) -> str:
     """Say how far the after image was moved and what was left, in one sentence without a full stop."""
     registration = result.registration
-    north, east = registration.shift_m
-    length = math.hypot(*registration.shift_px)
     moved = "corrected" if registration.applied else "measured but not corrected"
     return (
-        f"shift {number(length, 2, 'px')} {moved} ({_towards(north, 'north', 'south')}, "
-        f"{_towards(east, 'east', 'west')}), residual {number(registration.residual_px, 2, 'px')} = "
+        f"{shift_text(registration)} {moved}, residual {number(registration.residual_px, 2, 'px')} = "
         f"{number(registration.residual_m, 1, 'm')}, limit {number(registration.limit_px, 2, 'px')}: "
-        f"{clean(registration.verdict)}"
+        f"{verdict_text(registration)}"
     )
+
+
+def shift_text(registration: Registration) -> str:
+    """Say how far, which way, and whether everywhere by the same.
+
+    Parameters
+    ----------
+    registration : Registration
+        Any.
+
+    Returns
+    -------
+    str
+        Such as "shift 0.52 px (4.2 m north, 3.1 m east)".
+    """
+    north, east = registration.shift_m
+    length = math.hypot(*registration.shift_px)
+    extent = max(registration.extent_px)
+    varies = f", varying by up to {number(extent, 2, 'px')} over the image" if extent > 0 else ""
+    return (
+        f"shift {number(length, 2, 'px')} ({_towards(north, 'north', 'south')}, "
+        f"{_towards(east, 'east', 'west')}{varies})"
+    )
+
+
+def verdict_text(registration: Registration) -> str:
+    """Return the verdict, with the reason when the images are not comparable."""
+    reason = clean(registration.reason)
+    return f"{clean(registration.verdict)} ({reason})" if reason else clean(registration.verdict)
 
 
 def shown_text(result: ChangeResult) -> str:
@@ -284,7 +311,6 @@ def quality(result: ChangeResult) -> tuple[Fact, ...]:
     """
     pair, registration = result.pair, result.registration
     orbit = {True: "same relative orbit", False: "different relative orbits", None: "orbits not known"}
-    length = math.hypot(*registration.shift_px)
     return (
         Fact(
             "Clear on both dates",
@@ -297,19 +323,31 @@ def quality(result: ChangeResult) -> tuple[Fact, ...]:
             _signed(pair.sun_elevation_gap_deg),
             f"in elevation; azimuth {_signed(pair.sun_azimuth_gap_deg)}; {orbit[pair.same_orbit]}",
         ),
+        *_registration(registration),
+        _normalisation(result),
+    )
+
+
+def _registration(registration: Registration) -> tuple[Fact, Fact]:
+    extent = max(registration.extent_px)
+    directions = (
+        f"{_towards(registration.shift_m[0], 'north', 'south')}, "
+        f"{_towards(registration.shift_m[1], 'east', 'west')}"
+    )
+    kept, dropped = registration.tie_points, registration.tie_points_dropped
+    return (
         Fact(
             "Shift " + ("corrected" if registration.applied else "not corrected"),
-            number(length, 2, "px"),
-            f"{_towards(registration.shift_m[0], 'north', 'south')}, "
-            f"{_towards(registration.shift_m[1], 'east', 'west')}",
+            number(math.hypot(*registration.shift_px), 2, "px"),
+            directions + (f"; varies by up to {number(extent, 2, 'px')}" if extent > 0 else ""),
         ),
         Fact(
             "Residual shift",
             number(registration.residual_px, 2, "px"),
             f"{number(registration.residual_m, 1, 'm')}; limit {number(registration.limit_px, 2, 'px')}; "
-            f"{registration.tie_points} tie points; verdict: {clean(registration.verdict)}",
+            f"{kept:,} tie points agree{f', {dropped:,} do not' if dropped else ''}; "
+            f"verdict: {verdict_text(registration)}",
         ),
-        _normalisation(result),
     )
 
 

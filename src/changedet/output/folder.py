@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from changedet.core.normalization import Normalization
-from changedet.core.registration import Registration
 from changedet.errors import (
     ChangedetError,
     InputFileError,
@@ -39,6 +38,7 @@ from changedet.provenance import (
     run_record,
     write_record,
 )
+from changedet.registration import Registration
 from changedet.result import ChangeResult
 from changedet.scene import Image, Scene
 

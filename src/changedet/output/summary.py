@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from changedet.output import facts
 
 if TYPE_CHECKING:
+    from changedet.registration import Registration
     from changedet.result import ChangeResult
 
 #: How many objects, and how many warnings, the short forms of a result list.
@@ -40,6 +41,31 @@ def result_text(result: ChangeResult) -> str:
         lines.append(f"  and {len(result.objects) - MOST_LISTED:,} more")
     lines += [f"  warning: {text}" for text in warning_texts(result)]
     return "\n".join([*lines, f"  {facts.NOT_FLAGGED_NOTE}"])
+
+
+def registration_lines(registration: Registration) -> list[str]:
+    """Return a registration as lines of text.
+
+    Parameters
+    ----------
+    registration : Registration
+        Any.
+
+    Returns
+    -------
+    list of str
+        Verdict; shift and residual; tie points.
+    """
+    number = facts.number
+    kept, dropped = registration.tie_points, registration.tie_points_dropped
+    lines = [
+        f"registration: {facts.verdict_text(registration)}",
+        f"{facts.shift_text(registration)}, residual {number(registration.residual_px, 2, 'px')} = "
+        f"{number(registration.residual_m, 2, 'm')}",
+        f"{kept:,} tie points agree, {dropped:,} do not; left-out ones are predicted within "
+        f"{number(registration.held_out_rmse_px, 3, 'px')}",
+    ]
+    return [*lines, f"model: {facts.clean(registration.model)}"] if registration.model else lines
 
 
 def shares_text(result: ChangeResult) -> str:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
+    from changedet.core.displacement import DisplacementField
+
 
 _SENTINEL2_NAMES = tuple(band.name for band in SENTINEL2_BANDS)
 #: Cirrus is not compared, but the cloud test looks at it.
@@ -64,8 +66,11 @@ class Source(Protocol):
     def files(self) -> tuple[Path, ...]:
         """Return every file whose bytes decide the result, sorted; none for imagery in memory."""
 
-    def load(self, grid: GeoBox | None = None) -> Image:
-        """Read the pixels onto `grid` (default: the native one); each band is resampled once."""
+    def load(self, grid: GeoBox | None = None, displacement: DisplacementField | None = None) -> Image:
+        """Read the pixels onto `grid` (default: the native one); each band is resampled once.
+
+        The content is moved by `displacement`, a field on `grid`, in the same step.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +134,7 @@ class LayerSource:
 
         return tuple(sorted({file for path in self.inputs for file in files_of(path)}))
 
-    def load(self, grid: GeoBox | None = None) -> Image:
+    def load(self, grid: GeoBox | None = None, displacement: DisplacementField | None = None) -> Image:
         """Read every band onto one grid.
 
         Parameters
@@ -137,6 +142,8 @@ class LayerSource:
         grid : GeoBox, optional
             Any grid, also one displaced by a fraction of a pixel; the native grid when not given. Only the
             part of the files that the grid needs is read.
+        displacement : DisplacementField, optional
+            On that grid: what is added to the position of the content, in the same interpolation.
 
         Returns
         -------
@@ -153,7 +160,7 @@ class LayerSource:
         wanted = self.grid if grid is None else grid
         bands = [layer for layer in self.layers if layer.name != SCL]
         data = np.full((len(bands), *wanted.shape), np.nan, np.float32)
-        seen = [load_band(layer, wanted, out) for layer, out in zip(bands, data, strict=True)]
+        seen = [load_band(layer, wanted, out, displacement) for layer, out in zip(bands, data, strict=True)]
         if not any(seen):
             raise NoOverlapError(
                 "the scene does not cover any of the ground asked for",
@@ -162,7 +169,10 @@ class LayerSource:
             )
         classification = next((layer for layer in self.layers if layer.name == SCL), None)
         names = tuple(layer.name for layer in bands)
-        classes, classes_source = _classes(classification, wanted, data, names, self.scene)
+        if classification is not None:
+            classes, classes_source = load_classes(classification, wanted, displacement), SCL
+        else:
+            classes, classes_source = _classes(wanted, data, names, self.scene)
         valid = usable_pixels(data, names, classes, wanted)
         return Image(data, names, valid, classes, wanted, self.scene, classes_source)
 
@@ -265,9 +275,11 @@ def check_north_up(grid: GeoBox, *, where: str) -> None:
         )
 
 
-def load_band(layer: Layer, wanted: GeoBox, out: NDArray[np.float32]) -> bool:
+def load_band(
+    layer: Layer, wanted: GeoBox, out: NDArray[np.float32], displacement: DisplacementField | None = None
+) -> bool:
     """Write the reflectance of one band on the grid `wanted` into `out`; False when they do not overlap."""
-    window = source_window(layer.grid, wanted)
+    window = source_window(layer.grid, wanted, displacement)
     if window is None:
         return False
     radiometry = layer.asset.radiometry
@@ -275,29 +287,30 @@ def load_band(layer: Layer, wanted: GeoBox, out: NDArray[np.float32]) -> bool:
     # provider delivers comes through here, so that the same ground is the same whoever delivered it
     clip = layer.name in _SENTINEL2_NAMES or radiometry.offset < 0
     values = to_reflectance(layer.read(window), radiometry, clip=clip)
-    out[:] = resample(values, layer.grid[window], wanted, method="cubic")
+    out[:] = resample(values, layer.grid[window], wanted, method="cubic", displacement=displacement)
     if clip:
         # the cubic kernel swings below zero beside bright roofs
         np.maximum(out, 0.0, out=out)
     return True
 
 
-def load_classes(layer: Layer, wanted: GeoBox) -> NDArray[np.uint8]:
+def load_classes(
+    layer: Layer, wanted: GeoBox, displacement: DisplacementField | None = None
+) -> NDArray[np.uint8]:
     """Return the scene classes of a layer on a grid, each from the nearest pixel; 0 = no data."""
-    window = source_window(layer.grid, wanted)
+    window = source_window(layer.grid, wanted, displacement)
     if window is None:
         return np.zeros(tuple(wanted.shape), np.uint8)
     stored = layer.read(window)
     # fill values of other writers (255, -9999, NaN) are no class
     codes = np.where((stored >= 0) & (stored <= max(SceneClass)), stored, 0).astype(np.uint8)
-    return resample(codes, layer.grid[window], wanted, method="nearest").astype(np.uint8)
+    moved = resample(codes, layer.grid[window], wanted, method="nearest", displacement=displacement)
+    return moved.astype(np.uint8)
 
 
 def _classes(
-    layer: Layer | None, wanted: GeoBox, data: NDArray[np.float32], names: tuple[str, ...], scene: Scene
+    wanted: GeoBox, data: NDArray[np.float32], names: tuple[str, ...], scene: Scene
 ) -> tuple[NDArray[np.uint8], str]:
-    if layer is not None:
-        return load_classes(layer, wanted), SCL
     if set(names) >= CLOUD_TEST_BANDS:
         classes = spectral_classes(
             data,

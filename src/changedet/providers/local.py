@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from odc.geo.geobox import GeoBox
 
+    from changedet.core.displacement import DisplacementField
     from changedet.scene import Scene
 
 __all__ = ["LocalOptions", "Source", "open_source"]
@@ -86,16 +87,20 @@ class ImageSource:
         """Return no file: the image is in memory."""
         return ()
 
-    def load(self, grid: GeoBox | None = None) -> Image:
-        """Return the image on `grid` (default: its own)."""
-        if grid is None or grid == self.image.grid:
-            return self.image
+    def load(self, grid: GeoBox | None = None, displacement: DisplacementField | None = None) -> Image:
+        """Return the image on `grid` (default: its own), moved by `displacement`, a field on that grid."""
         image = self.image
+        grid = image.grid if grid is None else grid
+        if displacement is None and grid == image.grid:
+            return image
         data = np.full((len(image.bands), *grid.shape), np.nan, np.float32)
         for plane, out in zip(image.data, data, strict=True):
-            out[:] = resample(plane, image.grid, grid, method="cubic")
-        classes = resample(image.classes, image.grid, grid, method="nearest").astype(np.uint8)
-        valid = resample(image.valid.astype(np.uint8), image.grid, grid, method="nearest") == 1
+            out[:] = resample(plane, image.grid, grid, method="cubic", displacement=displacement)
+        moved = [
+            resample(codes.astype(np.uint8), image.grid, grid, method="nearest", displacement=displacement)
+            for codes in (image.classes, image.valid)
+        ]
+        classes, valid = moved[0].astype(np.uint8), moved[1] == 1
         valid &= observed_pixels(data, image.bands)
         return replace(image, data=data, classes=classes, valid=valid, grid=grid)
 

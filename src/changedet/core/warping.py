@@ -1,0 +1,353 @@
+"""Moving the content of images: by one shift exactly, or by a field, each pixel interpolated once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from changedet.core.displacement import DisplacementField
+
+    Plane = NDArray[Any]
+    #: Rows of the result as a slice; returns where their pixels stand in the source: rows and columns.
+    Positions = Callable[[slice], tuple[NDArray[np.float32], NDArray[np.float32]]]
+
+Order = Literal["nearest", "linear", "cubic"]
+
+#: Threads that resample; each holds the positions of one block.
+THREADS = 2
+
+#: Pixels before and after the one that holds a position which the kernel needs.
+_REACH_PX = {"nearest": (0, 0), "linear": (0, 1), "cubic": (1, 2)}
+_FLAGS = {"nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
+#: Gaps up to this wide are closed before images are matched.
+_GAP_PX = 4
+_BLOCK_ROWS, _BLOCK_COLUMNS = 256, 8192
+
+
+def warp(
+    plane: Plane, field: DisplacementField, *, order: Order = "cubic", nodata: float | None = None
+) -> NDArray[Any]:
+    """Move the content of an image by a displacement field.
+
+    A field that is one shift everywhere is applied to float32 by `shift_image`, exactly; any other one by
+    cubic convolution (Keys 1981, doi:10.1109/TASSP.1981.1163711) or a Lanczos kernel of 8 x 8 pixels.
+    Positions are made block by block; besides the result little memory is taken.
+
+    Parameters
+    ----------
+    plane : ndarray, shape of the field
+        float32 with NaN where there is no data, or integers of 8 or 16 bits.
+    field : DisplacementField
+        What is added to the position of the content: the result at q is the image at q - field(q).
+    order : {"nearest", "linear", "cubic"}
+        The kernel.
+    nodata : float, optional
+        The number that means "no data", for types that cannot hold NaN.
+
+    Returns
+    -------
+    ndarray, shape (y, x)
+        Of the type of `plane`. A pixel that needs one without data, or one outside the image, has no data
+        itself: NaN, else `nodata`, else 0.
+
+    Raises
+    ------
+    ValueError
+        When the plane does not have the shape of the field.
+
+    Examples
+    --------
+    >>> from changedet.core.displacement import DisplacementField
+    >>> right = DisplacementField("translation", (1, 5), (0.0, 1.0))
+    >>> warp(np.arange(5, dtype=np.float32)[None], right).tolist()
+    [[nan, 0.0, 1.0, 2.0, 3.0]]
+    """
+    if plane.shape != field.shape:
+        message = f"a plane of {plane.shape} pixels cannot be moved by a field on {field.shape}"
+        raise ValueError(message)
+    if field.model == "translation" and plane.dtype == np.float32 and order == "cubic" and nodata is None:
+        return shift_image(np.asarray(plane, np.float32), *field.centre_px)
+    return sample(plane, field.shape, lambda rows: source_positions(field, rows), order=order, nodata=nodata)
+
+
+def source_positions(
+    field: DisplacementField, rows: slice
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return where the pixels of some rows stand in the moving image.
+
+    Parameters
+    ----------
+    field : DisplacementField
+        Any.
+    rows : slice
+        Rows of the reference.
+
+    Returns
+    -------
+    rows, columns : ndarray of float32, shape (rows, all columns)
+        Positions in pixels; (0, 0) is the centre of the first pixel.
+    """
+    down = np.arange(rows.start, rows.stop, dtype=np.float64)
+    right = np.arange(field.shape[1], dtype=np.float64)
+    shift = field.on(down, right)
+    return down.astype(np.float32)[:, None] - shift[0], right.astype(np.float32)[None, :] - shift[1]
+
+
+def sample(
+    plane: Plane,
+    shape: tuple[int, int],
+    positions: Positions,
+    *,
+    order: Order = "cubic",
+    nodata: float | None = None,
+    lenient: bool = False,
+) -> NDArray[Any]:
+    """Interpolate an image at any positions, in blocks, with two threads.
+
+    Parameters
+    ----------
+    plane : ndarray, shape (y, x)
+        As for `warp`.
+    shape : tuple of int
+        (y, x) of the result.
+    positions : callable
+        Takes rows of the result as a slice and returns the rows and columns of `plane` where their pixels
+        stand, float32, shape (rows, x) each; (0, 0) is the centre of the first pixel.
+    order : {"nearest", "linear", "cubic"}
+        The kernel.
+    nodata : float, optional
+        As for `warp`.
+    lenient : bool
+        Whether only the nearest pixel must have data; what the kernel needs besides is then made up from the
+        neighbours, and the edge of the image goes on beyond it.
+
+    Returns
+    -------
+    ndarray, shape `shape`
+        As for `warp`, but for `lenient`.
+    """
+    floating = np.issubdtype(plane.dtype, np.floating)
+    missing = np.isnan(plane) if nodata is None or np.isnan(nodata) else plane == nodata
+    if not missing.any():
+        missing = None
+    elif floating:
+        plane = _filled(plane, missing) if lenient else np.where(missing, np.float32(0), plane)
+    fill = nodata if nodata is not None else (np.nan if floating else 0.0)
+    out = np.empty(shape, plane.dtype)
+
+    def work(rows: slice) -> None:
+        down, right = (np.broadcast_to(axis, (rows.stop - rows.start, shape[1])) for axis in positions(rows))
+        for columns in _spans(shape[1], _BLOCK_COLUMNS):
+            where = np.ascontiguousarray(down[:, columns]), np.ascontiguousarray(right[:, columns])
+            out[rows, columns] = _block((plane, missing), where, order, fill, lenient=lenient)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(work, _spans(shape[0], _BLOCK_ROWS)))
+    return out
+
+
+def shift_image(image: NDArray[np.float32], row_px: float, column_px: float) -> NDArray[np.float32]:
+    """Move the content of an image by a sub-pixel shift with cubic convolution.
+
+    Keys 1981, doi:10.1109/TASSP.1981.1163711. A shift by whole pixels is exact.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (y, x)
+        NaN where there is no data; a result pixel that would need such a pixel, or one outside the image,
+        is NaN.
+    row_px, column_px : float
+        Added to the position of the content: rows down, columns right.
+
+    Returns
+    -------
+    ndarray of float32, shape (y, x)
+        The moved image on the same grid.
+    """
+    whole = [int(np.floor(shift)) for shift in (row_px, column_px)]
+    weights = [_cubic_weights(shift - w) for shift, w in zip((row_px, column_px), whole, strict=True)]
+    taps = [(w != 0).astype(np.float32) for w in weights]
+    missing = np.isnan(image)
+    gaps = bool(missing.any())
+    filled = np.where(missing, np.float32(0), image) if gaps else image
+    moved = _filter(filled, weights)
+    if gaps:
+        moved[_filter(missing.astype(np.float32), taps) > 0.5] = np.nan
+    for axis_view, tap in ((moved, taps[0]), (moved.T, taps[1])):
+        reach = np.flatnonzero(tap) - 2
+        axis_view[: -min(reach[0], 0)] = np.nan
+        axis_view[len(axis_view) - max(reach[-1], 0) :] = np.nan
+    out = np.full(image.shape, np.nan, np.float32)
+    spans = [_overlap(w, length) for w, length in zip(whole, image.shape, strict=True)]
+    out[spans[0][0], spans[1][0]] = moved[spans[0][1], spans[1][1]]
+    return out
+
+
+def bridge_gaps(planes: Sequence[Plane], valid: NDArray[np.bool_]) -> tuple[list[Plane], NDArray[np.bool_]]:
+    """Close gaps of a few pixels before images are matched: many of them would leave no window whole.
+
+    Parameters
+    ----------
+    planes : sequence of ndarray, shape (y, x)
+        Bands of one image: float32 with NaN = no data, or integers.
+    valid : ndarray of bool, shape (y, x)
+        True where usable.
+
+    Returns
+    -------
+    planes : list of ndarray, shape (y, x)
+        With the mean of their neighbours in the gaps that were closed; the very same where there is none.
+    valid : ndarray of bool, shape (y, x)
+        True there too; gaps wider than 4 pixels are left.
+    """
+    if valid.all():
+        return list(planes), valid
+    closed = cv2.morphologyEx(
+        valid.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((_GAP_PX + 1, _GAP_PX + 1), np.uint8)
+    )
+    wide = np.asarray(closed > 0)
+    if (wide == valid).all():
+        return list(planes), valid
+    return [_bridged(plane, valid) for plane in planes], wide
+
+
+def _bridged(plane: Plane, valid: NDArray[np.bool_]) -> Plane:
+    if not np.issubdtype(plane.dtype, np.floating):
+        return _filled(plane.astype(np.float32), ~valid)
+    missing = np.isnan(plane)
+    return _filled(plane, missing) if missing.any() else plane
+
+
+@cache
+def remap_is_exact() -> bool:
+    """Tell whether OpenCV interpolates at the position it is given.
+
+    Returns
+    -------
+    bool
+        False where it rounds positions to 1/32 pixel, as versions before 5 do; positions are then looked up
+        without it, more slowly.
+    """
+    waves = np.outer(np.sin(np.arange(16)), np.cos(np.arange(16))).astype(np.float32)
+    rows, columns = np.full((1, 1), 8.39, np.float32), np.full((1, 1), 7.01, np.float32)
+    found = cv2.remap(waves, columns, rows, cv2.INTER_CUBIC)
+    return bool(abs(found - _gathered(waves, rows, columns, "cubic"))[0, 0] < 1e-5)
+
+
+def _spans(length: int, step: int) -> Iterator[slice]:
+    return (slice(start, min(start + step, length)) for start in range(0, length, step))
+
+
+def _filled(plane: NDArray[np.floating], missing: NDArray[np.bool_]) -> NDArray[np.floating]:
+    """Give pixels without data the mean of their neighbours, for kernels that reach into them."""
+    weight = cv2.GaussianBlur((~missing).astype(plane.dtype), (9, 9), 2.0)
+    values = cv2.GaussianBlur(np.where(missing, plane.dtype.type(0), plane), (9, 9), 2.0)
+    return np.where(missing, values / np.maximum(weight, plane.dtype.type(1e-6)), plane)
+
+
+def _block(
+    source: tuple[Plane, NDArray[np.bool_] | None],
+    where: tuple[NDArray[np.float32], NDArray[np.float32]],
+    order: Order,
+    fill: float,
+    *,
+    lenient: bool,
+) -> NDArray[Any]:
+    """Interpolate one block; only the part of the image that it needs is looked at."""
+    plane, missing = source
+    before, after = _REACH_PX[order]
+    # what the kernel reaches from, and what has to be there
+    cells = [np.rint(axis) if lenient or order == "nearest" else np.floor(axis) for axis in where]
+    needed = (0, 0) if lenient else (before, after)
+    inside = np.ones(where[0].shape, np.bool_)
+    spans = []
+    for cell, length in zip(cells, plane.shape, strict=True):
+        inside &= (cell >= needed[0]) & (cell + needed[1] < length)
+        finite = cell[np.isfinite(cell)]
+        low, high = (int(finite.min()), int(finite.max())) if finite.size else (0, -1)
+        spans.append(slice(*np.clip((low - before - 1, high + after + 2), 0, length).tolist()))
+    if not inside.any():
+        return np.full(where[0].shape, fill, plane.dtype)
+    rows, columns = (axis - np.float32(span.start) for axis, span in zip(where, spans, strict=True))
+    values = _interpolated(np.ascontiguousarray(plane[spans[0], spans[1]]), rows, columns, order)
+    if missing is not None:
+        hole = missing[spans[0], spans[1]].astype(np.uint8)
+        side = sum(needed) + 1
+        wide = cv2.dilate(hole, np.ones((side, side), np.uint8), anchor=(needed[0],) * 2, borderValue=0)
+        at = [(cell - span.start).astype(np.float32) for cell, span in zip(cells, spans, strict=True)]
+        inside &= cv2.remap(wide, at[1], at[0], cv2.INTER_NEAREST, borderValue=1) == 0
+    if not np.issubdtype(plane.dtype, np.floating):
+        # an interpolated number must not come to mean "no data" by chance
+        other = fill + 1 if fill < np.iinfo(plane.dtype).max else fill - 1
+        values = np.where(values == fill, np.asarray(other, plane.dtype), values)
+    return np.where(inside, values, np.asarray(fill, plane.dtype))
+
+
+def _interpolated(
+    part: Plane, rows: NDArray[np.float32], columns: NDArray[np.float32], order: Order
+) -> NDArray[Any]:
+    if order == "nearest" or remap_is_exact():
+        found = cv2.remap(part, columns, rows, _FLAGS[order], borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(found, part.dtype)
+    return _gathered(part, rows, columns, order)
+
+
+def _gathered(
+    part: Plane, rows: NDArray[np.float32], columns: NDArray[np.float32], order: Order
+) -> NDArray[Any]:
+    """Interpolate by looking every pixel up that the kernel needs."""
+    before, after = _REACH_PX[order]
+    cells = [np.floor(axis).astype(np.intp) for axis in (rows, columns)]
+    weights = [_kernel(axis - cell, order) for axis, cell in zip((rows, columns), cells, strict=True)]
+    total = np.zeros(rows.shape, np.float32)
+    for down in range(-before, after + 1):
+        row = np.clip(cells[0] + down, 0, part.shape[0] - 1)
+        for right in range(-before, after + 1):
+            column = np.clip(cells[1] + right, 0, part.shape[1] - 1)
+            total += weights[0][down + before] * weights[1][right + before] * part[row, column]
+    if np.issubdtype(part.dtype, np.integer):
+        limits = np.iinfo(part.dtype)
+        return np.clip(np.rint(total), limits.min, limits.max).astype(part.dtype)
+    return total
+
+
+def _kernel(fraction: NDArray[np.floating], order: Order) -> list[NDArray[np.floating]]:
+    """Weights of the pixels round positions that lie a fraction of a pixel after one."""
+    before, after = _REACH_PX[order]
+    distances = [np.abs(fraction - offset) for offset in range(-before, after + 1)]
+    return [1 - distance if order == "linear" else _cubic(distance) for distance in distances]
+
+
+def _cubic(distance: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Evaluate the kernel of Keys with a = -0.75, as OpenCV has it."""
+    near = (1.25 * distance - 2.25) * distance**2 + 1
+    far = ((-0.75 * distance + 3.75) * distance - 6) * distance + 3
+    return np.where(distance <= 1, near, far)
+
+
+def _filter(image: NDArray[np.float32], weights: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Weigh the pixels at -2, -1, 0 and 1 of every pixel, row-wise and column-wise."""
+    return np.asarray(cv2.sepFilter2D(image, -1, weights[1], weights[0], anchor=(2, 2)), np.float32)
+
+
+def _cubic_weights(part_px: float) -> NDArray[np.float32]:
+    """Weights of the pixels at -2, -1, 0 and 1 for content moved by 0 to 1 px."""
+    return np.asarray(_cubic(np.abs(np.arange(-2, 2) + round(part_px, 6))), np.float32)
+
+
+def _overlap(shift_px: int, length_px: int) -> tuple[slice, slice]:
+    """Where moved content lands on its axis, and where it came from."""
+    shift_px = max(-length_px, min(length_px, shift_px))
+    return (
+        slice(max(shift_px, 0), length_px + min(shift_px, 0)),
+        slice(max(-shift_px, 0), length_px - max(shift_px, 0)),
+    )
