@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy import linalg
+from scipy import linalg, sparse
 from scipy.interpolate import BSpline
 
 if TYPE_CHECKING:
@@ -255,6 +255,11 @@ class _Problem:
         )
 
     @cached_property
+    def surface(self) -> _Solver:
+        """Equations of the surface alone."""
+        return _Solver(self, lines=False)
+
+    @cached_property
     def folds(self) -> NDArray[np.intp]:
         """Number of the fold each tie point belongs to, shape (r, c): blocks, since neighbours overlap."""
         numbers, counts = zip(*(self._blocks(axis) for axis in (self.rows, self.columns)), strict=True)
@@ -275,7 +280,7 @@ class _Problem:
         weight = self._biweight(self.shifts - start[:, None, None], 3 * _REACH)
         if self.usable.sum() < LEAST_FOR_FIELD:
             return weight
-        solver = _Solver(self, lines=False)
+        solver = self.surface
         for penalty in _SORTING_PENALTIES:
             found = solver.solve(*solver.equations(weight), penalty, 0.0, weight.mean())
             weight = self._biweight(self.shifts - solver.at(found), _REACH)
@@ -312,8 +317,7 @@ class _Problem:
 
     def splines(self, weight: Array) -> Iterator[_Entry]:
         """Fit the surface alone, then with the term along the rows, with the penalties that predict best."""
-        alone = _Solver(self, lines=False)
-        penalty, entry = self._best(alone, weight, [(p, 0.0) for p in _SURFACE_PENALTIES])
+        penalty, entry = self._best(self.surface, weight, [(p, 0.0) for p in _SURFACE_PENALTIES])
         yield entry
         both = _Solver(self, lines=True)
         smoother = [(p, q) for p in (penalty[0], 10 * penalty[0]) for q in _LINE_PENALTIES]
@@ -345,67 +349,117 @@ class _Problem:
 
 
 class _Solver:
-    """Penalised least squares on a raster: the surface, with or without the term along the rows."""
+    """Penalised least squares on a raster: the surface, with or without the term along the rows.
+
+    Every unknown belongs to the product of one function of the row and one of the column; the term along the
+    rows has a constant for the latter. Most of these products do not overlap. In the order of their rows the
+    normal matrix is a narrow band, and is never made any wider. Products of dense matrices this small would
+    keep the threads of a linear algebra library waiting for each other longer than they work.
+    """
 
     def __init__(self, problem: _Problem, *, lines: bool) -> None:
+        down, across, along = problem.bases
         self._problem = problem
-        self._down, self._across, along = problem.bases
-        self._along = along if lines else None
-        self._size = self._down.shape[1], self._across.shape[1]
-        self._squares = tuple(
-            (basis[:, :, None] * basis[:, None, :]).reshape(len(basis), -1)
-            for basis in (self._down, self._across)
+        self._size = down.shape[1], across.shape[1]
+        self._lines = along.shape[1] if lines else 0
+        self._rows = sparse.csr_array(np.hstack([down, along]) if lines else down)
+        self._columns = sparse.csr_array(np.hstack([across, np.ones((len(across), 1))]) if lines else across)
+        first = np.repeat(np.arange(self._size[0]), self._size[1])
+        second = np.tile(np.arange(self._size[1]), self._size[0])
+        first = np.append(first, self._size[0] + np.arange(self._lines))
+        second = np.append(second, np.full(self._lines, self._size[1]))
+        supports = [_support(self._size[0]), *([_support(self._lines)] if lines else [])]
+        start, stop = np.hstack(supports)
+        order = np.lexsort((second, (start + stop)[first]))
+        self._row, self._column = first[order], second[order]
+        near_rows = (start[:, None] < stop) & (start < stop[:, None])
+        start, stop = np.hstack([_support(self._size[1]), *([[[-np.inf], [np.inf]]] if lines else [])])
+        self._arrange(near_rows, (start[:, None] < stop) & (start < stop[:, None]))
+        self._penalties = self._penalty_bands()
+
+    def _arrange(self, near_rows: NDArray[np.bool_], near_columns: NDArray[np.bool_]) -> None:
+        """List the unknowns that overlap, and where their products stand in the lower band."""
+        near = near_rows[np.ix_(self._row, self._row)] & near_columns[np.ix_(self._column, self._column)]
+        self._one, self._other = np.nonzero(np.tril(near))
+        count = len(self._row)
+        self._shape = int((self._one - self._other).max()) + 1, count
+        self._place = (self._one - self._other) * count + self._other
+        pairs, numbers = [], []
+        for near_axis, values in ((near_rows, self._rows), (near_columns, self._columns)):
+            one, other = np.nonzero(near_axis)
+            number = np.zeros(near_axis.shape, np.intp)
+            number[one, other] = np.arange(len(one))
+            dense = values.toarray().T
+            pairs.append(sparse.csr_array(dense[one] * dense[other]))
+            numbers.append(number)
+        self._row_pairs, self._column_pairs = pairs
+        row = numbers[0][self._row[self._one], self._row[self._other]]
+        column = numbers[1][self._column[self._one], self._column[self._other]]
+        self._product = row * pairs[1].shape[0] + column
+
+    def _penalty_bands(self) -> tuple[Array, Array]:
+        """Return the bands of the penalties of the surface and of the term along the rows."""
+        row, other_row = self._row[self._one], self._row[self._other]
+        column, other_column = self._column[self._one], self._column[self._other]
+        down, across, lines = (_roughness(size) for size in (*self._size, self._lines))
+        surface = (column < self._size[1]) & (other_column < self._size[1])
+        along = (row >= self._size[0]) & (other_row >= self._size[0])
+        smooth, line = np.zeros(len(row)), np.zeros(len(row))
+        smooth[surface] = (
+            down[row[surface], other_row[surface]] * (column == other_column)[surface]
+            + across[column[surface], other_column[surface]] * (row == other_row)[surface]
         )
-        first, second = (_roughness(size) for size in self._size)
-        self._roughness = np.kron(first, np.eye(self._size[1])) + np.kron(np.eye(self._size[0]), second)
+        line[along] = self._size[1] * lines[row[along] - self._size[0], other_row[along] - self._size[0]]
+        return self._band(smooth), self._band(line)
+
+    def _band(self, values: Array) -> Array:
+        band = np.zeros(self._shape)
+        band.ravel()[self._place] = values
+        return band
 
     def equations(self, weight: Array) -> tuple[Array, Array]:
-        """Return the normal matrix and the right sides (one column each for rows and columns)."""
-        down, across = self._size
-        shifts = self._problem.shifts
-        squares = (self._squares[0].T @ weight @ self._squares[1]).reshape(down, down, across, across)
-        normal = squares.transpose(0, 2, 1, 3).reshape(down * across, -1)
-        right = np.stack([(self._down.T @ (weight * one) @ self._across).ravel() for one in shifts], axis=1)
-        if self._along is None:
-            return normal, right
-        mixed = np.einsum("ri,rj,rc->icj", self._down, self._along, weight @ self._across, optimize=True)
-        mixed = mixed.reshape(down * across, -1)
-        own = self._along.T @ (weight.sum(axis=1)[:, None] * self._along)
-        own_right = np.stack([self._along.T @ (weight * one).sum(axis=1) for one in shifts], axis=1)
-        return np.block([[normal, mixed], [mixed.T, own]]), np.vstack([right, own_right])
+        """Return the lower band of the normal matrix and the right sides (a column for rows and columns)."""
+        products = self._row_pairs @ (self._column_pairs @ weight.T).T
+        right = [
+            (self._rows.T @ (self._columns.T @ (weight * one).T).T)[self._row, self._column]
+            for one in self._problem.shifts
+        ]
+        return self._band(products.ravel()[self._product]), np.stack(right, axis=1)
 
     def solve(
         self, normal: Array, right: Array, surface_penalty: float, line_penalty: float, scale: float
     ) -> Array:
         """Return the coefficients, shape (n, 2); penalties are in units of one tie point's mean weight."""
-        penalty = surface_penalty * self._roughness
-        if self._along is not None:
-            size = self._along.shape[1]
-            # the mean and slope of this term belong to the surface
-            own = line_penalty * self._size[1] * _roughness(size) + 1e-6 * np.eye(size)
-            penalty = linalg.block_diag(penalty, own)
-        matrix = normal + scale * penalty
-        matrix[np.diag_indices(len(matrix))] += 1e-7 * scale + 1e-12
-        return np.asarray(linalg.solve(matrix, right, assume_a="pos", overwrite_a=True, check_finite=False))
+        smooth, line = self._penalties
+        band = normal + scale * (surface_penalty * smooth + line_penalty * line)
+        # the mean and slope of the term along the rows belong to the surface
+        band[0] += 1e-7 * scale + 1e-12 + 1e-6 * scale * (self._row >= self._size[0])
+        return np.asarray(
+            linalg.solveh_banded(band, right, overwrite_ab=True, lower=True, check_finite=False)
+        )
 
     def at(self, found: Array) -> Array:
         """Return the field at the tie points, shape (2, r, c)."""
-        surface, lines = self._parts(found)
-        values = np.stack([self._down @ one @ self._across.T for one in surface])
-        if lines is not None and self._along is not None:
-            values += (self._along @ lines.T).T[:, :, None]
-        return values
+        return np.stack([(self._columns @ (self._rows @ one).T).T for one in self._coefficients(found)])
 
     def field(self, found: Array) -> DisplacementField:
         """Return the field that the coefficients describe."""
-        surface, lines = self._parts(found)
+        every, (down, across) = self._coefficients(found), self._size
+        surface, lines = every[:, :down, :across], every[:, down:, -1] if self._lines else None
         model: Model = "spline" if lines is None else "spline and lines"
         return DisplacementField(model, self._problem.shape, (0.0, 0.0), surface=surface, lines=lines)
 
-    def _parts(self, found: Array) -> tuple[Array, Array | None]:
-        count = self._size[0] * self._size[1]
-        surface = found[:count].T.reshape(2, *self._size)
-        return surface, None if self._along is None else found[count:].T
+    def _coefficients(self, found: Array) -> Array:
+        """Put the coefficients onto the raster of their functions of row and column."""
+        every = np.zeros((2, self._rows.shape[1], self._columns.shape[1]))
+        every[:, self._row, self._column] = found.T
+        return every
+
+
+def _support(size: int) -> Array:
+    """Where uniform cubic B-splines over an axis of length 1 begin and end, shape (2, size)."""
+    intervals = size - 3
+    return np.stack([np.arange(-3, size - 3), np.arange(1, size + 1)]) / intervals
 
 
 def _basis(positions: Array, intervals: int, length: int) -> Array:
