@@ -1,6 +1,9 @@
 """What goes wrong with pixels: they come in the end, or an error does, and never a silent gap."""
 
 import json
+import re
+import signal
+import threading
 import time
 from dataclasses import replace
 
@@ -159,6 +162,53 @@ def test_a_wait_without_end_is_not_waited(world):
     refused(provider, scene, 2)
 
 
+def test_a_file_that_stalls_once_comes_in_the_end(world):
+    world.add_faults(Fault(RED["stac"], "slow", method="GET", seconds=60).first(1))
+    assert is_true(world, load(world, read_timeout_s=0.2))
+
+
+def test_an_interruption_waits_for_no_more_than_what_is_under_way(world):
+    provider, scene = opened(world, max_retries=0, max_parallel=4)
+    world.add_faults(delays("*.tif", 1.0))
+    main = threading.main_thread().ident
+    threading.Timer(0.4, signal.pthread_kill, [main, signal.SIGINT]).start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        provider.load(scene, GRID)
+    assert time.monotonic() - started < 1.8
+    # one request of each thread, although every file needs more
+    assert len(world.requests("*.tif")) == 4
+
+
+def test_a_server_without_ranges_is_asked_for_no_large_file(world, monkeypatch):
+    provider, scene = opened(world, max_retries=3)
+    monkeypatch.setattr("changedet.providers.http.MOST_WHOLE_BYTES", 3000)
+    world.add_faults(Fault(RED["stac"], "status", 200, body=b"II*\0" * 1000))
+    error = refused(provider, scene, 3)
+    assert "the server knows no byte ranges, and the whole file has more than 0.003 MB" in error.what
+    assert error.todo == "choose another provider, or download the file"
+    assert len(world.requests(RED["stac"])) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(RED["stac"], "status", 206, headers={"content-range": "bytes 0-99/90000"}, body=b"I" * 100),
+        Fault(RED["stac"], "status", 200, body=b"<html>sign in</html>" * 100),
+    ],
+    ids=["short", "html"],
+)
+def test_no_error_names_what_nobody_knows(world, fault):
+    provider, scene = opened(world)
+    world.add_faults(fault)
+    error = refused(provider, scene, 5)
+    said = (
+        "the server sent fewer bytes than it was asked for" if fault.status == 206 else "the file not recog"
+    )
+    assert said in error.what
+    assert not re.search(r"[0-9a-f]{32}", str(error))
+
+
 def test_when_one_file_fails_no_more_are_begun(world):
     provider, scene = opened(world, max_parallel=1)
     world.add_faults(answers("*_B02_10m.tif", 404))
@@ -175,9 +225,13 @@ def test_a_promise_of_the_footprint_that_the_file_breaks_is_an_error(name):
             item["geometry"] = promised
         world.publish(name)
         provider, scene = opened(world, name)
-        with pytest.raises(ProviderError, match="no data where its footprint promises some") as caught:
-            provider.load(scene, GRID[40:, :], ("B04",))
-        assert exit_code(caught.value) == 5
+        for _ in range(2):
+            # also the second time: "try again" is no advice when nobody is asked
+            world.reset_log()
+            with pytest.raises(ProviderError, match="no data where its footprint promises some") as caught:
+                provider.load(scene, GRID[40:, :], ("B04",))
+            assert exit_code(caught.value) == 5
+            assert world.requests("*.tif")
 
 
 @pytest.mark.parametrize(

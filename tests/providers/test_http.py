@@ -1,22 +1,29 @@
 """Patience of requests, and secrets that stay out of logs and messages."""
 
 import logging
+import threading
+import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import requests
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.world.faults import answers, drops
+from tests.world.faults import answers, drops, trickles
 from tests.world.plumbing import Response, Server, json_response
 from urllib3.exceptions import MaxRetryError, ResponseError
 
 from changedet.errors import ProviderError
 from changedet.providers.http import (
     PASSING_STATUSES,
+    NoRangesError,
+    StoppedError,
+    be_patient,
     discreet_logs,
     get_json,
     make_session,
+    read_whole,
     reason_of,
     retry_policy,
     scrubbed,
@@ -46,6 +53,85 @@ def test_what_may_pass_is_asked_again(server, fault):
     server.faults.add(fault.first(2))
     assert ask(server) == {"path": "/thing"}
     assert len(server.log) == 3
+
+
+def counted(server):
+    """The requests from now on; the log holds only those that ended."""
+    asked, route = [], server.route
+    server.route = lambda request: asked.append(request) or route(request)
+    return asked
+
+
+def test_an_answer_that_stalls_once_is_asked_for_again(server):
+    server.faults.add(trickles("/*", 30).first(1))
+    asked = counted(server)
+    assert ask(server, replace(SETTINGS, read_timeout_s=0.2)) == {"path": "/thing"}
+    assert len(asked) == 2
+
+
+def test_an_answer_that_always_stalls_ends_with_the_retries_or_the_deadline(server):
+    server.faults.add(trickles("/*", 30))
+    asked = counted(server)
+    with pytest.raises(ProviderError, match=r"a thing could not be had \(the answer stopped coming\)"):
+        ask(server, replace(SETTINGS, read_timeout_s=0.1))
+    assert len(asked) == 3
+    started_s = time.monotonic()
+    with pytest.raises(ProviderError, match="a thing could not be had"):
+        ask(server, replace(SETTINGS, read_timeout_s=0.2, max_retries=99, total_deadline_s=0.5))
+    assert time.monotonic() - started_s < 2
+
+
+def test_what_nobody_waits_for_any_more_is_neither_sent_nor_waited_for(server):
+    server.faults.add(answers("/*", 503))
+    stop = threading.Event()
+    patient = ProviderSettings(max_retries=5, retry_delay_s=60.0)
+    threading.Timer(0.3, stop.set).start()
+    started_s = time.monotonic()
+    with requests.Session() as session:
+        be_patient(session, retry_policy(patient, stop=stop))
+        with pytest.raises(requests.RequestException, match="stopped"):
+            session.get(f"{server.url}/thing")
+        assert time.monotonic() - started_s < 5
+        asked = len(server.log)
+        with pytest.raises(StoppedError):
+            session.get(f"{server.url}/thing")
+    assert len(server.log) == asked
+
+
+class Body:
+    """What `requests` has of an answer whose body comes in pieces, without end."""
+
+    def __init__(self, headers):
+        self.headers, self.closed, self.given = headers, False, 0
+        self.raw = self
+
+    def read1(self, size, decode_content):
+        self.given += 1000
+        return b"x" * 1000
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.mark.parametrize(
+    ("headers", "most"), [({"Content-Length": "5001"}, 0), ({}, 6000), ({"Content-Length": "odd"}, 6000)]
+)
+def test_no_more_is_taken_than_there_is_room_for(headers, most):
+    body = Body(headers)
+    with pytest.raises(
+        NoRangesError, match=r"knows no byte ranges, and the whole file has more than 0.005 MB"
+    ):
+        read_whole(body, time.monotonic() + 5, 5000)
+    assert body.closed
+    assert body.given == most
+
+
+def test_a_body_is_not_read_on_when_nobody_waits_for_it():
+    body, stop = Body({}), threading.Event()
+    stop.set()
+    with pytest.raises(StoppedError):
+        read_whole(body, time.monotonic() + 5, None, stop)
+    assert body.closed
 
 
 @pytest.mark.parametrize(("status", "requests"), [(400, 1), (403, 1), (404, 1), (503, 3)])

@@ -12,7 +12,7 @@ from rasterio.io import MemoryFile
 from rasterio.transform import from_origin
 from tests.world.plumbing import Response, Server
 
-from changedet.providers.http import make_session
+from changedet.providers.http import NoRangesError, make_session
 from changedet.providers.ranges import (
     HEADER_BYTES,
     Cursor,
@@ -152,25 +152,30 @@ def serving(answer):
 
 
 @pytest.mark.parametrize(
-    ("headers", "status", "body", "fits"),
+    ("headers", "body", "said"),
     [
-        ({"content-range": "bytes 10-19/100"}, 206, b"x" * 10, True),
-        ({"content-range": "bytes 0-9/100"}, 206, b"x" * 10, False),
-        ({"content-range": "bytes 10-19/100"}, 206, b"x" * 4, False),
-        ({"content-range": "nonsense"}, 206, b"x" * 10, False),
-        ({}, 206, b"x" * 10, False),
+        ({"content-range": "bytes 10-19/100"}, b"x" * 10, None),
+        ({"content-range": "bytes 10-14/15"}, b"x" * 5, None),
+        ({"content-range": "bytes 10-29/100"}, b"x" * 20, None),
+        ({"content-range": "bytes 0-9/100"}, b"x" * 10, "other bytes"),
+        ({"content-range": "bytes 10-19/100"}, b"x" * 4, "other bytes"),
+        ({"content-range": "nonsense"}, b"x" * 10, "other bytes"),
+        ({}, b"x" * 10, "other bytes"),
+        ({"content-range": "bytes 10-18/100"}, b"x" * 9, "fewer bytes than it was asked for"),
+        ({"content-range": "bytes 10-10/12"}, b"x", "fewer bytes than it was asked for"),
     ],
 )
-def test_other_bytes_than_were_asked_for_are_refused(monkeypatch, headers, status, body, fits):
+def test_other_bytes_than_were_asked_for_are_refused(monkeypatch, headers, body, said):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    server = serving(lambda _: Response(status, body, headers))
+    server = serving(lambda _: Response(206, body, headers))
     try:
         with make_session(ProviderSettings(max_retries=0)) as session:
-            if fits:
-                assert fetch_range(session, server.url, 10, 20, PATIENCE) == Piece(10, body, 100)
+            if said is None:
+                size = int(headers["content-range"].rsplit("/")[-1])
+                assert fetch_range(session, server.url, 10, 20, PATIENCE) == Piece(10, body, size)
                 return
-            with pytest.raises(requests.exceptions.ContentDecodingError, match="other bytes"):
+            with pytest.raises(requests.exceptions.ContentDecodingError, match=said):
                 fetch_range(session, server.url, 10, 20, PATIENCE)
     finally:
         server.close()
@@ -183,5 +188,20 @@ def test_a_server_without_ranges_gives_the_whole_file(monkeypatch):
     try:
         with make_session(ProviderSettings(max_retries=0)) as session:
             assert fetch_range(session, server.url, 10, 20, PATIENCE) == Piece(0, b"y" * 50, 50)
+    finally:
+        server.close()
+
+
+def test_a_large_file_of_a_server_without_ranges_is_not_taken(monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("changedet.providers.http.MOST_WHOLE_BYTES", 40)
+    server = serving(lambda _: Response(200, b"y" * 50))
+    try:
+        with make_session(ProviderSettings(max_retries=0)) as session:
+            with pytest.raises(NoRangesError, match="the server knows no byte ranges"):
+                fetch_range(session, server.url, 10, 20, PATIENCE)
+            # what is asked for as a whole has no such limit
+            assert session.get(server.url, timeout=PATIENCE).content == b"y" * 50
     finally:
         server.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
@@ -44,6 +45,16 @@ _AUTHORIZATION = re.compile(r"(authorization\W{1,6})(?:\w+ )?[^\s'\",}]+", re.IG
 _TALKATIVE = frozenset({"rasterio", "pystac_client", "sentinelhub", "urllib3"})
 #: Most bytes of an answer that are taken at one time; fewer come when fewer are there.
 _PIECE_BYTES = 1 << 20
+#: Who asks for some bytes of a file takes the whole file up to this size; several files come at one time.
+MOST_WHOLE_BYTES = 32_000_000
+
+
+class NoRangesError(requests.RequestException):
+    """A server gives whole files only, and this one is too large to be taken whole."""
+
+
+class StoppedError(requests.RequestException):
+    """Nobody waits for the answer any more."""
 
 
 class PatientRetry(Retry):
@@ -55,19 +66,30 @@ class PatientRetry(Retry):
         Seconds from the first failure after which no further attempt is begun.
     started_s : float, optional
         When the first failure happened, by `time.monotonic`.
+    stop : threading.Event, optional
+        Once it is set, nothing is waited for any more.
     **rules
         As `urllib3.util.retry.Retry` takes them.
     """
 
-    def __init__(self, *, deadline_s: float, started_s: float | None = None, **rules: Any) -> None:  # noqa: ANN401  # passed on as they are
+    def __init__(
+        self,
+        *,
+        deadline_s: float,
+        started_s: float | None = None,
+        stop: threading.Event | None = None,
+        **rules: Any,  # noqa: ANN401  # passed on as they are
+    ) -> None:
         super().__init__(**rules)
         self.deadline_s = deadline_s
         self.started_s = started_s
+        self.stop = threading.Event() if stop is None else stop
 
     def new(self, **rules: Any) -> Self:  # noqa: ANN401  # passed on as they are
         """Return the same rules after one more attempt."""
         started_s = time.monotonic() if self.started_s is None else self.started_s
-        return super().new(**{"deadline_s": self.deadline_s, "started_s": started_s, **rules})
+        own = {"deadline_s": self.deadline_s, "started_s": started_s, "stop": self.stop}
+        return super().new(**{**own, **rules})
 
     def sleep(self, response: Any = None) -> None:  # noqa: ANN401  # a response of urllib3, by its version
         """Wait as the server asks, else longer each time; give up when that would end after the deadline."""
@@ -76,7 +98,8 @@ class PatientRetry(Retry):
         if time.monotonic() + delay_s > started_s + self.deadline_s:
             reason = ResponseError(f"no answer within {self.deadline_s:g} s")
             raise MaxRetryError(None, None, reason)  # type: ignore[arg-type]  # no pool is at hand here
-        time.sleep(delay_s)
+        if self.stop.wait(delay_s):
+            raise StoppedError("stopped")
 
     def _asked_s(self, response: Any) -> float | None:  # noqa: ANN401  # a response of urllib3, by its version
         try:
@@ -90,7 +113,7 @@ class PatientAdapter(HTTPAdapter):
     """Sends requests by one policy until their answer is here to its last byte, or time is over.
 
     The libraries repeat requests that fail before the answer begins, and wait as long as bytes come. Here an
-    answer that breaks off is asked for again, too, and one that trickles ends with the deadline.
+    answer that breaks off or stalls is asked for again, too, and one that trickles ends with the deadline.
 
     Parameters
     ----------
@@ -104,25 +127,27 @@ class PatientAdapter(HTTPAdapter):
         self._policy = policy
 
     def send(self, request: Any, *args: Any, **limits: Any) -> requests.Response:  # noqa: ANN401  # as in requests
-        """Send a request and read its answer."""
+        """Send a request and read its answer; `StoppedError` once nobody waits for it."""
         policy = self._policy
         started_s = time.monotonic() if policy.started_s is None else policy.started_s
         until_s = started_s + policy.deadline_s
         retries = policy.new(started_s=started_s)
         while True:
+            if policy.stop.is_set():
+                raise StoppedError("stopped")
             self.max_retries = retries
             timeout = _within(limits.get("timeout"), until_s - time.monotonic())
             answer = super().send(request, *args, **{**limits, "stream": True, "timeout": timeout})
             try:
-                read_whole(answer, until_s)
-            except requests.exceptions.ChunkedEncodingError as error:
+                read_whole(answer, until_s, _most_bytes(request, answer), policy.stop)
+            except (requests.exceptions.ChunkedEncodingError, requests.Timeout) as error:
                 retries = _after(error, retries, request)
                 continue
             return answer
 
 
 def _after(error: requests.RequestException, retries: PatientRetry, request: Any) -> PatientRetry:  # noqa: ANN401
-    """Wait, and return what is left of the retries after an answer broke off; `error` when nothing is."""
+    """Wait, and return what is left of the retries after an answer broke off; `error` when it is over."""
     try:
         left = retries.increment(request.method, request.url, error=ProtocolError(str(error)))
         left.sleep()
@@ -139,7 +164,18 @@ def _within(timeout: Any, left_s: float) -> tuple[float, float]:  # noqa: ANN401
     return min(connect_s or left_s, left_s), min(read_s or left_s, left_s)
 
 
-def read_whole(answer: requests.Response, until_s: float) -> None:
+def _most_bytes(request: Any, answer: requests.Response) -> int | None:  # noqa: ANN401  # as in requests
+    """Return how many bytes of an answer are taken; None = all of them."""
+    whole = "Range" in request.headers and answer.status_code != requests.codes.partial_content
+    return MOST_WHOLE_BYTES if whole else None
+
+
+def read_whole(
+    answer: requests.Response,
+    until_s: float,
+    most_bytes: int | None = None,
+    stop: threading.Event | None = None,
+) -> None:
     """Read the body of an answer that was asked for as a stream.
 
     Parameters
@@ -148,6 +184,10 @@ def read_whole(answer: requests.Response, until_s: float) -> None:
         Its body is there afterwards.
     until_s : float
         When to give up, by `time.monotonic`.
+    most_bytes : int, optional
+        Of a file that was not asked for as a whole, no more than this.
+    stop : threading.Event, optional
+        Once it is set, the rest is not waited for.
 
     Raises
     ------
@@ -155,11 +195,21 @@ def read_whole(answer: requests.Response, until_s: float) -> None:
         When the time is over before the body is whole, or the next bytes do not come in time.
     requests.exceptions.ChunkedEncodingError
         When it breaks off.
+    NoRangesError
+        When it is larger than the limit, as its header says, or as it turns out.
+    StoppedError
+        When nobody waits for it any more.
     """
-    pieces = []
+    pieces, taken = [], 0
     try:
+        stated = answer.headers.get("Content-Length", "")
+        _require_room(int(stated) if stated.isdecimal() else 0, most_bytes)
         while piece := answer.raw.read1(_PIECE_BYTES, decode_content=True):
             pieces.append(piece)
+            taken += len(piece)
+            _require_room(taken, most_bytes)
+            if stop is not None and stop.is_set():
+                raise StoppedError("stopped")
             if time.monotonic() > until_s:
                 raise requests.ReadTimeout("the answer did not come whole within the deadline")
     except ReadTimeoutError:
@@ -173,7 +223,16 @@ def read_whole(answer: requests.Response, until_s: float) -> None:
     answer.raw = io.BytesIO(b"".join(pieces))
 
 
-def retry_policy(settings: ProviderSettings, also: frozenset[int] = frozenset()) -> PatientRetry:
+def _require_room(size: int, most_bytes: int | None) -> None:
+    if most_bytes is not None and size > most_bytes:
+        raise NoRangesError(
+            f"the server knows no byte ranges, and the whole file has more than {most_bytes / 1e6:g} MB"
+        )
+
+
+def retry_policy(
+    settings: ProviderSettings, also: frozenset[int] = frozenset(), stop: threading.Event | None = None
+) -> PatientRetry:
     """Return the one rule by which requests are repeated, searches with POST included.
 
     Parameters
@@ -182,6 +241,8 @@ def retry_policy(settings: ProviderSettings, also: frozenset[int] = frozenset())
         Number of retries, first delay, deadline.
     also : frozenset of int
         Statuses that this service uses for "later" beside `PASSING_STATUSES`.
+    stop : threading.Event, optional
+        Ends every wait once it is set.
 
     Returns
     -------
@@ -190,6 +251,7 @@ def retry_policy(settings: ProviderSettings, also: frozenset[int] = frozenset())
     """
     return PatientRetry(
         deadline_s=settings.total_deadline_s,
+        stop=stop,
         total=settings.max_retries,
         allowed_methods=frozenset({"GET", "HEAD", "POST"}),
         status_forcelist=PASSING_STATUSES | also,

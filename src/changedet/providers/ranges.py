@@ -76,12 +76,13 @@ def fetch_range(
     Returns
     -------
     Piece
-        The whole file where a server knows no ranges.
+        The whole file where a server knows no ranges and the file is small.
 
     Raises
     ------
     requests.RequestException
-        When the server refuses, cannot be reached, or answers with other bytes than it was asked for.
+        When the server refuses, cannot be reached, or answers with other bytes than it was asked for, with
+        fewer of them, or with the whole of a large file.
     """
     headers = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
     answer = session.get(url, headers=headers, timeout=timeout)
@@ -91,7 +92,10 @@ def fetch_range(
     said = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", "").strip())
     if said is None or int(said[1]) != start or len(answer.content) != int(said[2]) - start + 1:
         raise requests.exceptions.ContentDecodingError("the server sent other bytes than it was asked for")
-    return Piece(start, answer.content, int(said[3]))
+    size = int(said[3])
+    if len(answer.content) < min(stop, size) - start:
+        raise requests.exceptions.ContentDecodingError("the server sent fewer bytes than it was asked for")
+    return Piece(start, answer.content, size)
 
 
 class RemoteFile:

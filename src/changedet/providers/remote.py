@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import uuid
@@ -18,6 +19,8 @@ from changedet.antimeridian import footprint_outline
 from changedet.errors import ChangedetError, CredentialsError, InputFileError, ProviderError
 from changedet.providers.http import (
     PASSING_STATUSES,
+    NoRangesError,
+    PatientRetry,
     be_patient,
     discreet_logs,
     reason_of,
@@ -45,6 +48,8 @@ SPARE_PX = 6
 _KEPT_BYTES = 256_000_000
 #: Attempts at one file that comes damaged.
 _ATTEMPTS = 3
+#: What GDAL calls a file of ours, see `_name_of`.
+_OUR_NAME = re.compile(r"'?(?:/[^'\s]*/)?[0-9a-f]{32}\.(?:tif|jp2)'?")
 
 
 class Signer(Protocol):
@@ -194,14 +199,14 @@ class Reader:
         """
         jobs = [(granule, name) for granule in granules for name in names]
         pool = ThreadPoolExecutor(max(1, min(self.settings.max_parallel, len(jobs))))
-        failed = threading.Event()
+        failed, stop = threading.Event(), threading.Event()
 
         def _job(job: tuple[Granule, str]) -> Layer | None:
             if failed.is_set():
                 # what comes of it would be thrown away
                 return None
             try:
-                return self._layer(job[0], job[1], grid)
+                return self._layer(job[0], job[1], grid, stop)
             except ChangedetError:
                 failed.set()
                 raise
@@ -209,21 +214,21 @@ class Reader:
         try:
             found = list(pool.map(_job, jobs))
         finally:
+            # also when the user interrupts: what is under way ends with the answer that it waits for
+            stop.set()
             pool.shutdown(cancel_futures=True)
         layers = iter(found)
         return [{name: layer for name in names if (layer := next(layers)) is not None} for _ in granules]
 
-    def _layer(self, granule: Granule, name: str, grid: GeoBox) -> Layer | None:
+    def _layer(self, granule: Granule, name: str, grid: GeoBox, stop: threading.Event) -> Layer | None:
         asset = granule.assets[name]
         where = f"{granule.id}, {name}"
-        window = self.kept.find(asset, grid)
+        kept = self.kept.find(asset, grid)
+        window = self._with_retries(asset, grid, where, stop) if kept is None else kept
         if window is None:
-            window = self._with_retries(asset, grid, where)
-            if window is None:
-                return None
-            self.kept.keep(asset, window)
-            if self.on_received is not None:
-                self.on_received(window.numbers.nbytes)
+            return None
+        if kept is None and self.on_received is not None:
+            self.on_received(window.numbers.nbytes)
         found = window.part(grid)
         if found is None:
             return None
@@ -234,20 +239,24 @@ class Reader:
                 where=where,
                 todo="try again later; if it stays so, choose another date or provider",
             )
+        if kept is None:
+            # not before: what breaks a promise is asked for again the next time
+            self.kept.keep(asset, window)
         return Layer(name, native, asset, lambda window: numbers[window])
 
-    def _with_retries(self, asset: Asset, grid: GeoBox, where: str) -> Window | None:
+    def _with_retries(self, asset: Asset, grid: GeoBox, where: str, stop: threading.Event) -> Window | None:
         from rasterio.errors import RasterioError
 
         attempts = min(_ATTEMPTS, self.settings.max_retries + 1)
-        until_s = time.monotonic() + self.settings.total_deadline_s
+        started_s = time.monotonic()
+        policy = retry_policy(self.settings, stop=stop).new(started_s=started_s)
         signed_again = False
         number = 0
         while True:
             link = self._followed(asset.href, where)
             try:
                 with discreet_logs():
-                    return self._read(link, asset.index, grid, where, until_s)
+                    return self._read(link, asset.index, grid, where, policy)
             except (RasterioError, requests.RequestException) as error:
                 failure = _Failure.of(error)
             number += 1
@@ -255,9 +264,9 @@ class Reader:
                 signed_again = True
                 continue
             delay_s = self.settings.retry_delay_s * 2 ** (number - 1)
-            if failure.final(number, attempts) or time.monotonic() + delay_s > until_s:
+            late = time.monotonic() + delay_s > started_s + self.settings.total_deadline_s
+            if late or failure.final(number, attempts) or stop.wait(delay_s):
                 raise _unreadable(where, failure, signed=signed_again)
-            time.sleep(delay_s)
 
     def _followed(self, href: str, where: str) -> str:
         """Return where a link leads: the link, signed, or a path where those are allowed."""
@@ -278,11 +287,10 @@ class Reader:
             todo="links start with https://",
         )
 
-    def _read(self, link: str, index: int, grid: GeoBox, where: str, until_s: float) -> Window | None:
+    def _read(self, link: str, index: int, grid: GeoBox, where: str, policy: PatientRetry) -> Window | None:
         if not urlsplit(link).scheme:
             return _read_window(link, None, index, grid, where)
-        own, patience = self.settings, (self.settings.connect_timeout_s, self.settings.read_timeout_s)
-        policy = retry_policy(own).new(started_s=until_s - own.total_deadline_s)
+        patience = self.settings.connect_timeout_s, self.settings.read_timeout_s
         with requests.Session() as session:
             be_patient(session, policy)
             file = RemoteFile(lambda start, stop: fetch_range(session, link, start, stop, patience))
@@ -306,21 +314,25 @@ class _Failure:
         In words, without secrets.
     damaged : bool
         True when the answer came and cannot be used.
+    lasting : bool
+        True when it will be so later, too.
     """
 
     status: int | None
     reason: str
     damaged: bool
+    lasting: bool = False
 
     @classmethod
     def of(cls, error: Exception) -> _Failure:
         """Describe an exception of the HTTP client or of the raster library."""
         if not isinstance(error, requests.RequestException):
-            return cls(None, scrubbed(str(error.__cause__ or error)), damaged=True)
+            said = _OUR_NAME.sub("the file", str(error.__cause__ or error))
+            return cls(None, scrubbed(said), damaged=True)
         status = None if error.response is None else error.response.status_code
         reason = reason_of(error)
         damaged = isinstance(error, requests.exceptions.ContentDecodingError)
-        return cls(status, reason, damaged)
+        return cls(status, reason, damaged, lasting=isinstance(error, NoRangesError))
 
     def final(self, number: int, attempts: int) -> bool:
         """Tell whether another attempt, after so many, would be of no use."""
@@ -402,6 +414,8 @@ def _unreadable(where: str, failure: _Failure, *, signed: bool) -> ChangedetErro
     todo = "try again later, or choose another provider"
     if failure.status == 403 and signed:
         return CredentialsError("the archive refuses a new signature, too (403)", where=where, todo=todo)
+    if failure.lasting:
+        todo = "choose another provider, or download the file"
     said = f"HTTP {failure.status}" if failure.status else failure.reason
     return ProviderError(f"the file could not be read ({said})", where=where, todo=todo)
 
