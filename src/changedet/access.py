@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from changedet.comparison import DetectSettings
@@ -282,9 +282,17 @@ def compare_scenes(
         return open_scenes(provider, side, grid, match=match, progress=progress)
 
     sources = _open("before", scenes[0]), _open("after", scenes[1])
-    inputs: dict[str, Any] = {
-        word: {"provider": provider.name, "scenes": [scene.to_dict() for scene in side]}
-        for word, side in zip(("before", "after"), scenes, strict=True)
+    result = compare_sources(
+        sources, {"reason": reason}, site=site, settings=settings, reason=reason, progress=progress
+    )
+    # only now it is known what was used: an offset may be told by the pixels alone
+    inputs = {
+        word: {"provider": provider.name, "scenes": [_as_loaded(one, image.scene).to_dict() for one in side]}
+        for word, side, image in zip(("before", "after"), scenes, (result.before, result.after), strict=True)
     }
-    inputs["reason"] = reason
-    return compare_sources(sources, inputs, site=site, settings=settings, reason=reason, progress=progress)
+    return replace(result, inputs={**inputs, **result.inputs})
+
+
+def _as_loaded(scene: Scene, loaded: Scene) -> Scene:
+    """Return what loading made of a scene; one that was left out of a composite stays as it was."""
+    return next((one for one in loaded.acquisitions if one.id == scene.id), scene)

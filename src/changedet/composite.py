@@ -394,7 +394,8 @@ def composite_scene(scenes: Sequence[Scene], notes: Sequence[str] = ()) -> Scene
     """
     anchor = scenes[0]
     if len(scenes) == 1:
-        return replace(anchor, notes=(*anchor.notes, *notes))
+        # a scene out of a record has them already
+        return replace(anchor, notes=tuple(dict.fromkeys((*anchor.notes, *notes))))
     own = [f"{scene.date_text}: {note}" for scene in scenes for note in scene.notes]
     same_orbit = len({scene.relative_orbit for scene in scenes}) == 1
     same_baseline = len({scene.processing_baseline for scene in scenes}) == 1

@@ -16,6 +16,7 @@ from changedet.errors import CacheWarning, OutputError
 from changedet.providers.base import Estimate
 from changedet.providers.cache import DEFAULT_MAX_BYTES, SCHEMA_VERSION, SceneCache, default_folder
 from changedet.providers.cache_files import Planes, digest_of, stack, without_secrets
+from changedet.providers.items import DECIDED, UNDECIDED
 from changedet.resample import crs_of
 from changedet.scene import Image, Scene
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
     from changedet.providers.base import OnReceived, Provider, ProviderInfo, SearchQuery
-    from changedet.scene import Asset
+    from changedet.scene import Asset, Radiometry
 
 #: Names the one rule by which pixels get onto a grid; to be changed together with it.
 RESAMPLING_RULE = "bands interpolated once, classes nearest"
@@ -318,11 +319,16 @@ def _identity(scene: Scene) -> dict[str, Any]:
     }
 
 
-def _radiometry(assets: Mapping[str, Asset]) -> dict[str, list[float | None]]:
+def _radiometry(assets: Mapping[str, Asset]) -> dict[str, list[float | str | None]]:
     return {
-        band: [asset.radiometry.scale, asset.radiometry.offset, asset.radiometry.nodata]
+        band: [asset.radiometry.scale, _offset(asset.radiometry), asset.radiometry.nodata]
         for band, asset in assets.items()
     }
+
+
+def _offset(radiometry: Radiometry) -> float | str:
+    """Return an offset; where the pixels decide it, one scene is asked for before and after they have."""
+    return "by the pixels" if radiometry.source in {UNDECIDED, DECIDED} else radiometry.offset
 
 
 def _crs_text(grid: GeoBox) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from changedet.bands import SCL
 from changedet.errors import NoOverlapError, ProviderError
-from changedet.providers.items import UNDECIDED
+from changedet.providers.items import DECIDED, UNDECIDED
 from changedet.providers.layers import Layer, load_band, load_classes, usable_pixels
-from changedet.providers.remote import with_radiometry
 from changedet.scene import Image
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
-    from changedet.scene import Scene
+    from changedet.scene import Asset, Granule, Scene
 
 #: Numbers with the offset still in them are reflectance * 10000 + 1000, so nearly all lie above this.
 OFFSET_NUMBER = 1000
@@ -88,21 +89,25 @@ def fuse_classes(layers: Sequence[Mapping[str, Layer]], grid: GeoBox) -> NDArray
     return classes
 
 
-def decide_offsets(layers: Mapping[str, Layer], names: tuple[str, ...], *, where: str) -> dict[str, Layer]:
-    """Let the pixels of a granule say whether its offset was applied, where its item could not.
+def decide_offsets(
+    scene: Scene, layers: Sequence[Mapping[str, Layer]], names: tuple[str, ...]
+) -> tuple[Scene, list[dict[str, Layer]]]:
+    """Let the pixels of each granule say whether its offset was applied, where its item could not.
 
     Parameters
     ----------
-    layers : mapping of str to Layer
-        Layers of one granule, in memory.
+    scene : Scene
+        What is being loaded.
+    layers : sequence of mapping of str to Layer
+        For each granule of the scene its layers, in memory.
     names : tuple of str
         Its reflectance bands.
-    where : str
-        The granule, for errors.
 
     Returns
     -------
-    dict of str to Layer
+    scene : Scene
+        The same; granules that were decided, and its bands and notes with them, say what was used.
+    layers : list of dict of str to Layer
         The same, with offset 0 where the visible bands hold numbers that an offset of 1000 rules out.
 
     Raises
@@ -110,19 +115,46 @@ def decide_offsets(layers: Mapping[str, Layer], names: tuple[str, ...], *, where
     ProviderError
         When they hold none: bright ground without the offset looks like dark ground with it.
     """
-    undecided = [n for n in names if n in layers and layers[n].asset.radiometry.source == UNDECIDED]
-    if not undecided:
-        return dict(layers)
+    pairs = list(zip(scene.granules, layers, strict=True))
+    open_ones = [granule.id for granule, found in pairs if _applied_already(granule, found, names)]
+    if not open_ones:
+        return scene, [dict(found) for found in layers]
+    granules = tuple(_decided_granule(one) if one.id in open_ones else one for one in scene.granules)
+    read = [
+        {name: replace(layer, asset=_decided(layer.asset)) for name, layer in found.items()}
+        if granule.id in open_ones
+        else dict(found)
+        for granule, found in pairs
+    ]
+    # a scene has the bands of its best granule
+    assets = granules[0].assets if scene.granules[0].id in open_ones else scene.assets
+    notes = dict.fromkeys(note.replace(UNDECIDED, DECIDED) for note in scene.notes)
+    return replace(scene, granules=granules, assets=assets, notes=tuple(notes)), read
+
+
+def _applied_already(granule: Granule, layers: Mapping[str, Layer], names: tuple[str, ...]) -> bool:
+    """Tell whether the pixels of a granule had to say that its offset was applied, and did."""
+    if not any(n in layers and layers[n].asset.radiometry.source == UNDECIDED for n in names):
+        return False
     shares = [_share_below(layers[name]) for name in _VISIBLE if name in layers]
     if max(shares, default=0.0) < _APPLIED_SHARE:
         raise ProviderError(
             "catalogue and pixels do not tell whether the radiometric offset was applied",
-            where=where,
+            where=granule.id,
             todo="choose another date or provider",
         )
-    source = "offset applied already: inferred from numbers below 1000"
-    decided = {name: with_radiometry(layers[name], offset=0.0, source=source) for name in undecided}
-    return {**layers, **decided}
+    return True
+
+
+def _decided_granule(granule: Granule) -> Granule:
+    assets = {name: _decided(asset) for name, asset in granule.assets.items()}
+    return replace(granule, assets=MappingProxyType(assets))
+
+
+def _decided(asset: Asset) -> Asset:
+    if asset.radiometry.source != UNDECIDED:
+        return asset
+    return replace(asset, radiometry=replace(asset.radiometry, offset=0.0, source=DECIDED))
 
 
 def _share_below(layer: Layer) -> float:

@@ -21,6 +21,8 @@ OffsetRule = Callable[[Item, Mapping[str, Any]], Radiometry]
 
 #: What a radiometry says of itself when only the pixels can tell whether the offset was applied.
 UNDECIDED = "undecided: the catalogue says that the offset was not applied, and is known to err"
+#: What it says once they have told.
+DECIDED = "inferred from numbers below 1000: the offset was applied already"
 #: Why raw radar is refused.
 NOT_ON_A_GRID = "Sentinel-1 GRD is not georeferenced to a grid: use a terrain-corrected product"
 CLASS_CODES = Radiometry(nodata=0.0, source="class codes")

@@ -146,7 +146,7 @@ def image_of(fetch: Fetch, scene: Scene, names: tuple[str, ...], grid: GeoBox) -
     nested = all(one.epsg == epsg for one in scene.granules)
     beside = [name for name in fetch.product.beside if name != CLOUD_LAYER]
     layers = tuple(fetch.layer(name, nested=nested) for name in dict.fromkeys((*names, *beside)))
-    noted = replace(scene, notes=(*scene.notes, *_cloud_notes(fetch)))
+    noted = _noted(scene, *_cloud_notes(fetch))
     return LayerSource(noted, fetch.grid, layers).load(grid).select(names)
 
 
@@ -183,6 +183,11 @@ def _radar_image(fetch: Fetch, scene: Scene, names: tuple[str, ...], grid: GeoBo
     observed = np.isfinite(fetch.plane(names[0]))
     clean = replace(fetch, planes=np.where(unusable, np.float32(np.nan), fetch.planes))
     share = float(unusable[observed].mean()) if observed.any() else 0.0
-    notes = (f"{share:.0%} of the ground lies in radar shadow or layover",)
-    noted = replace(scene, notes=(*scene.notes, *(notes if share >= _SHADOW_NOTE_SHARE else ())))
+    note = f"{share:.0%} of the ground lies in radar shadow or layover"
+    noted = _noted(scene, note) if share >= _SHADOW_NOTE_SHARE else scene
     return fuse_radar([{name: clean.layer(name) for name in names}], names, noted, grid)
+
+
+def _noted(scene: Scene, *notes: str) -> Scene:
+    """Add notes to a scene; one that was loaded before has them already."""
+    return replace(scene, notes=tuple(dict.fromkeys((*scene.notes, *notes))))

@@ -137,7 +137,8 @@ class StacProvider:
         -------
         Image
             float32 reflectance, or linear gamma nought of radar (bilinear). A pixel comes whole from one
-            granule; it is invalid where a band is missing.
+            granule; it is invalid where a band is missing. Its scene states the offsets that were used, also
+            where only the pixels could tell.
 
         Raises
         ------
@@ -153,9 +154,8 @@ class StacProvider:
         if scene.sensor == "s1":
             return fuse_radar(reader.fetch(scene.granules, names, grid), names, scene, grid)
         layers = reader.fetch(scene.granules, (*names, SCL), grid)
-        pairs = zip(scene.granules, layers, strict=True)
-        decided = [decide_offsets(found, names, where=granule.id) for granule, found in pairs]
-        return fuse(decided, names, scene, grid)
+        settled, decided = decide_offsets(scene, layers, names)
+        return fuse(decided, names, settled, grid)
 
     def classes(self, scene: Scene, grid: GeoBox) -> NDArray[np.uint8]:
         """Read only the scene classification onto a grid, shape (y, x); 0 = no data.
