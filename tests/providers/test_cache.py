@@ -260,8 +260,38 @@ def test_only_old_leftovers_are_removed(cache):
     assert cache.look(KEY).condition is Condition.INTACT
 
 
+def test_only_what_is_damaged_is_set_aside(cache):
+    cache.store(KEY, planes(), {})
+    cache.set_aside(KEY)
+    cache.set_aside(OTHER)
+    assert cache.look(KEY).condition is Condition.INTACT
+    # another process has written data under the same key, and will name them next
+    data(cache).write_bytes(b"spoilt")
+    fresh = data(cache).with_name(f"{KEY}.{'0' * 16}.tif")
+    fresh.write_bytes(b"whole")
+    assert cache.fetch(KEY) is None
+    assert fresh.read_bytes() == b"whole"
+    assert sum(name.endswith(".damaged") for name in names(cache)) == 2
+
+
+def test_a_sidecar_that_nobody_understands_takes_no_data_with_it(cache):
+    cache.store(KEY, planes(), {})
+    (cache.scenes / f"{KEY}.json").write_text("{")
+    assert cache.fetch(KEY) is None
+    assert data(cache).exists()
+
+
+def test_making_room_spares_what_another_process_has_just_written(cache):
+    cache.store(KEY, planes(), {})
+    fresh = data(cache).with_name(f"{KEY}.{'0' * 16}.tif")
+    fresh.write_bytes(b"whole")
+    assert [entry.key for entry in cache.prune(0)] == [KEY]
+    assert names(cache) == [fresh.name]
+
+
 def test_pruning_removes_what_was_set_aside(cache):
     cache.store(KEY, planes(), {})
+    data(cache).write_bytes(b"spoilt")
     cache.set_aside(KEY)
     assert all(name.endswith(".damaged") for name in names(cache))
     assert len(names(cache)) == 2

@@ -174,10 +174,7 @@ class SceneCache:
         mapping
             Empty when there is nothing, or nothing that can be believed.
         """
-        try:
-            record = _understood(self._sidecar(key).read_text(encoding="utf-8"), key)
-        except (OSError, UnicodeDecodeError):
-            record = None
+        record = self._record(key)
         return {} if record is None else dict(record["content"])
 
     def fetch(self, key: str) -> tuple[NDArray[Any], Mapping[str, Any]] | None:
@@ -251,14 +248,17 @@ class SceneCache:
         return sorted(found, key=lambda entry: (entry.used, entry.key), reverse=True)
 
     def set_aside(self, key: str) -> None:
-        """Give the files of an entry names that end in ``.damaged``, under which nothing looks for them.
+        """Give what is damaged of an entry a name that ends in ``.damaged``, under which nobody looks for it.
 
         Parameters
         ----------
         key : str
-            64 hexadecimal digits.
+            64 hexadecimal digits. What is intact stays, and so do data that another process has just written
+            and whose sidecar is to follow.
         """
-        for path in [self._sidecar(key), *self._data_of(key)]:
+        if self.look(key).condition is not Condition.DAMAGED:
+            return
+        for path in [self._sidecar(key), *self._named_data(key)]:
             with suppress(OSError):
                 path.replace(path.with_name(path.name + _DAMAGED))
 
@@ -333,6 +333,17 @@ class SceneCache:
             if other.name != name and is_stale(other):
                 remove(other)
 
+    def _named_data(self, key: str) -> list[Path]:
+        """Return the data that a sidecar names; what another process writes under this key is not its own."""
+        record = self._record(key)
+        return [] if record is None else [self.scenes / str(record["data"]["name"])]
+
+    def _record(self, key: str) -> dict[str, Any] | None:
+        try:
+            return _understood(self._sidecar(key).read_text(encoding="utf-8"), key)
+        except (OSError, UnicodeDecodeError):
+            return None
+
     def _make_room(self, max_bytes: int, *, spared: str = "") -> list[Entry]:
         entries = self.entries()
         taken, removed = sum(entry.size_bytes for entry in entries), []
@@ -342,7 +353,7 @@ class SceneCache:
             if entry.key == spared:
                 continue
             # the sidecar goes first: without it there is no entry, whenever this stops
-            for path in [self._sidecar(entry.key), *self._data_of(entry.key)]:
+            for path in [self._sidecar(entry.key), *self._named_data(entry.key)]:
                 remove(path)
             taken -= entry.size_bytes
             removed.append(entry)
