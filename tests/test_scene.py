@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 from tests.synthetic import BEFORE_TIME, GRID, make_image, make_scene
 
 from changedet.core.masking import SceneClass
-from changedet.scene import Asset, Radiometry, Scene
+from changedet.scene import Asset, Granule, Radiometry, Scene
 
 LONLAT = GeoBox.from_bbox((12.5, 60.0, 12.6, 60.05), "EPSG:4326", resolution=0.001, tight=True)
 
@@ -216,3 +216,14 @@ def test_a_composite_is_known_by_all_its_dates():
     earlier_record = scene.to_dict()
     del earlier_record["members"]
     assert Scene.from_dict(earlier_record).members == ()
+
+
+def test_what_a_link_holds_of_secrets_does_not_show():
+    link = Asset("https://me:SECRET@archive/B04.tif?sig=SECRET#SECRET", 2, radiometry=Radiometry(offset=-0.1))
+    granule = Granule("one", None, None, datetime(2023, 5, 16, tzinfo=UTC), assets={"B04": link})
+    scene = Scene("one", "test", assets={"B04": link}, granules=(granule,))
+    for shown in (repr(link), repr(granule), repr(scene), str(scene), repr(replace(scene, members=(scene,)))):
+        assert "SECRET" not in shown
+        assert "Asset('https://archive/B04.tif', 2, None, Radiometry(" in shown
+    assert "SECRET" in link.href
+    assert repr(Asset("/data/B04.tif")).startswith("Asset('/data/B04.tif', 1, None, ")

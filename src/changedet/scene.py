@@ -64,7 +64,7 @@ class Asset:
     Attributes
     ----------
     href : str
-        Path or unsigned link.
+        Path or link; what a link may hold of secrets does not show, and is not written down.
     index : int
         Band number inside the file, from 1.
     variable : str or None
@@ -77,6 +77,10 @@ class Asset:
     index: int = 1
     variable: str | None = None
     radiometry: Radiometry = Radiometry()
+
+    def __repr__(self) -> str:
+        place = _LINK_SECRETS.sub(r"\g<host>\g<path>", self.href)
+        return f"Asset({place!r}, {self.index}, {self.variable!r}, {self.radiometry})"
 
 
 @dataclass(frozen=True)
