@@ -108,6 +108,20 @@ def test_a_catalogue_that_leads_back_to_itself_ends(tmp_path):
     assert read_catalog(path) == []
 
 
+def test_items_of_an_interval_and_of_no_known_cloud_are_found(world, days, tmp_path):
+    path = world.write_item_collection(tmp_path / "items.json", local=True)
+    document = json.loads(path.read_text())
+    for feature in document["features"]:
+        said = feature["properties"]
+        said["start_datetime"], said["datetime"] = said["datetime"], None
+        said["eo:cloud_cover"] = float("nan")
+    path.write_text(json.dumps(document))
+    scenes = opened(path).search(query_of(days[0], max_tile_cloud=0.01))
+    assert [scene.date_text for scene in scenes] == ["2021-05-21", "2023-05-16", "2023-05-21"]
+    assert {scene.tile_cloud_share for scene in scenes} == {None}
+    assert len(opened(path).search(query_of(days[0], start=days[1].time))) == 2
+
+
 def test_radar_alone_is_refused_with_the_reason(world, days, tmp_path):
     path = world.write_item_collection(tmp_path / "items.json", local=True)
     document = json.loads(path.read_text())

@@ -1,6 +1,7 @@
 """Items of every dialect become granules; recorded answers are used where they are at hand."""
 
 import json
+import math
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -16,6 +17,7 @@ from changedet.providers.items import (
     offset_by_flag,
     offset_of_baseline,
     read_item,
+    share_of,
     stated_offset,
 )
 from changedet.providers.scenes import assemble_scenes
@@ -115,6 +117,20 @@ def test_a_foreign_catalogue_is_asked_for_the_flag_first():
     assert band_of(read_item(flagged, any_offset)).offset == 0.0
 
 
+def test_an_item_of_an_interval_was_acquired_when_that_begins():
+    spanning = item(start_datetime="2023-05-16T02:16:01Z", end_datetime="2023-05-16T02:17:00Z")
+    spanning["properties"]["datetime"] = None
+    assert read_item(spanning, any_offset).granule.time == datetime(2023, 5, 16, 2, 16, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("number", [None, math.nan, math.inf, "NaN"])
+def test_a_share_that_is_no_number_is_not_stated(number):
+    assert share_of(number) is None
+    odd = {"eo:cloud_cover": number, "s2:nodata_pixel_percentage": number, "view:sun_elevation": number}
+    found = read_item(item(**odd), any_offset)
+    assert (found.cloud_share, found.granule.nodata_share, found.sun_elevation_deg) == (None, None, None)
+
+
 def test_the_finest_file_of_a_band_is_taken_and_twins_are_not():
     plain = {name: {"href": f"{name}.tif"} for name in ("blue", "green", "nir", "scl")}
     several = {f"B04_{step}m": {"href": f"B04_{step}m.tif"} for step in (60, 10, 20)}
@@ -179,6 +195,17 @@ def test_of_equal_baselines_the_newest_processing_is_kept():
     later = found_at(id="b", datastrip_start="1", generated="2024-01-01T00:00:00Z")
     (scene,) = assemble_scenes([later, first], SITE, "test")
     assert scene.id == "b"
+
+
+def test_where_nobody_tells_twins_the_newest_processing_speaks_for_the_scene():
+    old = found_at(id="S2A_MSIL2A_N0301", baseline="03.01", nodata_share=None)
+    new = found_at(id="S2A_MSIL2A_N0500", baseline="05.00", nodata_share=None)
+    newest = found_at(id="S2A_MSIL2A_N0510", baseline="05.10", nodata_share=None)
+    unknown = found_at(id="S2A_MSIL2A_N", baseline=None, nodata_share=None)
+    for order in ([old, unknown, new, newest], [newest, new, unknown, old]):
+        (scene,) = assemble_scenes(order, SITE, "test")
+        assert (scene.id, scene.processing_baseline) == ("S2A_MSIL2A_N0510", "05.10")
+        assert [granule.baseline for granule in scene.granules] == ["05.10", "05.00", "03.01", None]
 
 
 def test_platform_day_and_orbit_make_a_scene():

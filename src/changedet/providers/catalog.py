@@ -12,7 +12,7 @@ from changedet.antimeridian import footprint_outline, near
 from changedet.errors import InputFileError, MissingInputError, UsageError
 from changedet.providers.base import ProviderInfo
 from changedet.providers.http import scrubbed
-from changedet.providers.items import Found, Item, OffsetRule, any_offset
+from changedet.providers.items import Found, Item, OffsetRule, any_offset, time_of
 from changedet.providers.radar import RADAR_LEVEL
 from changedet.providers.settings import ProviderSettings
 from changedet.providers.stac import StacProvider, api_items
@@ -155,13 +155,11 @@ def _with_paths(item: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _fits(item: Item, query: SearchQuery) -> bool:
-    from datetime import datetime
-
     from shapely.errors import ShapelyError
 
     ground = query.site.geometry
     try:
-        moment = as_utc(datetime.fromisoformat(str(item["properties"]["datetime"])))
+        moment = as_utc(time_of(item))
         outline = footprint_outline(item["geometry"])
         reaches = outline is None or near(outline, float(ground.centroid.x)).intersects(ground)
     except (KeyError, TypeError, ValueError, AttributeError, ShapelyError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -252,16 +253,15 @@ def _found(item: Item, said: Mapping[str, Any], assets: dict[str, Asset]) -> Fou
     strip = _DATASTRIP.search(str(said.get("s2:datastrip_id") or said.get("eopf:datastrip_id") or ""))
     generated = said.get("s2:generation_time") or said.get("processing:datetime") or ""
     nodata = said.get("s2:nodata_pixel_percentage", (said.get("statistics") or {}).get("nodata"))
-    cloud = said.get("eo:cloud_cover")
     granule = Granule(
         id=identifier,
         collection=_text(item.get("collection")),
         tile=_tile(said, identifier),
-        time=datetime.fromisoformat(str(said["datetime"])),
+        time=time_of(item),
         baseline=None if baseline is None else f"{baseline[0]:02d}.{baseline[1]:02d}",
         datastrip_start=strip[1] if strip else None,
         updated=str(said["updated"]) if said.get("updated") else str(generated) or None,
-        nodata_share=None if nodata is None else float(nodata) / 100,
+        nodata_share=share_of(nodata),
         epsg=epsg_of(item, said),
         footprint=MappingProxyType(dict(item["geometry"])),
         assets=MappingProxyType(assets),
@@ -273,15 +273,35 @@ def _found(item: Item, said: Mapping[str, Any], assets: dict[str, Asset]) -> Fou
         platform=_platform(said, identifier),
         relative_orbit=None if orbit is None else int(orbit),
         orbit_state=_text(said.get("sat:orbit_state")),
-        cloud_share=None if cloud is None else float(cloud) / 100,
+        cloud_share=share_of(said.get("eo:cloud_cover")),
         generated=str(generated),
         sun_elevation_deg=90 - zenith if elevation is None and zenith is not None else elevation,
         sun_azimuth_deg=_number(said.get("view:sun_azimuth", said.get("s2:mean_solar_azimuth"))),
     )
 
 
+def time_of(item: Item) -> datetime:
+    """Return when an item was acquired; of one that states an interval alone, when that begins.
+
+    Raises
+    ------
+    KeyError, ValueError
+        When it states neither.
+    """
+    said = item["properties"]
+    stated = said.get("datetime")
+    return datetime.fromisoformat(str(said["start_datetime"] if stated is None else stated))
+
+
+def share_of(percent: Any) -> float | None:  # noqa: ANN401  # whatever JSON can hold
+    """Return a percentage as a share of 0..1; None when it is not stated, or is not a number."""
+    number = _number(percent)
+    return None if number is None else number / 100
+
+
 def _number(value: Any) -> float | None:  # noqa: ANN401  # whatever JSON can hold
-    return None if value is None else float(value)
+    number = None if value is None else float(value)
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _text(value: Any) -> str | None:  # noqa: ANN401  # whatever JSON can hold

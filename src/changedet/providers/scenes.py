@@ -41,7 +41,8 @@ def assemble_scenes(found: Sequence[Found], site: Site, provider: str) -> list[S
     Returns
     -------
     list of Scene
-        Sorted by time; granules in the zone of the site first, then those with least nodata.
+        Sorted by time; granules in the zone of the site first, then those with least nodata, then those of
+        the highest baseline.
     """
     groups: dict[tuple[str, date | str, int | None], list[Found]] = {}
     for one in found:
@@ -69,17 +70,22 @@ def _without_twins(group: Sequence[Found]) -> list[Found]:
 
 
 def _newness(one: Found) -> tuple[tuple[int, int], str, str]:
+    return _baseline(one), one.generated or one.granule.updated or "", one.granule.id
+
+
+def _baseline(one: Found) -> tuple[int, int]:
     baseline = one.granule.baseline
-    pair = baseline_pair(baseline, where=one.granule.id) if baseline else (0, 0)
-    return pair, one.generated or one.granule.updated or "", one.granule.id
+    return baseline_pair(baseline, where=one.granule.id) if baseline else (0, 0)
 
 
 def _in_order(group: Sequence[Found], site: Site) -> list[Found]:
     epsg = crs_of(site.grid).epsg
 
-    def _rank(one: Found) -> tuple[bool, float, str]:
+    def _rank(one: Found) -> tuple[bool, float, tuple[int, int], str]:
         share = one.granule.nodata_share
-        return one.granule.epsg != epsg, 0.5 if share is None else share, one.granule.id
+        major, minor = _baseline(one)
+        # where nobody says which are twins, the newest processing speaks for the scene
+        return one.granule.epsg != epsg, 0.5 if share is None else share, (-major, -minor), one.granule.id
 
     return sorted(group, key=_rank)
 
