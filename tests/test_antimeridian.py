@@ -4,20 +4,25 @@ import json
 
 import pytest
 import shapely
+from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
+from odc.geo.geobox import GeoBox
 from shapely.affinity import translate
 from shapely.geometry import MultiPolygon, Polygon, box, mapping
 
 from changedet.antimeridian import (
     box_outline,
     continuous,
+    footprint_on,
     footprint_outline,
     near,
+    promised_share,
     unwrapped,
     within_globe,
 )
 from changedet.errors import CoordinateError, UsageError
+from changedet.resample import utm_grid
 from changedet.site import Site, read_sites
 
 ACROSS = box(179.6, -17.0, 180.4, -16.0)
@@ -75,6 +80,37 @@ def test_a_damaged_footprint_is_mended():
     bow = Polygon([(10, 50), (11, 51), (11, 50), (10, 51)])
     assert not bow.is_valid
     assert footprint_outline(mapping(bow)).is_valid
+
+
+FIJI = GeoBox.from_bbox((179.9, -16.6, 180.1, -16.4), "EPSG:4326", resolution=0.01)
+GRIDS = {
+    "zone 60": utm_grid(FIJI),
+    "beyond 180": FIJI,
+    "beyond -180": GeoBox(FIJI.shape, Affine.translation(-360, 0) * FIJI.transform, FIJI.crs),
+}
+
+
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+@pytest.mark.parametrize("drawn", [SPLIT, LEAPS, LEAPS.reverse(), ACROSS, translate(ACROSS, -360)])
+def test_a_footprint_promises_the_same_however_it_and_the_grid_are_drawn(drawn, grid):
+    assert footprint_on(mapping(drawn), grid).is_valid
+    assert promised_share([mapping(drawn)], grid) == pytest.approx(1, abs=1e-6)
+
+
+def test_a_part_of_a_grid_is_promised_once_by_several_footprints():
+    grid = GRIDS["zone 60"]
+    west, east = box(179, -17, 180, -16), box(-180, -17, -179, -16)
+    shares = [promised_share([mapping(one)], grid) for one in (west, east)]
+    assert all(0.4 < share < 0.6 for share in shares)
+    assert promised_share([mapping(west), {}, mapping(west)], grid) == pytest.approx(shares[0])
+    assert promised_share([mapping(west), mapping(east)], grid) == pytest.approx(1, abs=1e-6)
+
+
+def test_what_says_nothing_or_lies_elsewhere_promises_nothing():
+    grid = GRIDS["zone 60"]
+    assert footprint_on({}, grid) is None
+    assert promised_share([], grid) == promised_share([{}], grid) == 0.0
+    assert promised_share([mapping(box(178, -17, 179, -16))], grid) == 0.0
 
 
 # -------------------------------------------------------------------------------------------- boxes and sites

@@ -8,8 +8,9 @@ from changedet.coordinates import GeoPoint
 from changedet.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+    from odc.geo.geobox import GeoBox
     from shapely.geometry.base import BaseGeometry
 
 #: What spans more of the globe than this runs the other way round it.
@@ -135,6 +136,56 @@ def footprint_outline(footprint: Mapping[str, Any]) -> BaseGeometry | None:
     outline = shapely.make_valid(continuous(shape(dict(footprint))))
     west, _, east, _ = outline.bounds
     return outline if east - west <= _WIDEST_GRANULE_DEG else None
+
+
+def footprint_on(footprint: Mapping[str, Any], grid: GeoBox) -> BaseGeometry | None:
+    """Return the footprint of a granule as a valid outline in the reference system of a grid.
+
+    Parameters
+    ----------
+    footprint : mapping
+        As `footprint_outline` takes it.
+    grid : GeoBox
+        With a reference system.
+
+    Returns
+    -------
+    shapely geometry or None
+        None when the footprint says nothing.
+    """
+    import shapely
+    from odc.geo.geom import Geometry
+
+    from changedet.resample import crs_of
+
+    stated, crs = footprint_outline(footprint), crs_of(grid)
+    if stated is None:
+        return None
+    if crs.geographic:
+        stated = near(stated, float(grid.extent.geom.centroid.x))
+    return shapely.make_valid(Geometry(stated, "EPSG:4326").to_crs(crs).geom)
+
+
+def promised_share(footprints: Iterable[Mapping[str, Any]], grid: GeoBox) -> float:
+    """Return the share of a grid inside footprints, 0..1.
+
+    Parameters
+    ----------
+    footprints : iterable of mapping
+        As `footprint_outline` takes them; those that say nothing promise nothing.
+    grid : GeoBox
+        With a reference system.
+
+    Returns
+    -------
+    float
+        0 when nothing is known.
+    """
+    import shapely
+
+    outlines = [one for footprint in footprints if (one := footprint_on(footprint, grid)) is not None]
+    ground = grid.extent.geom
+    return float(shapely.union_all(outlines).intersection(ground).area / ground.area)
 
 
 def within_globe(outline: BaseGeometry) -> BaseGeometry:

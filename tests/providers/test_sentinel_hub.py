@@ -36,6 +36,8 @@ from changedet.providers.sentinel_hub import (
     estimate_processing_units,
 )
 from changedet.providers.sentinel_hub_client import Credentials, find_credentials, retry_after_s
+from changedet.providers.sentinel_hub_images import Fetch, KeptFetches
+from changedet.providers.sentinel_hub_products import LEVEL_2A
 from changedet.providers.sentinel_hub_requests import degree_boxes, fetch_grid, tiles
 from changedet.providers.settings import ProviderSettings, read_provider_settings
 from changedet.resample import resample
@@ -244,6 +246,44 @@ def test_one_request_renders_an_acquisition_and_a_displaced_grid_asks_again_for_
     assert (ask.classes(scene, GRID) == image.classes).all()
     assert len(world.requests("*/process")) == 1
     assert len(world.requests("*/token")) == 1
+
+
+def test_a_composite_on_a_displaced_grid_is_not_paid_for_again(world):
+    ask, scene = provider(world), scene_of(world)
+    dates = [replace(scene, id=f"{scene.id}-{number}") for number in range(6)]
+    for date_ in dates:
+        ask.load(date_, GRID)
+    spent = ask.processing_units
+    for date_ in dates:
+        ask.load(date_, GRID.translate_pix(0.3, 0.2))
+    assert ask.processing_units == spent
+    assert len(world.requests("*/process")) == 6
+
+
+def fetch_of(scene_id, size_px=10):
+    grid = GRID[:size_px, :size_px]
+    planes = np.zeros((2, size_px, size_px), np.uint16)
+    return Fetch(LEVEL_2A, scene_id, ("B04", "dataMask"), grid, planes)
+
+
+def test_what_was_used_longest_ago_goes_first():
+    kept, (first, second, third) = KeptFetches(1200), (fetch_of(name) for name in "abc")
+    for fetch in (first, second, third):
+        kept.keep(fetch)
+        assert kept.find("a", ("B04",), GRID[:5, :5]) is first
+    assert kept.find("c", ("B04",), GRID[:5, :5]) is third
+    kept.keep(fetch_of("d"))
+    assert kept.find("b", ("B04",), GRID[:5, :5]) is None
+    assert kept.find("a", ("B04",), GRID[:5, :5]) is first
+    assert kept.find("a", ("B08",), GRID[:5, :5]) is None
+    assert kept.find("a", ("B04",), GRID) is None
+
+
+def test_two_dates_are_kept_however_large():
+    kept = KeptFetches(100)
+    for name in "abc":
+        kept.keep(fetch_of(name))
+    assert [kept.find(name, ("B04",), GRID[:5, :5]) is not None for name in "abc"] == [False, True, True]
 
 
 def test_classes_alone_are_cheap(world):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from changedet.antimeridian import footprint_outline
+from changedet.antimeridian import footprint_on
 from changedet.bands import SENTINEL2_BANDS
 from changedet.providers.base import Estimate
 from changedet.providers.remote import SPARE_PX
-from changedet.resample import crs_of, pixel_size_m
+from changedet.resample import pixel_size_m
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,11 +86,5 @@ def window_bytes(name: str, grid: GeoBox) -> int:
 
 def _reaches(granule: Granule, grid: GeoBox) -> bool:
     """Tell whether a footprint touches the grid; one that is not there is believed to."""
-    from odc.geo.geom import Geometry
-    from shapely import make_valid
-
-    stated = footprint_outline(granule.footprint)
-    if stated is None:
-        return True
-    outline = Geometry(stated, "EPSG:4326").to_crs(crs_of(grid)).geom
-    return bool(make_valid(outline).intersects(grid.extent.geom))
+    outline = footprint_on(granule.footprint, grid)
+    return outline is None or bool(outline.intersects(grid.extent.geom))

@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import requests
 
-from changedet.antimeridian import footprint_outline
+from changedet.antimeridian import promised_share
 from changedet.errors import ChangedetError, CredentialsError, InputFileError, ProviderError
 from changedet.providers.http import (
     PASSING_STATUSES,
@@ -29,7 +29,7 @@ from changedet.providers.http import (
 )
 from changedet.providers.layers import Layer, check_north_up
 from changedet.providers.ranges import Cursor, RemoteFile, block_ranges, fetch_range
-from changedet.resample import crs_of, source_window
+from changedet.resample import source_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -395,16 +395,9 @@ def _any_data(numbers: NDArray[Any], asset: Asset) -> bool:
 
 def _promises(granule: Granule, grid: GeoBox) -> bool:
     """Tell whether the footprint covers enough of the grid that some data must be there."""
-    from odc.geo.geom import Geometry
-    from shapely import make_valid
-
-    stated = footprint_outline(granule.footprint)
-    if stated is None:
-        return False
-    outline = make_valid(Geometry(stated, "EPSG:4326").to_crs(crs_of(grid)).geom)
-    shared = outline.intersection(grid.extent.geom).area / grid.extent.geom.area
+    shared = promised_share([granule.footprint], grid)
     pixels = grid.shape[0] * grid.shape[1]
-    return bool(shared >= _PROMISE_SHARE and shared * pixels >= _PROMISE_PX)
+    return shared >= _PROMISE_SHARE and shared * pixels >= _PROMISE_PX
 
 
 def _unreadable(where: str, failure: _Failure, *, signed: bool) -> ChangedetError:
@@ -418,9 +411,3 @@ def _unreadable(where: str, failure: _Failure, *, signed: bool) -> ChangedetErro
         todo = "choose another provider, or download the file"
     said = f"HTTP {failure.status}" if failure.status else failure.reason
     return ProviderError(f"the file could not be read ({said})", where=where, todo=todo)
-
-
-def with_radiometry(layer: Layer, **changes: Any) -> Layer:  # noqa: ANN401  # fields of Radiometry
-    """Return a layer whose numbers become reflectance in another way."""
-    radiometry = replace(layer.asset.radiometry, **changes)
-    return replace(layer, asset=replace(layer.asset, radiometry=radiometry))

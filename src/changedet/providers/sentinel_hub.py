@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from changedet.antimeridian import promised_share
 from changedet.bands import SCL
 from changedet.errors import BudgetError, ChangedetError, NoOverlapError, ProviderError
 from changedet.providers.base import Estimate, ProviderInfo
 from changedet.providers.radar import RADAR_LEVEL
 from changedet.providers.registry import require_offered
-from changedet.providers.sentinel_hub_images import Fetch, glance_of, image_of, marked
+from changedet.providers.sentinel_hub_images import Fetch, KeptFetches, glance_of, image_of, marked
 from changedet.providers.sentinel_hub_products import MASK, Product, product_for, product_of
 from changedet.providers.sentinel_hub_requests import (
     COARSE_M,
@@ -38,7 +39,7 @@ from changedet.providers.sentinel_hub_requests import (
     read_tiff,
     tiles,
 )
-from changedet.providers.sentinel_hub_scenes import promised_share, scenes_from_features
+from changedet.providers.sentinel_hub_scenes import scenes_from_features
 from changedet.providers.settings import ProviderSettings, read_provider_settings
 
 if TYPE_CHECKING:
@@ -79,7 +80,6 @@ _PAGE = 100
 _FEATURES_PER_SCENE = 12
 #: The kernel of the interpolation reaches so far, and registration moves the grid by less than the rest.
 _KERNEL_M, _MARGIN_M = 40, 60
-_KEPT_FETCHES = 4
 #: Below this share of the ground a footprint promises nothing.
 _LEAST_PROMISE = 0.02
 
@@ -148,7 +148,7 @@ class SentinelHubProvider:
         self._options = options
         self._lock = threading.Lock()
         self._door: tuple[Addresses, Tokens] | None = None
-        self._kept: list[Fetch] = []
+        self._kept = KeptFetches()
         self._units = 0.0
 
     @property
@@ -267,7 +267,7 @@ class SentinelHubProvider:
         """
         fine = fetch_grid(grid, COARSE_M)
         names = product_of(scene).glance
-        fetch = self._kept_for(scene, names, fine)
+        fetch = self._kept.find(scene.id, names, fine)
         return glance_of(
             fetch or self._rendered(scene, fine.zoom_to(resolution=COARSE_M), names), scene, grid
         )
@@ -369,22 +369,17 @@ class SentinelHubProvider:
             )
         return features
 
-    def _kept_for(self, scene: Scene, names: tuple[str, ...], needed: GeoBox) -> Fetch | None:
-        with self._lock:
-            return next((one for one in self._kept if one.answers(scene.id, names, needed)), None)
-
     def _fetched(
         self, scene: Scene, grid: GeoBox, names: tuple[str, ...], on_received: OnReceived | None
     ) -> Fetch:
-        kept = self._kept_for(scene, names, fetch_grid(grid, _KERNEL_M))
+        kept = self._kept.find(scene.id, names, fetch_grid(grid, _KERNEL_M))
         if kept is not None:
             return kept
         whole = fetch_grid(grid, _MARGIN_M)
         fetch = self._rendered(scene, whole, names)
         if on_received is not None:
             on_received(fetch.planes.nbytes)
-        with self._lock:
-            self._kept = [fetch, *self._kept][:_KEPT_FETCHES]
+        self._kept.keep(fetch)
         return fetch
 
     def _rendered(self, scene: Scene, grid: GeoBox, names: tuple[str, ...]) -> Fetch:
@@ -423,7 +418,7 @@ class SentinelHubProvider:
 
 
 def _nothing_there(scene: Scene, grid: GeoBox) -> ProviderError | NoOverlapError:
-    if promised_share(scene, grid) > _LEAST_PROMISE:
+    if promised_share((granule.footprint for granule in scene.granules), grid) > _LEAST_PROMISE:
         return ProviderError(
             "the service gave no data where the footprint promises it", where=scene.id, todo="try again later"
         )

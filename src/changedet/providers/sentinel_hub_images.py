@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +39,8 @@ _CLOUD_PERCENT, _CLOUD_NOTE_SHARE = 65, 0.02
 STEEPEST_DEG, FLATTEST_DEG = 10.0, 80.0
 #: The share of unusable ground that is worth a note.
 _SHADOW_NOTE_SHARE = 0.01
+#: What was fetched is kept up to so many bytes; however large they are, two dates can be compared.
+_KEPT_BYTES, _LEAST_KEPT = 500_000_000, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +92,40 @@ class Fetch:
         radiometry = CODES if name == SCL else self.product.radiometry
         asset = Asset("", variable=name, radiometry=radiometry)
         return Layer(name, grid, asset, lambda window: values[window])
+
+
+class KeptFetches:
+    """What was fetched last, so that nothing is paid for twice when registration moves the grid a little.
+
+    Parameters
+    ----------
+    most_bytes : int
+        Beyond this those go that were not used for longest, but for the last two.
+    """
+
+    def __init__(self, most_bytes: int = _KEPT_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._lock = threading.Lock()
+        self._kept: tuple[Fetch, ...] = ()
+
+    def find(self, scene_id: str, names: tuple[str, ...], needed: GeoBox) -> Fetch | None:
+        """Return a fetch that holds what is needed, None when there is none."""
+        with self._lock:
+            found = next((one for one in self._kept if one.answers(scene_id, names, needed)), None)
+            if found is not None:
+                self._keep(found)
+        return found
+
+    def keep(self, fetch: Fetch) -> None:
+        """Remember a fetch, and forget others that have no room any more."""
+        with self._lock:
+            self._keep(fetch)
+
+    def _keep(self, fetch: Fetch) -> None:
+        ranked = [fetch, *(one for one in self._kept if one is not fetch)]
+        sums = accumulate(one.planes.nbytes for one in ranked)
+        fitting = sum(taken <= self._most_bytes for taken in sums)
+        self._kept = tuple(ranked[: max(fitting, _LEAST_KEPT)])
 
 
 def marked(planes: NDArray[Any], names: tuple[str, ...], product: Product) -> NDArray[Any]:

@@ -8,16 +8,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from changedet.errors import ProviderError
-from changedet.providers.items import Found
+from changedet.providers.items import Found, share_of
 from changedet.providers.radar import radar_found
 from changedet.providers.scenes import assemble_scenes
-from changedet.resample import crs_of
 from changedet.scene import Granule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    from odc.geo.geobox import GeoBox
 
     from changedet.providers.sentinel_hub_products import Product
     from changedet.scene import Asset, Scene
@@ -87,31 +84,6 @@ def time_span(scene: Scene) -> tuple[datetime, datetime]:
     return min(times) - _PASS_SLACK, max(times) + _PASS_SLACK
 
 
-def promised_share(scene: Scene, grid: GeoBox) -> float:
-    """Return the share of a grid inside the footprints of a scene, 0..1.
-
-    Parameters
-    ----------
-    scene : Scene
-        With granules.
-    grid : GeoBox
-        With a reference system.
-
-    Returns
-    -------
-    float
-        0 when nothing is known.
-    """
-    import shapely
-    from odc.geo.geom import Geometry
-
-    outlines = [
-        Geometry(dict(one.footprint), "EPSG:4326").to_crs(crs_of(grid)).geom for one in scene.granules
-    ]
-    together = shapely.union_all([shapely.make_valid(outline) for outline in outlines])
-    return float(together.intersection(grid.extent.geom).area / grid.extent.geom.area)
-
-
 def _found(feature: Mapping[str, Any], product: Product, assets: Mapping[str, Asset]) -> Found:
     from shapely.geometry import shape
 
@@ -121,7 +93,7 @@ def _found(feature: Mapping[str, Any], product: Product, assets: Mapping[str, As
         return radar_found(feature, assets, product.notes)
     about, name = feature["properties"], str(feature["id"])
     said = _PRODUCT.match(name)
-    cloud, epsg, platform = (about.get(key) for key in ("eo:cloud_cover", "proj:epsg", "platform"))
+    epsg, platform = about.get("proj:epsg"), about.get("platform")
     granule = Granule(
         id=name,
         collection=feature.get("collection"),
@@ -137,7 +109,7 @@ def _found(feature: Mapping[str, Any], product: Product, assets: Mapping[str, As
         granule=granule,
         platform=f"Sentinel-2{said['unit']}" if said else str(platform or "unknown").title(),
         relative_orbit=int(said["orbit"]) if said else about.get("sat:relative_orbit"),
-        cloud_share=None if cloud is None else float(cloud) / 100,
+        cloud_share=share_of(about.get("eo:cloud_cover")),
         generated=said["made"] if said else "",
         level=product.level,
         notes=product.notes,
