@@ -1,6 +1,8 @@
 """A provider with a cache before it: asked once, equal afterwards, and what makes two requests the same."""
 
+import hashlib
 import json
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -12,10 +14,13 @@ from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 from tests.synthetic import make_image, make_scene
 
+from changedet.bands import SCL
+from changedet.core import masking
 from changedet.errors import CacheWarning, ProviderError
 from changedet.providers.base import ProviderInfo, SearchQuery
-from changedet.providers.cache import SceneCache
+from changedet.providers.cache import SCHEMA_VERSION, SceneCache
 from changedet.providers.cached import CachedProvider, Wanted
+from changedet.providers.layers import Layer, LayerSource
 from changedet.scene import Asset, Granule, Radiometry
 from changedet.site import Site
 
@@ -246,6 +251,57 @@ SAME = {
         WANTED, scene=type(scene()).from_dict(json.loads(json.dumps(scene().to_dict())))
     ),
 }
+
+
+def test_files_on_disk_are_told_from_others_of_the_same_name(tmp_path):
+    def _wanted(path):
+        return with_granule(assets={"B04": Asset(str(path), radiometry=Radiometry(1e-4, -0.1))})
+
+    first, second = tmp_path / "first.tif", tmp_path / "second.tif"
+    first.write_bytes(b"old")
+    second.write_bytes(b"old")
+    key = _wanted(first).key
+    assert key == _wanted(first).key != _wanted(second).key
+    first.write_bytes(b"newer")
+    newer = _wanted(first).key
+    assert newer != key
+    os.utime(first, ns=(0, 10**18))
+    assert _wanted(first).key != newer
+    first.unlink()
+    assert _wanted(first).key not in {key, newer}
+
+
+def test_links_of_an_unknown_catalogue_count_without_their_signatures():
+    def _key(link):
+        wanted = with_granule(assets={"B04": Asset(link, radiometry=Radiometry(1e-4, -0.1))})
+        return replace(wanted, provider="stac").key
+
+    assert _key("https://host/a.tif") != _key("https://other/a.tif")
+    assert _key("https://host/a.tif?sig=1") == _key("https://me:pw@host/a.tif?sig=2")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("CLOUD_BUFFER_M", 80.0), ("UNUSABLE_CLASSES", (0, 1)), ("SOFT_EDGED_CLASSES", (9,))],
+)
+def test_what_decides_which_pixels_are_usable_makes_another_key(monkeypatch, name, value):
+    before = WANTED.key
+    monkeypatch.setattr(masking, name, value)
+    assert WANTED.key != before
+
+
+def test_pixels_are_read_in_the_way_that_the_version_stands_for():
+    # another digest: raise SCHEMA_VERSION, since what is kept was read in another way
+    numbers = {"B04": np.arange(0, 2400, dtype=np.uint16).reshape(40, 60)}
+    numbers[SCL] = np.repeat(np.arange(12, dtype=np.uint8), 200).reshape(40, 60)
+    grid = GeoBox(GRID.shape, GRID.affine, GRID.crs)[:40, :60]
+    assets = {"B04": Asset("a", radiometry=Radiometry(1e-4, -0.1, 0.0, 65535.0)), SCL: Asset("b")}
+    layers = tuple(Layer(n, grid, assets[n], lambda w, n=n: numbers[n][w]) for n in numbers)
+    image = LayerSource(scene(), grid, layers).load(grid)
+    assert image.data[np.isfinite(image.data)].min() == 0.0
+    shown = np.rint(np.nan_to_num(image.data, nan=-1.0) * 1e4).astype("<i4")
+    found = hashlib.sha256(shown.tobytes() + image.valid.tobytes() + image.classes.tobytes()).hexdigest()
+    assert (SCHEMA_VERSION, found[:16]) == (1, "02a36e2ea4865e12")
 
 
 @pytest.mark.parametrize("name", SAME)

@@ -57,6 +57,10 @@ def test_a_second_load_sends_no_request_and_no_signature_is_kept(world, day, tmp
         provider = CachedProvider(behind, SceneCache(tmp_path))
         (again,) = provider.search(query)
         mirror.reset_log()
+        if name == "stac":
+            # of an archive that nobody knows, nobody knows that another one is its mirror
+            assert not provider.holds(again, day.grid, BANDS)
+            return
         second = provider.load(again, day.grid, BANDS)
         np.testing.assert_array_equal(provider.classes(again, day.grid), classes)
         assert mirror.requests() == []

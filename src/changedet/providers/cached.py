@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 import numpy as np
 
 from changedet.bands import SCL
 from changedet.configuration import cache_max_bytes
+from changedet.core import masking
 from changedet.errors import CacheWarning, OutputError
 from changedet.providers.base import Estimate
 from changedet.providers.cache import DEFAULT_MAX_BYTES, SCHEMA_VERSION, SceneCache, default_folder
@@ -22,7 +25,6 @@ from changedet.scene import Image, Scene
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 #: Names the one rule by which pixels get onto a grid; to be changed together with it.
 RESAMPLING_RULE = "bands interpolated once, classes nearest"
 
+#: Under this name stands every catalogue that nobody knows in advance.
+_ANY_CATALOGUE = "stac"
 _AFTER_BANDS = ("valid", "classes")
 #: What makes the classes of each level.
 _CLASSES_SOURCE = MappingProxyType({"L2A": "SCL", "L1C": "spectral tests"})
@@ -47,7 +51,9 @@ class Wanted:
     provider : str
         Name of the provider.
     scene : Scene
-        What is to be loaded; its collection, granules, baselines and offsets count, its links do not.
+        What is to be loaded; its collection, granules, baselines and offsets count. Of its links those to
+        files on disk count, with size and time of change, and those of a catalogue that nobody knows; all
+        others may lead to a mirror.
     grid : GeoBox
         Where the pixels are to lie.
     bands : tuple of str or None
@@ -84,6 +90,12 @@ class Wanted:
                 "shape": list(self.grid.shape),
             },
             "resampling": self.resampling,
+            "usable": {
+                "cloud_buffer_m": masking.CLOUD_BUFFER_M,
+                "unusable": [int(code) for code in masking.UNUSABLE_CLASSES],
+                "soft_edged": [int(code) for code in masking.SOFT_EDGED_CLASSES],
+            },
+            "files": _files(self.scene, self.provider),
         }
 
 
@@ -324,6 +336,23 @@ def _radiometry(assets: Mapping[str, Asset]) -> dict[str, list[float | str | Non
         band: [asset.radiometry.scale, _offset(asset.radiometry), asset.radiometry.nodata]
         for band, asset in assets.items()
     }
+
+
+def _files(scene: Scene, provider: str) -> list[Any]:
+    """Return what else tells files from others that a catalogue describes in the same words."""
+    sides = [granule.assets for granule in scene.granules] or [scene.assets]
+    links = sorted({asset.href for assets in sides for asset in assets.values()})
+    on_disk = [link for link in links if not urlsplit(link).scheme]
+    others = [link for link in links if link not in on_disk] if provider == _ANY_CATALOGUE else []
+    return [_state(link) for link in on_disk] + [digest_of(without_secrets(link)) for link in others]
+
+
+def _state(path: str) -> list[str | int | None]:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return [path, None, None]
+    return [path, found.st_size, found.st_mtime_ns]
 
 
 def _offset(radiometry: Radiometry) -> float | str:
