@@ -12,6 +12,7 @@ from tests.synthetic import BEFORE_TIME, make_scene
 
 from changedet.composite import CompositeSource, MatchSettings, ProviderSource, compose, open_scenes
 from changedet.core.composite import NO_DATE
+from changedet.core.displacement import DisplacementField
 from changedet.core.masking import SceneClass, usable_from_classes
 from changedet.errors import InputFileError, ProviderError, UsageError
 from changedet.frame import displaced
@@ -275,3 +276,23 @@ def test_a_date_may_be_matched_through_another_one():
     source = open_scenes(provider, scenes, GRID)
     assert [member.date_text for member in source.scene.members] == ["2023-05-14", "2023-05-24", "2023-05-19"]
     assert worst(source.load(), truth()) < 0.02
+
+
+def test_a_date_moves_by_a_field_and_loses_nothing_at_the_edges(images):
+    provider, scenes = shelf_of(images[0])
+    source = open_scenes(provider, scenes, GRID)
+    part = GRID[20:140, 20:140]
+    moved = source.load(part, DisplacementField("affine", (120, 120), (3.0, -2.0)))
+    assert np.isfinite(moved.data).all()
+    np.testing.assert_allclose(moved.data, images[0].data[:, 17:137, 22:142], atol=1e-6)
+    np.testing.assert_array_equal(moved.classes, images[0].classes[17:137, 22:142])
+
+
+def test_a_composite_moves_by_a_field_and_keeps_its_dates(composite):
+    still = DisplacementField("affine", (SIZE, SIZE), (0.0, 0.0))
+    same = composite.load(GRID, still)
+    inner = np.s_[:, 4:-4, 4:-4]
+    assert np.percentile(np.abs(same.data - composite.image.data)[inner], 99) < 5e-3
+    moved = composite.load(GRID, DisplacementField("affine", (SIZE, SIZE), (4.0, -3.0)))
+    np.testing.assert_array_equal(moved.classes[10:-10, 10:-10], same.classes[6:-14, 13:-7])
+    np.testing.assert_allclose(moved.data[:, 10:-10, 10:-10], same.data[:, 6:-14, 13:-7], atol=1e-5)

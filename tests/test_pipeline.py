@@ -11,12 +11,14 @@ from tests.runs import rewrite
 import changedet as cd
 from changedet import pipeline
 from changedet.comparison import DetectSettings, threshold_of
+from changedet.core.displacement import DisplacementField
 from changedet.core.threshold import ThresholdParameters
 from changedet.core.warping import shift_image
 from changedet.errors import CrsMismatchError, NoOverlapError, NoUsableImageryError, UsageError
 from changedet.frame import choose_frame, displaced, site_mask
 from changedet.kinds import KIND_LABELS, Kind
-from changedet.pipeline import detect
+from changedet.pairing import make_pair
+from changedet.pipeline import detect, register
 from changedet.providers.local import LocalOptions, open_source
 from changedet.result import State
 from changedet.samples import SceneSettings, simulate_pair
@@ -149,6 +151,44 @@ class TestKnownShifts:
         inside = np.isfinite(moved) & np.isfinite(expected)
         assert inside.mean() > 0.95
         assert np.allclose(moved[inside], expected[inside], atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def distorted(unshifted):
+    image = unshifted.after.to_image()
+    size = image.valid.shape
+    # the far corners lie 1.2 pixels from where they belong
+    stretch = DisplacementField("affine", size, (0.3, -0.2), np.array([[0.0, 0.004], [-0.004, 0.0]]))
+    return unshifted.before.to_image(), open_source(image).load(image.grid, stretch), stretch
+
+
+class TestFields:
+    """A distortion over the image is taken out where one shift would not do."""
+
+    def test_the_field_is_found_and_taken_out(self, distorted):
+        before, after, stretch = distorted
+        result = detect(before, after)
+        found = result.registration
+        assert found.verdict == "corrected"
+        assert found.model != "translation"
+        at = [np.arange(20.0, n - 20, 20) for n in before.valid.shape]
+        assert np.abs(found.field.on(*at) + stretch.on(*at)).mean() < 0.05
+        assert found.residual_px < 0.25
+        assert found.grid == result.grid
+        quiet = (result.state == State.NOT_FLAGGED) & after.valid
+        gaps = [
+            np.sqrt(np.median((image.band("B04") - before.band("B04"))[quiet] ** 2))
+            for image in (after, result.pair.after)
+        ]
+        assert gaps[1] < 0.9 * gaps[0]
+
+    def test_one_shift_only_leaves_the_rest(self, distorted):
+        before, after, _ = distorted
+        pair = make_pair(before, after, np.ones(before.valid.shape, bool))
+        once, _ = register(pair, open_source(after), local=False)
+        field, _ = register(pair, open_source(after))
+        assert once.model == "translation"
+        assert once.residual_px > 1.5 * field.residual_px
 
 
 @pytest.fixture(scope="module", params=["predict", "cva"])

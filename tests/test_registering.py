@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import rasterio
+import rasterio.warp
 import xarray as xr
 from odc.geo.geobox import GeoBox
 from scipy import ndimage

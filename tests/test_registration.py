@@ -220,7 +220,7 @@ class TestShowing:
         # squares of two images meet: steps at their edges are what the eye sees
         edges = [np.nanmean(abs(np.diff(board[:, 24:26], axis=1))) for board in boards]
         assert edges[1] < edges[0]
-        assert len(figure.axes[0].collections) == 2
+        assert len(figure.axes[0].collections) == 1
 
     def test_without_agreement_the_plot_is_no_error(self, found):
         nothing = replace(found.alignment, agreeing=np.zeros_like(found.alignment.agreeing))

@@ -7,8 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
+from changedet.core.displacement import DisplacementField
 from changedet.errors import CrsMismatchError
-from changedet.resample import pixel_size_m, resample, source_window, utm_grid, whole_pixel_shift
+from changedet.resample import (
+    pixel_size_m,
+    resample,
+    room_for,
+    smoothed,
+    source_window,
+    utm_grid,
+    whole_pixel_shift,
+)
 from changedet.site import Site
 
 GRID = GeoBox.from_bbox((300000, 4800000, 300600, 4800480), "EPSG:32633", resolution=10, tight=True)
@@ -200,3 +209,67 @@ def test_a_site_grid_is_its_own_utm_grid():
     grid = Site.at("38.5847, 126.1079", radius_m=500).grid
     assert utm_grid(grid) == grid
     assert utm_grid(grid.translate_pix(0.5, 0)) != grid
+
+
+def field_on(grid, largest_px=1.5, seed=0):
+    surface = np.random.default_rng(seed).uniform(-largest_px, largest_px, (2, 5, 5))
+    return DisplacementField("spline", tuple(grid.shape), (0.0, 0.0), surface=surface)
+
+
+def moved_wave(grid, field):
+    """The truth: what the wave shows where each pixel of the grid looks."""
+    shift = field.on(np.arange(grid.shape[0], dtype=float), np.arange(grid.shape[1], dtype=float))
+    rows, columns = np.mgrid[: grid.shape[0], : grid.shape[1]] + 0.5 - shift
+    step = grid.transform
+    x, y = step.a * columns + step.c, step.e * rows + step.f
+    return 0.2 + 0.1 * np.sin(2 * np.pi * x / 240) * np.cos(2 * np.pi * y / 240)
+
+
+class TestDisplacement:
+    @pytest.mark.parametrize(
+        "source", [GRID, GRID.translate_pix(0.4, -0.3), COARSE], ids=["same", "off", "coarse"]
+    )
+    def test_content_moves_by_the_field_in_one_step(self, source):
+        field = field_on(GRID)
+        got = resample(wave(source), source, GRID, displacement=field)
+        inside = np.isfinite(got)
+        inside[:6] = inside[-6:] = inside[:, :6] = inside[:, -6:] = False
+        assert inside.mean() > 0.5
+        assert np.abs(got - moved_wave(GRID, field))[inside].max() < 4e-3
+
+    def test_finer_pixels_are_smoothed_and_moved(self):
+        field = field_on(COARSE, 0.7)
+        got = resample(wave(GRID), GRID, COARSE, displacement=field)
+        assert np.abs(inner(got - moved_wave(COARSE, field))).max() < 8e-3
+        noise = np.random.default_rng(0).random(tuple(GRID.shape), np.float32)
+        assert inner(smoothed(noise, 2.0)).std() < 0.5 * noise.std()
+        assert smoothed(noise, 1.2) is noise
+
+    def test_another_reference_system_comes_out_as_gdal_says(self):
+        box = GRID.extent.to_crs("EPSG:32634").boundingbox
+        elsewhere = GeoBox.from_bbox(box, "EPSG:32634", resolution=10)
+        still = DisplacementField("affine", tuple(elsewhere.shape), (0.0, 0.0))
+        ours = resample(wave(GRID), GRID, elsewhere, displacement=still)
+        theirs = resample(wave(GRID), GRID, elsewhere)
+        both = np.isfinite(ours) & np.isfinite(theirs)
+        assert both.mean() > 0.8
+        assert np.abs(ours - theirs)[both].max() < 6e-3
+
+    def test_the_edge_of_the_image_is_not_lost(self):
+        got = resample(wave(GRID), GRID, GRID, displacement=field_on(GRID, 0.4))
+        assert np.isfinite(got).all()
+
+    def test_classes_are_taken_from_the_nearest_pixel(self):
+        codes = np.zeros(tuple(GRID.shape), np.uint8)
+        codes[10:20, 10:20], codes[20:30, 20:30] = 4, 9
+        down = DisplacementField("affine", tuple(GRID.shape), (2.3, -1.4))
+        got = resample(codes, GRID, GRID, displacement=down)
+        np.testing.assert_array_equal(got[2:40, :40], np.roll(codes, (2, -1), (0, 1))[2:40, :40])
+
+    def test_the_window_that_is_read_holds_what_the_field_reaches(self):
+        target = GRID[20:30, 20:30]
+        far = DisplacementField("translation", (10, 10), (15.0, -12.0))
+        rows, columns = source_window(GRID, target, far)
+        assert rows.start <= 20 - 15
+        assert columns.stop >= 30 + 12
+        assert tuple(room_for(target, far).shape) >= (40, 40)

@@ -42,7 +42,7 @@ _TIE_POINTS = 3000
 #: Largest shift that is sought.
 MAX_SHIFT_M = 500.0
 #: Side of the part that is kept for pictures.
-_VIEW_PX = 256
+_VIEW_PX = 128
 
 _AS_STATED = LocalOptions()
 _SILENT = Silent()

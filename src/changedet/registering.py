@@ -12,7 +12,7 @@ import numpy as np
 from changedet.bands import SCL
 from changedet.core.alignment import AlignmentSettings, align
 from changedet.core.residual import measure_remainder
-from changedet.core.warping import bridge_gaps, sample
+from changedet.core.warping import bridge_gaps, sample, warp
 from changedet.errors import CrsMismatchError, NoOverlapError, QualityGateError, UsageError
 from changedet.progress import Progress, Silent
 from changedet.provenance import to_json_types
@@ -49,7 +49,11 @@ _MOST_BANDS = 3
 _ONE_BAND_FROM_PX = 2e7
 #: Coarser by more than this: the images are matched in pixels of the coarser one.
 _COARSER = 1.25
-_VIEW_PX = 256
+_VIEW_PX = 128
+#: Threads that decode and encode files.
+_THREADS = 2
+#: Blocks that GDAL keeps; by default it takes a share of the machine.
+_CACHE_MB = 256
 #: Planes of a dataset that are no imagery.
 _NO_BANDS = frozenset({"valid", "classes", SCL})
 #: Types that are interpolated as they are.
@@ -130,7 +134,12 @@ class Raster:
         return float("nan") if np.issubdtype(self.dtype, np.floating) else 0.0
 
     def onto(
-        self, band: int, grid: GeoBox, displacement: DisplacementField | None = None, *, lenient: bool = False
+        self,
+        band: int,
+        grid: GeoBox,
+        displacement: DisplacementField | None = None,
+        *,
+        matching: bool = False,
     ) -> NDArray[Any]:
         """Return a band on another grid, moved by a field on that grid, interpolated once.
 
@@ -142,43 +151,36 @@ class Raster:
             Any grid.
         displacement : DisplacementField, optional
             What is added to the position of the content.
-        lenient : bool
-            For matching: see `changedet.core.warping.sample`, and clouds count as no data.
+        matching : bool
+            Whether clouds count as no data, where they are known.
 
         Returns
         -------
         ndarray, shape of the grid
             In `dtype`; `fill` where there is no data.
         """
-        still = displacement is None or (
-            displacement.model == "translation" and displacement.centre_px == (0.0, 0.0)
-        )
-        blank: NDArray[Any] = np.full(tuple(grid.shape), self.fill, self.dtype)
         window = source_window(self.grid, grid, displacement)
         if window is None:
-            return blank
+            return np.full(tuple(grid.shape), self.fill, self.dtype)
         values, source = self._masked(self.read(band, window)), self.grid[window]
-        if lenient and self.clear is not None:
+        if matching and self.clear is not None:
             values = np.where(self.clear[window], values, np.asarray(self.fill, self.dtype))
-        shift = whole_pixel_shift(source, grid) if still else None
+        shift = whole_pixel_shift(source, grid) if _is_still(displacement) else None
         if shift is not None:
-            return paste(values, blank, shift)
+            return paste(values, np.full(tuple(grid.shape), self.fill, self.dtype), shift)
+        positions, shape = displaced_positions(source, grid, displacement), (grid.shape[0], grid.shape[1])
         ratio = pixel_ratio(source, grid)
-        if ratio > _COARSER or self.dtype not in _DIRECT or lenient:
-            missing = ~self.usable(values)
-            floats = np.where(missing, np.nan, values).astype(np.float32)
-            found = sample(
-                smoothed(floats, ratio), blank.shape, displaced_positions(source, grid, displacement),
-                lenient=lenient,
-            )  # fmt: skip
-            return self._stored(found)
-        positions = displaced_positions(source, grid, displacement)
-        return sample(values, blank.shape, positions, nodata=None if np.isnan(self.fill) else self.fill)
+        if ratio <= _COARSER and self.dtype in _DIRECT:
+            return sample(values, shape, positions, nodata=self.nodata)
+        floats = values.astype(np.float32)
+        if self.nodata is not None:
+            floats[values == self.nodata] = np.nan
+        return self._stored(sample(smoothed(floats, ratio), shape, positions))
 
     def usable(self, values: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return where numbers of this raster are data, shape of `values`."""
-        found = np.asarray(np.isfinite(values))
-        return found if self.nodata is None or np.isnan(self.nodata) else found & (values != self.nodata)
+        """Return where numbers can be matched, shape of `values`; an integer zero may mean anything."""
+        found = np.isfinite(values) if np.issubdtype(self.dtype, np.floating) else True
+        return np.asarray(found if np.isnan(self.fill) else found & (values != self.fill))
 
     def _masked(self, values: NDArray[Any]) -> NDArray[Any]:
         """Put numbers with a mask of their own, which come as NaN, into the type of the raster."""
@@ -241,17 +243,20 @@ def register(
     >>> found.verdict, found.shift_px, found.residual_px                             # doctest: +SKIP
     ('corrected', (-0.77, -0.75), 0.06)
     """
+    import rasterio
+
     from changedet.output.registered import write_registered
     from changedet.output.tie_points import check_file
 
     if out is not None:
         check_file(Path(out), overwrite=overwrite)
-    sides = open_raster(reference), open_raster(moving)
-    progress.step("reading the images")
-    match = _Match.of(*sides)
-    progress.step("registering")
-    registration, field = match.run(settings)
-    if out is not None:
+    with rasterio.Env(GDAL_NUM_THREADS=_THREADS, GDAL_CACHEMAX=_CACHE_MB):
+        sides = open_raster(reference), open_raster(moving)
+        progress.step("registering")
+        match = _Match.of(*sides)
+        registration, field = match.run(settings)
+        if out is None:
+            return registration
         if not registration.passed:
             raise QualityGateError(
                 f"not registered: {registration.reason}", where=sides[1].name,
@@ -357,8 +362,8 @@ class _Match:
 
     def run(self, settings: RegisterSettings) -> tuple[Registration, DisplacementField | None]:
         """Measure, move the matched bands, and measure again."""
-        fixed = [self.reference.onto(band, self.grid, lenient=True) for band, _ in self.bands]
-        came = [self.moving.onto(band, self.grid, lenient=True) for _, band in self.bands]
+        fixed = [self.reference.onto(band, self.grid, matching=True) for band, _ in self.bands]
+        came = [self.moving.onto(band, self.grid, matching=True) for _, band in self.bands]
         sides_m = pixel_size_m(self.grid)
         limits = AlignmentSettings(settings.max_shift_m / min(sides_m), local=settings.local)
         masks = self._valid(self.reference, fixed), self._valid(self.moving, came)
@@ -368,7 +373,7 @@ class _Match:
         field = None if alignment.field is None else simplified(alignment.field)
         left, moved = None, came
         if alignment.trusted and field is not None:
-            moved = [self.moving.onto(band, self.grid, field, lenient=True) for _, band in self.bands]
+            moved = self._moved(came, field)
             fits, still = bridge_gaps([_plane(p) for p in moved], self._valid(self.moving, moved))
             left = measure_remainder(whole, fits, here, still, alignment.feature)
         found = judge(alignment, left, sides_m, correction=field, limit_px=settings.residual_limit_px)
@@ -376,6 +381,14 @@ class _Match:
             _view(self.reference, fixed[0]), _view(self.moving, came[0]), _view(self.moving, moved[0])
         )
         return replace(found, grid=self.grid, views=views), field
+
+    def _moved(self, came: list[NDArray[Any]], field: DisplacementField) -> list[NDArray[Any]]:
+        """Move the matched bands; those that were interpolated already are read again."""
+        aligned = whole_pixel_shift(self.moving.grid, self.grid) is not None
+        if not aligned or self.moving.dtype not in _DIRECT:
+            return [self.moving.onto(band, self.grid, field, matching=True) for _, band in self.bands]
+        nodata = None if np.isnan(self.moving.fill) else self.moving.fill
+        return [warp(plane, field, nodata=nodata) for plane in came]
 
     def full_field(self, field: DisplacementField | None) -> DisplacementField | None:
         """Return the field in the pixels of the reference, over the part that was matched."""
@@ -392,6 +405,12 @@ class _Match:
 
     def _valid(self, raster: Raster, planes: list[NDArray[Any]]) -> NDArray[np.bool_]:
         return np.asarray(np.logical_and.reduce([raster.usable(plane) for plane in planes]))
+
+
+def _is_still(displacement: DisplacementField | None) -> bool:
+    return displacement is None or (
+        displacement.model == "translation" and displacement.centre_px == (0.0, 0.0)
+    )
 
 
 def _shared(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[tuple[int, int], ...]:

@@ -207,7 +207,7 @@ class Registration:
         Returns
         -------
         matplotlib.figure.Figure
-            Arrows of tie points that were dropped are grey.
+            Tie points that were dropped are grey dots.
 
         Raises
         ------

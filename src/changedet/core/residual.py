@@ -110,9 +110,13 @@ def _measured(
     if not len(rows) or not len(columns):
         return _nothing(0)
     corners = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
+    # where enough windows are clear throughout, weights for the pixels of a whole image can be saved
+    clear = np.array([_is_clear(masks, corner, window_px) for corner in corners])
+    whole = clear.sum() >= max(_ENOUGH, len(corners) / 2)
+    corners = corners[clear] if whole else corners
     ties = match_windows(
         stacks[0], stacks[1], corners, np.zeros_like(corners), window_px,
-        reference_valid=masks[0], moving_valid=masks[1],
+        reference_valid=None if whole else masks[0], moving_valid=None if whole else masks[1],
     )  # fmt: skip
     return _summary(np.stack([ties.row_px, ties.column_px])[:, ties.usable])
 
@@ -124,7 +128,14 @@ def _nothing(measured: int) -> Remainder:
 def _prepared(plane: Plane, valid: NDArray[np.bool_], feature: Feature) -> Plane:
     if feature == "edges":
         return edge_feature(np.asarray(plane, np.float32), valid)
-    return plane if valid.all() else np.where(valid, plane, np.zeros((), plane.dtype))
+    if not np.issubdtype(plane.dtype, np.floating) or valid.all():
+        return plane
+    return np.where(valid, plane, np.zeros((), plane.dtype))
+
+
+def _is_clear(masks: tuple[NDArray[np.bool_], NDArray[np.bool_]], corner: NDArray[np.intp], px: int) -> bool:
+    window = slice(corner[0], corner[0] + px), slice(corner[1], corner[1] + px)
+    return bool(masks[0][window].all() and masks[1][window].all())
 
 
 def _summary(shifts: NDArray[np.float64]) -> Remainder:

@@ -30,7 +30,9 @@ _REACH_PX = {"nearest": (0, 0), "linear": (0, 1), "cubic": (1, 2)}
 _FLAGS = {"nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 #: Gaps up to this wide are closed before images are matched.
 _GAP_PX = 4
-_BLOCK_ROWS, _BLOCK_COLUMNS = 256, 8192
+#: ... if they cover more than this share.
+_GAPS_SHARE = 1e-3
+_BLOCK_ROWS, _BLOCK_COLUMNS = 512, 8192
 
 
 def warp(
@@ -215,7 +217,8 @@ def bridge_gaps(planes: Sequence[Plane], valid: NDArray[np.bool_]) -> tuple[list
         valid.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((_GAP_PX + 1, _GAP_PX + 1), np.uint8)
     )
     wide = np.asarray(closed > 0)
-    if (wide == valid).all():
+    # the corners of clouds and edges are closed a little too, which is no reason to touch the numbers
+    if np.count_nonzero(wide != valid) < _GAPS_SHARE * valid.size:
         return list(planes), valid
     return [_bridged(plane, valid) for plane in planes], wide
 
@@ -264,32 +267,51 @@ def _block(
 ) -> NDArray[Any]:
     """Interpolate one block; only the part of the image that it needs is looked at."""
     plane, missing = source
-    before, after = _REACH_PX[order]
-    # what the kernel reaches from, and what has to be there
-    cells = [np.rint(axis) if lenient or order == "nearest" else np.floor(axis) for axis in where]
-    needed = (0, 0) if lenient else (before, after)
-    inside = np.ones(where[0].shape, np.bool_)
-    spans = []
-    for cell, length in zip(cells, plane.shape, strict=True):
-        inside &= (cell >= needed[0]) & (cell + needed[1] < length)
-        finite = cell[np.isfinite(cell)]
-        low, high = (int(finite.min()), int(finite.max())) if finite.size else (0, -1)
-        spans.append(slice(*np.clip((low - before - 1, high + after + 2), 0, length).tolist()))
-    if not inside.any():
+    before, after = (0, 0) if lenient else _REACH_PX[order]
+    spans = [_span(axis, length, order) for axis, length in zip(where, plane.shape, strict=True)]
+    if spans[0].stop <= spans[0].start or spans[1].stop <= spans[1].start:
         return np.full(where[0].shape, fill, plane.dtype)
     rows, columns = (axis - np.float32(span.start) for axis, span in zip(where, spans, strict=True))
     values = _interpolated(np.ascontiguousarray(plane[spans[0], spans[1]]), rows, columns, order)
-    if missing is not None:
-        hole = missing[spans[0], spans[1]].astype(np.uint8)
-        side = sum(needed) + 1
-        wide = cv2.dilate(hole, np.ones((side, side), np.uint8), anchor=(needed[0],) * 2, borderValue=0)
-        at = [(cell - span.start).astype(np.float32) for cell, span in zip(cells, spans, strict=True)]
-        inside &= cv2.remap(wide, at[1], at[0], cv2.INTER_NEAREST, borderValue=1) == 0
     if not np.issubdtype(plane.dtype, np.floating):
         # an interpolated number must not come to mean "no data" by chance
-        other = fill + 1 if fill < np.iinfo(plane.dtype).max else fill - 1
-        values = np.where(values == fill, np.asarray(other, plane.dtype), values)
-    return np.where(inside, values, np.asarray(fill, plane.dtype))
+        values[values == fill] = fill + 1 if fill < np.iinfo(plane.dtype).max else fill - 1
+    hole = None if missing is None else missing[spans[0], spans[1]].astype(np.uint8)
+    gaps = hole is not None and bool(hole.any())
+    if not gaps and all(
+        _within(axis, length, order) for axis, length in zip(where, plane.shape, strict=True)
+    ):
+        return values
+    # the pixels that the kernel reaches from
+    cells = [np.rint(axis) if lenient or order == "nearest" else np.floor(axis) for axis in where]
+    outside = np.zeros(where[0].shape, np.bool_)
+    for cell, length in zip(cells, plane.shape, strict=True):
+        # written so that a position that is not a number is outside
+        outside |= ~((cell >= before) & (cell < length - after))
+    if hole is not None and gaps:
+        side = before + after + 1
+        wide = cv2.dilate(hole, np.ones((side, side), np.uint8), anchor=(before, before), borderValue=0)
+        at = [(cell - span.start).astype(np.float32) for cell, span in zip(cells, spans, strict=True)]
+        outside |= cv2.remap(wide, at[1], at[0], cv2.INTER_NEAREST, borderValue=1) > 0
+    values[outside] = fill
+    return values
+
+
+def _span(positions: NDArray[np.float32], length: int, order: Order) -> slice:
+    """Return the pixels of an axis that positions and the kernel need; an empty slice for none."""
+    before, after = _REACH_PX[order]
+    low, high = float(positions.min()), float(positions.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        finite = positions[np.isfinite(positions)]
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, -9.0)
+    first, last = np.clip((int(np.floor(low)) - before - 1, int(np.ceil(high)) + after + 2), 0, length)
+    return slice(int(first), int(last))
+
+
+def _within(positions: NDArray[np.float32], length: int, order: Order) -> bool:
+    """Tell whether the kernel stays inside the image at every position."""
+    before, after = _REACH_PX[order]
+    return bool(positions.min() >= before and positions.max() < length - 1 - after)
 
 
 def _interpolated(

@@ -48,8 +48,8 @@ def plot_registration(registration: Registration) -> Figure:
     if alignment is None or views is None:
         raise UsageError("this registration has no tie points", todo="register the images again")
     figure = PageFigure(13, 4.9)
-    figure.set_layout_engine("constrained")
-    axes = figure.subplots(1, 3)
+    spaces = {"left": 0.05, "right": 0.99, "bottom": 0.11, "top": 0.87, "wspace": 0.06}
+    axes = figure.subplots(1, 3, gridspec_kw=spaces)
     _arrows(axes[0], registration, alignment)
     for ax, moving, title in ((axes[1], views.before, "as they came"), (axes[2], views.after, "registered")):
         ax.imshow(
@@ -77,14 +77,16 @@ def _arrows(ax: Axes, registration: Registration, alignment: Alignment) -> None:
     longest = float(np.percentile(np.hypot(down, right)[kept], 95)) if kept.any() else 1.0
     length = max(longest, 0.05)
     reach = _ARROW_SHARE * float(max(np.ptp(ties.row), np.ptp(ties.column), 1.0))
-    for which, colour in ((~kept, _DROPPED), (kept, _KEPT)):
-        at = chosen[which]
-        arrows = ax.quiver(
-            ties.column[at], ties.row[at], right[which], down[which],
-            angles="xy", scale_units="xy", scale=length / reach, color=colour, width=0.0025,
-        )  # fmt: skip
-    ax.quiverkey(arrows, 0.85, -0.06, length, f"{length:.2f} px", labelpos="E", fontproperties={"size": 8})
-    ax.set(xlim=(0, None), ylim=(float(ties.row.max()), 0), xlabel="column, px", ylabel="row, px")
+    # what disagrees points anywhere: that it does is all it says
+    ax.plot(ties.column[chosen[~kept]], ties.row[chosen[~kept]], ".", color=_DROPPED, markersize=3)
+    at = chosen[kept]
+    arrows = ax.quiver(
+        ties.column[at], ties.row[at], right[kept], down[kept],
+        angles="xy", scale_units="xy", scale=length / reach, color=_KEPT, width=0.003,
+    )  # fmt: skip
+    ax.quiverkey(arrows, 0.85, -0.08, length, f"{length:.2f} px", labelpos="E", fontproperties={"size": 8})
+    ax.set(xlim=(0, float(ties.column.max())), ylim=(float(ties.row.max()), 0))
+    ax.set(xlabel="column, px", ylabel="row, px")
 
 
 def _checkerboard(reference: NDArray[np.float32], moving: NDArray[np.float32]) -> NDArray[np.float32]:
