@@ -1,12 +1,14 @@
-"""What reading pixels takes, before anything is read: requests, and bytes as they are stored."""
+"""What reading pixels takes, before anything is read: requests, bytes as they are stored, and the cost."""
 
 from __future__ import annotations
 
 import math
+import threading
 from typing import TYPE_CHECKING
 
 from changedet.antimeridian import footprint_on
 from changedet.bands import SENTINEL2_BANDS
+from changedet.errors import BudgetError
 from changedet.providers.base import Estimate
 from changedet.providers.remote import SPARE_PX
 from changedet.resample import pixel_size_m
@@ -24,6 +26,71 @@ REQUESTS_PER_FILE = 3
 _MARGIN_PX = 4 + SPARE_PX
 _CLASSES_M = 20
 _OPTICAL_M = {band.name: band.resolution_m for band in SENTINEL2_BANDS}
+
+
+class Budget:
+    """A limit on processing units, and how many of them are gone; good for several threads.
+
+    Parameters
+    ----------
+    limit : float or None
+        Most of them; None = no limit.
+    where : str
+        The provider that charges them, for errors.
+
+    Examples
+    --------
+    >>> budget = Budget(10.0, "sentinelhub")
+    >>> budget.spend(4.0, needed_after=6.0)
+    >>> budget.spent
+    4.0
+    """
+
+    def __init__(self, limit: float | None, where: str) -> None:
+        self.limit = limit
+        self._where = where
+        self._lock = threading.Lock()
+        self._spent = 0.0
+
+    @property
+    def spent(self) -> float:
+        """What is gone so far."""
+        return self._spent
+
+    def spend(self, units: float, *, needed_after: float = 0.0) -> None:
+        """Count what is going to be asked for.
+
+        Parameters
+        ----------
+        units : float
+            What it costs.
+        needed_after : float
+            What else has to be affordable, or this would be of no use.
+
+        Raises
+        ------
+        BudgetError
+            When both together go beyond the limit; nothing is counted then.
+        """
+        with self._lock:
+            total = self._spent + units + needed_after
+            if self.limit is not None and total > self.limit:
+                raise BudgetError(
+                    f"this would take {total:.3g} processing units in all, and the limit is {self.limit:g}",
+                    where=self._where,
+                    todo="raise the limit (--max-pu), or choose a smaller site or fewer bands",
+                    details={"processing_units": total, "max_processing_units": self.limit},
+                )
+            self._spent += units
+
+    def require(self, units: float) -> None:
+        """Refuse what goes beyond the limit, as `spend` does, without counting it."""
+        self.spend(0.0, needed_after=units)
+
+    def correct(self, units: float) -> None:
+        """Count what was asked for already, or, below 0, what was not asked for in the end."""
+        with self._lock:
+            self._spent += units
 
 
 def estimate_files(granules: Sequence[Granule], names: Sequence[str], grid: GeoBox) -> Estimate:

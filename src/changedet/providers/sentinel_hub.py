@@ -19,8 +19,9 @@ import numpy as np
 
 from changedet.antimeridian import promised_share
 from changedet.bands import SCL
-from changedet.errors import BudgetError, ChangedetError, NoOverlapError, ProviderError
+from changedet.errors import ChangedetError, NoOverlapError, ProviderError
 from changedet.providers.base import Estimate, ProviderInfo
+from changedet.providers.estimates import Budget
 from changedet.providers.radar import RADAR_LEVEL
 from changedet.providers.registry import require_offered
 from changedet.providers.sentinel_hub_images import Fetch, KeptFetches, glance_of, image_of, marked
@@ -149,7 +150,8 @@ class SentinelHubProvider:
         self._lock = threading.Lock()
         self._door: tuple[Addresses, Tokens] | None = None
         self._kept = KeptFetches()
-        self._units = 0.0
+        most = options.max_processing_units
+        self._budget = Budget(self._settings.max_processing_units if most is None else most, self.name)
 
     @property
     def info(self) -> ProviderInfo:
@@ -167,7 +169,7 @@ class SentinelHubProvider:
     @property
     def processing_units(self) -> float:
         """Estimate of the processing units asked for so far."""
-        return self._units
+        return self._budget.spent
 
     def search(self, query: SearchQuery) -> list[Scene]:
         """Search the catalogue.
@@ -385,7 +387,7 @@ class SentinelHubProvider:
     def _rendered(self, scene: Scene, grid: GeoBox, names: tuple[str, ...]) -> Fetch:
         """Have layers rendered on a grid."""
         product, pieces = product_of(scene), list(tiles(grid))
-        self._spend(sum(cost(tile, len(names), product) for _, tile in pieces))
+        self._budget.spend(sum(cost(tile, len(names), product) for _, tile in pieces))
         addresses, _ = self._opened()
         asked = [process_request(scene, tile, names, addresses) for _, tile in pieces]
         answers = self._client().download(
@@ -400,21 +402,6 @@ class SentinelHubProvider:
             raise _nothing_there(scene, grid)
         everything = (*names, MASK)
         return Fetch(product, scene.id, everything, grid, marked(planes, everything, product))
-
-    def _spend(self, units: float) -> None:
-        most = self._options.max_processing_units
-        if most is None:
-            most = self._settings.max_processing_units
-        with self._lock:
-            total = self._units + units
-            if most is not None and total > most:
-                raise BudgetError(
-                    f"this would take {total:.3g} processing units in all, and the limit is {most:g}",
-                    where=self.name,
-                    todo="raise the limit (--max-pu), or choose a smaller site or fewer bands",
-                    details={"processing_units": total, "max_processing_units": most},
-                )
-            self._units = total
 
 
 def _nothing_there(scene: Scene, grid: GeoBox) -> ProviderError | NoOverlapError:
