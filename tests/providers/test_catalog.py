@@ -8,7 +8,7 @@ import pytest
 from tests.providers.remote_world import query_of, small_world, three_days
 
 from changedet.errors import InputFileError, MissingInputError, NoUsableImageryError, UsageError
-from changedet.providers.catalog import read_catalog, stac
+from changedet.providers.catalog import contents_digest, read_catalog, stac
 from changedet.providers.settings import ProviderSettings
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
@@ -51,6 +51,18 @@ def test_links_to_the_network_are_followed_for_pixels(world, days, tmp_path, mon
     provider = opened(world.write_item_collection(tmp_path / "items.json"))
     scene = provider.search(query_of(days[0]))[0]
     assert provider.load(scene, days[0].grid, ("B04",)).valid.any()
+
+
+def test_a_catalogue_that_was_edited_has_another_digest(world, tmp_path):
+    path = world.write_catalog(tmp_path / "catalog", local=True)
+    info = opened(path).info
+    first = contents_digest(info)
+    assert first == contents_digest(info) != ""
+    item = next(p for p in path.parent.rglob("*.json") if "S2" in p.name)
+    item.write_text(item.read_text().replace('"datetime": "2', '"datetime": "1'))
+    assert contents_digest(info) != first
+    assert contents_digest(opened("https://host/stac").info) == ""
+    assert contents_digest(replace(info, name="another", endpoints=("here",))) == ""
 
 
 def test_relative_links_start_at_the_file(world, days, tmp_path):

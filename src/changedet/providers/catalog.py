@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from changedet.providers.base import SearchQuery
     from changedet.providers.remote import Reader
 
+#: As options and settings call it.
+NAME = "stac"
 _NEEDS = "the address of a STAC API, or a catalogue on disk: set url in [providers.stac]"
 _TITLE = "any STAC API, or a STAC catalogue on disk"
 #: Files of one catalogue that are looked into.
@@ -78,7 +81,7 @@ def stac(settings: ProviderSettings | None = None) -> Catalog:
     settings = settings or ProviderSettings()
     endpoints = (settings.url,) if settings.url else ()
     levels = ("L2A", RADAR_LEVEL)
-    return Catalog(ProviderInfo("stac", _TITLE, ("s2", "s1"), _NEEDS, endpoints, levels), settings)
+    return Catalog(ProviderInfo(NAME, _TITLE, ("s2", "s1"), _NEEDS, endpoints, levels), settings)
 
 
 def read_catalog(path: Path) -> list[dict[str, Any]]:
@@ -122,6 +125,31 @@ def read_catalog(path: Path) -> list[dict[str, Any]]:
         else:
             raise InputFileError("is no STAC", where=str(current), todo="give a catalogue or ItemCollection")
     return items
+
+
+def contents_digest(info: ProviderInfo) -> str:
+    """Return what changes when a catalogue on disk does.
+
+    Parameters
+    ----------
+    info : ProviderInfo
+        Of any provider.
+
+    Returns
+    -------
+    str
+        SHA-256 digest of every item; "" for what is asked over the network.
+
+    Raises
+    ------
+    MissingInputError, InputFileError
+        As by `read_catalog`.
+    """
+    places = [place for place in info.endpoints if info.name == NAME and not urlsplit(place).scheme]
+    if not places:
+        return ""
+    text = json.dumps([read_catalog(Path(place)) for place in places], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _document(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 import requests
 
 from changedet.antimeridian import promised_share
-from changedet.errors import ChangedetError, CredentialsError, InputFileError, ProviderError
+from changedet.errors import ChangedetError, InputFileError, ProviderError
 from changedet.providers.http import (
     PASSING_STATUSES,
     NoRangesError,
@@ -193,9 +193,8 @@ class Reader:
         Raises
         ------
         ProviderError
-            When a file cannot be read after all attempts, or has no data where its footprint promised some.
-        CredentialsError
-            When a signature is refused twice, or the link needs an account.
+            When a file cannot be read after all attempts, or has no data where its footprint promised some;
+            when its signature is refused twice, or its link needs keys. Other files may be open.
         """
         jobs = [(granule, name) for granule in granules for name in names]
         pool = ThreadPoolExecutor(max(1, min(self.settings.max_parallel, len(jobs))))
@@ -274,7 +273,7 @@ class Reader:
         if scheme in {"http", "https"}:
             return self.signer.sign(href)
         if scheme == "s3":
-            raise CredentialsError(
+            raise ProviderError(
                 "its pixels lie in a store that needs keys (s3://)",
                 where=where,
                 todo="choose earth-search or planetary-computer, which are open, or download it",
@@ -406,7 +405,8 @@ def _unreadable(where: str, failure: _Failure, *, signed: bool) -> ChangedetErro
         return ProviderError(what, where=where, todo="choose another date or provider")
     todo = "try again later, or choose another provider"
     if failure.status == 403 and signed:
-        return CredentialsError("the archive refuses a new signature, too (403)", where=where, todo=todo)
+        # one file may be withdrawn where the others are open
+        return ProviderError("the archive refuses a new signature, too (403)", where=where, todo=todo)
     if failure.lasting:
         todo = "choose another provider, or download the file"
     said = f"HTTP {failure.status}" if failure.status else failure.reason
