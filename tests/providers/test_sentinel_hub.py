@@ -682,3 +682,11 @@ def test_it_stands_among_the_providers_and_asks_nobody_before_it_is_used():
     assert isinstance(found, SentinelHubProvider)
     assert found.info.name == found.name == "sentinelhub"
     assert DEPLOYMENTS["cdse"][1] in found.info.endpoints
+
+
+def test_a_collection_that_somebody_else_defined_is_taken():
+    from sentinelhub import DataCollection
+
+    base = "https://another.example.org"
+    theirs = DataCollection.SENTINEL2_L2A.define_from("THEIR_OWN_NAME", service_url=base)
+    assert sentinel_hub_requests.collection(base) is theirs

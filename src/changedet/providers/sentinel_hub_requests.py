@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import math
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -118,6 +119,9 @@ def collection(base: str, product: Product = LEVEL_2A) -> DataCollection:
     with _COLLECTIONS:
         if stock.service_url == base:
             return stock
+        with suppress(ValueError):
+            # somebody else in this process may have defined the same under another name
+            return DataCollection(stock.value.derive(service_url=base))
         # names are known to the whole process, and one name cannot stand for two addresses
         name = f"CHANGEDET_{stock.name}_{hashlib.sha256(base.encode()).hexdigest()[:16]}"
         return stock.define_from(name, service_url=base)
