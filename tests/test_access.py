@@ -11,7 +11,9 @@ from tests.world.faults import answers
 from tests.world.granules import quick_scene
 from tests.world.world import World
 
-from changedet.access import MOST_LOOKS, compare_plan, make_plan, surroundings
+from changedet.access import compare_plan, make_plan, surroundings
+from changedet.bands import COMPARED_BANDS
+from changedet.candidates import MOST_LOOKS
 from changedet.cli import run as command_line
 from changedet.core.masking import SceneClass
 from changedet.errors import NoUsableImageryError
@@ -116,19 +118,43 @@ def test_the_run_can_be_made_again_from_its_record(world, asked, workplace):
     assert command_line(["verify", "--rerun", "run"]) == 0
 
 
-def test_a_dry_run_fetches_no_reflectance_and_writes_nothing(world, asked, workplace, capsys):
+def test_a_dry_run_fetches_no_pixel_writes_nothing_and_says_that_it_is_provisional(
+    world, asked, workplace, capsys
+):
     assert asked("--dry-run") == 0
-    assert "Would fetch 2 dates" in capsys.readouterr().out
-    fetched = {entry.request.path.rsplit("/", 1)[-1] for entry in world.requests("*.tif")}
-    assert {name for name in fetched if "scl" not in name.lower()} == set()
+    told = capsys.readouterr().out
+    assert "Would fetch 2 dates" in told
+    assert "* before  2021-05-21  tile cloud" in told
+    assert "of the whole tile under cloud, the site not looked at yet" in told
+    assert "The choice is provisional: on 2 date(s) only the cloud of the whole tile is known" in told
+    assert not world.requests("*.tif")
     assert not (workplace / "changedet-runs").exists()
+    assert not list(workplace.rglob("plans"))
 
 
-def test_the_plan_is_json_on_request(world, asked, capsys):
+def test_the_provisional_plan_is_json_on_request(world, asked, capsys):
     assert asked("--dry-run", "--json") == 0
     plan = json.loads(capsys.readouterr().out)
-    assert plan["before"][0]["clear_share"] > 0.5
+    assert plan["provisional"] is True
+    assert [plan["before"][0][name] for name in ("measured", "rejected")] == [False, None]
     assert plan["chosen"]["after"][0]["time_utc"].startswith("2023-05-21")
+    images = sum(len(plan["chosen"][word]) for word in ("before", "after")) * (len(COMPARED_BANDS) + 1)
+    looks = len(plan["before"]) + len(plan["after"])
+    assert plan["estimate"]["requests"] == 3 * (images + looks)
+
+
+def test_a_dry_run_by_the_cloud_of_the_tile_does_not_refuse_what_a_run_may_take(world, asked, capsys):
+    assert asked("--dry-run", "--min-clear", "0.999") == 0
+    assert "provisional" in capsys.readouterr().out
+
+
+def test_a_target_that_is_there_is_refused_before_anybody_looks(world, asked, workplace, capsys):
+    (workplace / "run").mkdir()
+    (workplace / "run" / "notes.txt").write_text("mine")
+    for more in ((), ("--dry-run",)):
+        assert asked("--out", "run", *more) == 2
+        assert "--overwrite" in capsys.readouterr().err
+    assert world.requests() == []
 
 
 @pytest.mark.parametrize(
@@ -157,6 +183,26 @@ def test_a_service_that_fails_is_exit_five_and_leaves_nothing(world, asked, work
     world.add_faults(answers("*/search", 404))
     assert asked("--out", "run") == 5
     assert not (workplace / "run").exists()
+
+
+def test_a_file_that_is_not_there_costs_its_date_only(clear, workplace, monkeypatch):
+    ghost = under(clear[1], days=5)
+    with served((*clear, ghost), monkeypatch) as world:
+        world.add_faults(answers(f"*{ghost.time:%Y%m%d}*/SCL.tif", 404))
+        plan = make_plan(SITE, MAYS, open_provider("earth-search"), Silent())
+        assert [look.rejected != "" for look in plan.after] == [False, True]
+        assert "is not there (404)" in plan.after[1].rejected
+        assert [scene.date_text for scene in plan.scenes[1]] == ["2023-05-21"]
+
+
+def test_a_choice_that_cannot_be_fetched_is_not_kept(world, asked, workplace, capsys):
+    world.add_faults(answers("*B04*", 404))
+    assert asked("--out", "run") == 5
+    assert "the next run chooses the dates anew (as with --replan)" in capsys.readouterr().err
+    assert list((workplace / "cache").rglob("plans/*.json")) == []
+    world.clear_faults()
+    assert asked("--out", "run") == 0
+    assert len(list((workplace / "cache").rglob("plans/*.json"))) == 1
 
 
 def test_no_more_dates_are_looked_at_than_needed(monkeypatch):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -11,7 +12,16 @@ from tests.synthetic import make_scene
 
 from changedet.core.masking import SceneClass
 from changedet.errors import NoUsableImageryError, UsageError
-from changedet.selection import Look, SelectionRules, choose_pair, look_at, look_at_radar
+from changedet.scene import Asset, Radiometry
+from changedet.selection import (
+    Look,
+    SelectionRules,
+    choose_pair,
+    look_at,
+    look_at_nothing,
+    look_at_radar,
+    rejected_look,
+)
 
 SPRING = datetime(2023, 5, 14, 2, 7, tzinfo=UTC)
 
@@ -115,6 +125,44 @@ def test_a_date_without_a_time_is_never_of_the_same_season():
     unknown = replace(seen(later(0)), scene=replace(make_scene(), time=None))
     with pytest.raises(NoUsableImageryError, match="season gap"):
         choose_pair([seen()], [unknown])
+
+
+def doubtful(look):
+    asset = Asset("https://host/B04.tif", radiometry=Radiometry(1e-4, -0.1, assumed=True))
+    return replace(look, scene=replace(look.scene, assets=MappingProxyType({"B04": asset})))
+
+
+def test_a_date_with_an_assumed_offset_comes_last():
+    before, unsure, sure = seen(), doubtful(seen(later(0), 0.99)), seen(later(30), 0.82)
+    choice = choose_pair([before], [unsure, sure])
+    assert choice.after == (sure,)
+    assert choice.sentences[2] == "Set aside: 1 date(s) whose radiometric offset would have to be assumed."
+    assert "82% of the site clear, chosen from 1 date(s)." in choice.sentences[1]
+    assert choose_pair([before], [unsure, seen(later(100))]).after == (unsure,)
+    assert len(choose_pair([before], [unsure]).sentences) == 3
+
+
+def test_what_could_not_be_looked_at_is_never_chosen():
+    gone = rejected_look(make_scene(later(0)), "it is not there")
+    rules = SelectionRules(min_clear_share=0.0)
+    poor = seen(later(40), 0.1)
+    assert choose_pair([seen()], [gone, poor], rules).after == (poor,)
+    with pytest.raises(NoUsableImageryError, match="no scene covers the site in the after period"):
+        choose_pair([seen()], [gone], rules)
+
+
+@pytest.mark.parametrize(("stated", "cloud"), [(None, 0.0), (0.3, 0.3), (1.2, 1.0)])
+def test_before_a_look_the_cloud_of_the_tile_stands_in(stated, cloud):
+    look = look_at_nothing(make_scene(later(0), tile_cloud_share=stated))
+    assert (look.cloud_share, look.clear_share, look.measured) == (cloud, 1 - cloud, False)
+
+
+def test_a_choice_without_a_look_says_so():
+    told = choose_pair([seen()], [look_at_nothing(make_scene(later(0), tile_cloud_share=0.06))]).sentences
+    assert told[1] == (
+        "After: 2025-05-14, 6% of the whole tile under cloud, the site not looked at yet, "
+        "chosen from 1 date(s)."
+    )
 
 
 def test_a_look_tells_itself():

@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from changedet.candidates import worth_a_look
 from changedet.comparison import DetectSettings
 from changedet.composite import MatchSettings, open_scenes
-from changedet.core.masking import cloud_buffer_px
 from changedet.errors import NoUsableImageryError
-from changedet.frame import CONTEXT_MARGIN_M, CONTEXT_WIDTH_M, site_mask
+from changedet.frame import CONTEXT_MARGIN_M, CONTEXT_WIDTH_M
+from changedet.looking import look_at_all, look_at_kept
 from changedet.pipeline import compare_sources
 from changedet.providers.base import SearchQuery
-from changedet.selection import Choice, Look, SelectionRules, choose_pair, look_at, look_at_radar
+from changedet.selection import Choice, Look, SelectionRules, choose_pair
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from odc.geo.geobox import GeoBox
 
     from changedet.periods import Period
@@ -27,12 +26,7 @@ if TYPE_CHECKING:
     from changedet.scene import Scene
     from changedet.site import Site
 
-#: Scenes with less cloud on the whole tile are looked at first, and no more than this many in each period.
-MOST_LOOKS = 12
-#: Footprints must cover this share of the site.
-MIN_COVERAGE = 0.95
-#: Classification is looked at in pixels of this size, in metres: that is what it is made of.
-_LOOK_M = 20.0
+_SIDES = ("before", "after")
 _DEFAULT_RULES = SelectionRules()
 _DEFAULT_SETTINGS = DetectSettings()
 
@@ -67,14 +61,20 @@ class Plan:
         )
         return before, after
 
+    @property
+    def provisional(self) -> bool:
+        """True when the site was not looked at on every date, so that a run may choose others."""
+        return not all(look.measured for look in (*self.before, *self.after))
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable description."""
         return {
             "site": self.site.to_dict(),
             "chosen": {
                 word: [scene.to_dict() for scene in scenes]
-                for word, scenes in zip(("before", "after"), self.scenes, strict=True)
+                for word, scenes in zip(_SIDES, self.scenes, strict=True)
             },
+            "provisional": self.provisional,
             "sentences": list(self.choice.sentences),
             "before": [look.to_dict() for look in self.before],
             "after": [look.to_dict() for look in self.after],
@@ -120,17 +120,80 @@ def make_plan(
     NoUsableImageryError
         When a period has no scene of the site, or the rules leave none.
     ProviderError, CredentialsError
-        When the provider fails.
+        When the provider fails, or none of the scenes of a period can be looked at.
     """
-    grid = surroundings(site.grid)
+    query = _Query(site, periods, sensor, max_tile_cloud)
     looks = []
-    for period, word in zip(periods, ("before", "after"), strict=True):
-        progress.step(f"searching the {word} period")
-        query = SearchQuery(site, period.start, period.end, sensor=sensor, max_tile_cloud=max_tile_cloud)
-        scenes = provider.search(query)
+    for word, scenes in zip(_SIDES, _found(query, rules, provider, progress), strict=True):
         progress.step(f"looking at the {word} period")
-        looks.append(look_at_all(site, _worth_a_look(scenes, word), provider, progress))
-    return Plan(site, choose_pair(looks[0], looks[1], rules), tuple(looks[0]), tuple(looks[1]), grid)
+        looks.append(tuple(look_at_all(site, scenes, provider, progress)))
+    before, after = looks
+    return Plan(site, choose_pair(before, after, rules), before, after, surroundings(site.grid))
+
+
+def provisional_plan(
+    site: Site,
+    periods: tuple[Period, Period],
+    provider: Provider,
+    progress: Progress,
+    *,
+    rules: SelectionRules = _DEFAULT_RULES,
+    max_tile_cloud: float = 0.9,
+    sensor: Sensor = "s2",
+) -> Plan:
+    """Search both periods and choose what would be compared, without asking for any pixel.
+
+    Looks that are kept from before count; on all other dates the cloud of the whole tile stands in for that
+    over the site. Where by that measure nothing is clear enough, the best is taken all the same.
+
+    Parameters
+    ----------
+    site, periods, provider, progress, rules, max_tile_cloud, sensor
+        As for `make_plan`.
+
+    Returns
+    -------
+    Plan
+        `Plan.provisional` unless all looks were kept.
+
+    Raises
+    ------
+    NoUsableImageryError, ProviderError, CredentialsError
+        As by `make_plan`.
+    """
+    query = _Query(site, periods, sensor, max_tile_cloud)
+    found = _found(query, rules, provider, progress)
+    before, after = (tuple(look_at_kept(site, scenes, provider)) for scenes in found)
+    try:
+        choice = choose_pair(before, after, rules)
+    except NoUsableImageryError:
+        if all(look.measured for look in (*before, *after)):
+            raise
+        choice = choose_pair(before, after, replace(rules, min_clear_share=0.0, max_dates=1))
+    return Plan(site, choice, before, after, surroundings(site.grid))
+
+
+@dataclass(frozen=True)
+class _Query:
+    """What is searched for in both periods."""
+
+    site: Site
+    periods: tuple[Period, Period]
+    sensor: Sensor
+    max_tile_cloud: float
+
+
+def _found(
+    query: _Query, rules: SelectionRules, provider: Provider, progress: Progress
+) -> tuple[list[Scene], list[Scene]]:
+    """Search both periods; nobody looks at a date before it is known whether it has a partner."""
+    sides = []
+    for word, period in zip(_SIDES, query.periods, strict=True):
+        progress.step(f"searching the {word} period")
+        span = period.start, period.end
+        asked = SearchQuery(query.site, *span, sensor=query.sensor, max_tile_cloud=query.max_tile_cloud)
+        sides.append(provider.search(asked))
+    return worth_a_look(sides[0], sides[1], rules)
 
 
 def surroundings(grid: GeoBox) -> GeoBox:
@@ -150,55 +213,6 @@ def surroundings(grid: GeoBox) -> GeoBox:
     widths = [max(CONTEXT_MARGIN_M, (CONTEXT_WIDTH_M - n * step) / 2) for n in grid.shape]
     rows, columns = (2 * -(-round(width / step) // 2) for width in widths)
     return grid.pad(columns, rows)
-
-
-def _worth_a_look(scenes: Sequence[Scene], word: str) -> list[Scene]:
-    whole = [scene for scene in scenes if scene.coverage is None or scene.coverage >= MIN_COVERAGE]
-    if scenes and not whole:
-        raise NoUsableImageryError(
-            f"none of {len(scenes)} scene(s) in the {word} period covers the whole site",
-            todo=f"choose a smaller site, or widen --{word}",
-        )
-    ranked = sorted(whole, key=lambda scene: (scene.tile_cloud_share or 0.0, scene.id))
-    return ranked[:MOST_LOOKS]
-
-
-def look_at_all(site: Site, scenes: Sequence[Scene], provider: Provider, progress: Progress) -> list[Look]:
-    """Measure what each scene shows of a site, from its classification alone; radar sees through clouds.
-
-    Parameters
-    ----------
-    site : Site
-        The place.
-    scenes : sequence of Scene
-        Of the provider.
-    provider : Provider
-        Gives the classifications.
-    progress : Progress
-        Told which share is done.
-
-    Returns
-    -------
-    list of Look
-        In the order of the scenes.
-
-    Raises
-    ------
-    ProviderError, CredentialsError
-        When the provider fails.
-    """
-    coarse = site.grid.zoom_to(resolution=_LOOK_M)
-    inside = site_mask(site, coarse)
-    buffer_px = cloud_buffer_px(_LOOK_M)
-    looks = []
-    for number, scene in enumerate(scenes, start=1):
-        if scene.sensor == "s1":
-            look = look_at_radar(scene)
-        else:
-            look = look_at(scene, provider.classes(scene, coarse), inside, buffer_px=buffer_px)
-        looks.append(look)
-        progress.advance(number / len(scenes))
-    return looks
 
 
 def compare_plan(
@@ -288,7 +302,7 @@ def compare_scenes(
     # only now it is known what was used: an offset may be told by the pixels alone
     inputs = {
         word: {"provider": provider.name, "scenes": [_as_loaded(one, image.scene).to_dict() for one in side]}
-        for word, side, image in zip(("before", "after"), scenes, (result.before, result.after), strict=True)
+        for word, side, image in zip(_SIDES, scenes, (result.before, result.after), strict=True)
     }
     return replace(result, inputs={**inputs, **result.inputs})
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from changedet.scene import Scene
     from changedet.selection import Look, SelectionRules
 
 #: Of more dates than this, only the clearest are put together.
@@ -169,10 +170,29 @@ def best_match(
 
 def season_gap(first: Look, second: Look) -> int:
     """Return by how many days of the year two dates differ, 0 for radar."""
-    gap = season_gap_days(first.scene.time, second.scene.time)
-    if _is_radar(first, second):
+    return season_gap_of(first.scene, second.scene)
+
+
+def season_gap_of(first: Scene, second: Scene) -> int:
+    """Return by how many days of the year two scenes differ; 183 when a date is not known, 0 for radar."""
+    if "s1" in {first.sensor, second.sensor}:
         return 0
+    gap = season_gap_days(first.time, second.time)
     return _UNKNOWN_GAP_DAYS if gap is None else gap
+
+
+def other_geometry(first: Scene, second: Scene) -> bool:
+    """Tell whether radar looked from different or unknown orbits; False for optical scenes."""
+    if "s1" not in {first.sensor, second.sensor}:
+        return False
+    views = {(scene.relative_orbit, scene.orbit_state) for scene in (first, second)}
+    return len(views) > 1 or first.relative_orbit is None
+
+
+def offset_is_assumed(scene: Scene) -> bool:
+    """Tell whether the offset of any band had to be assumed: the pixels may refute it when they are read."""
+    bands = [scene.assets, *(granule.assets for granule in scene.granules)]
+    return any(asset.radiometry.assumed for assets in bands for asset in assets.values())
 
 
 def snow_gap(first: Look, second: Look) -> float:
@@ -192,8 +212,7 @@ def _snow_of_seen(look: Look) -> float:
 
 
 def _other_geometry(first: Look, second: Look) -> bool:
-    states = {look.scene.orbit_state for look in (first, second)}
-    return _is_radar(first, second) and not (same_orbit((first, second)) and len(states) == 1)
+    return other_geometry(first.scene, second.scene)
 
 
 def _is_radar(first: Look, second: Look) -> bool:

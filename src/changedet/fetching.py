@@ -130,9 +130,15 @@ def find_scenes(site: Site, query: SceneQuery, provider: Provider) -> list[Scene
 
 
 def clearest(
-    site: Site, scenes: Sequence[Scene], count: int, provider: Provider, progress: Progress
+    site: Site,
+    scenes: Sequence[Scene],
+    count: int,
+    provider: Provider,
+    progress: Progress,
+    *,
+    looking: bool = True,
 ) -> list[Look]:
-    """Look at a site on each date and keep the clearest ones.
+    """Look at a site on each date and keep the clearest ones; those that cannot be looked at are left out.
 
     Parameters
     ----------
@@ -146,17 +152,24 @@ def clearest(
         Gives the classifications.
     progress : Progress
         Told about the step.
+    looking : bool
+        Whether classifications may be fetched; without, the cloud of the whole tile stands in where none is
+        kept.
 
     Returns
     -------
     list of Look
         The clearest first; of equally clear ones the earlier.
     """
-    from changedet.access import look_at_all
+    from changedet.looking import look_at_all, look_at_kept
 
-    progress.step("looking at the site on each date")
-    looks = look_at_all(site, scenes, provider, progress)
-    return sorted(looks, key=lambda look: (-look.clear_share, look.scene.time_text))[:count]
+    if looking:
+        progress.step("looking at the site on each date")
+        looks = look_at_all(site, scenes, provider, progress)
+    else:
+        looks = look_at_kept(site, scenes, provider)
+    usable = [look for look in looks if not look.rejected]
+    return sorted(usable, key=lambda look: (-look.clear_share, look.scene.time_text))[:count]
 
 
 @dataclass(frozen=True, eq=False)

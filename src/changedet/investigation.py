@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from changedet.comparison import DetectSettings
+from changedet.errors import InputFileError, ProviderError
 from changedet.periods import parse_period
 from changedet.progress import Progress, Silent
 from changedet.selection import SelectionRules
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from changedet.access import Plan
+    from changedet.plans import PlanStore
     from changedet.providers.base import Estimate
     from changedet.providers.tracked import TrackedProvider
     from changedet.result import ChangeResult
@@ -68,7 +70,7 @@ class Planned:
     plan : Plan
         What is going to be compared.
     estimate : Estimate
-        What fetching it takes; nothing for what is kept.
+        What fetching it takes, with the looks that are missing; nothing for what is kept.
     kept_since : datetime or None
         When it was made, for one that was kept; None for a new one.
     """
@@ -145,7 +147,9 @@ class Investigation:
 
         return open_tracked(self.provider, self.access.cache, self.access.max_processing_units, progress)
 
-    def plan(self, site: Site, provider: TrackedProvider, progress: Progress = _SILENT) -> Planned:
+    def plan(
+        self, site: Site, provider: TrackedProvider, progress: Progress = _SILENT, *, looking: bool = True
+    ) -> Planned:
         """Choose the dates for a site, or take the choice that was kept.
 
         Parameters
@@ -156,12 +160,15 @@ class Investigation:
             From `open`.
         progress : Progress
             Told about each step.
+        looking : bool
+            Whether the site may be looked at. Without, no pixel is fetched, and unless all looks were kept
+            the plan is provisional.
 
         Returns
         -------
         Planned
-            Kept from now on: the same request gives the same choice, for a day where archives may still add
-            to a period.
+            Kept from now on, unless it is provisional: the same request gives the same choice, for a day
+            where archives may still add to a period.
 
         Raises
         ------
@@ -170,30 +177,42 @@ class Investigation:
         NoUsableImageryError, ProviderError, CredentialsError
             As by `changedet.access.make_plan`.
         """
-        from changedet.access import make_plan, surroundings
-        from changedet.plans import PlanStore
-        from changedet.providers.cache import default_folder
+        from changedet.access import make_plan, provisional_plan, surroundings
+        from changedet.looking import cost_of_looks
 
-        store = PlanStore((self.access.cache or default_folder()) / _PLANS)
-        request = self.choosing() | {"endpoints": list(provider.info.endpoints)}
+        store, request = self._store(), self._request(provider)
         provider.begin(surroundings(site.grid))
         kept = None if self.access.replan else store.read(request, site)
         if kept is None:
             periods = parse_period(self.before), parse_period(self.after)
-            access = self.access
-            plan = make_plan(
+            access, choose = self.access, make_plan if looking else provisional_plan
+            plan = choose(
                 site, periods, provider, progress, rules=access.rules, max_tile_cloud=access.max_tile_cloud
             )
-            store.keep(request, plan, periods)
+            if not plan.provisional:
+                store.keep(request, plan, periods)
         else:
             plan = kept.plan
+        looks = cost_of_looks(site, (*plan.before, *plan.after), provider)
         scenes = [scene for side in plan.scenes for scene in side]
-        return Planned(plan, provider.expect(scenes, plan.grid), kept.made if kept else None)
+        return Planned(plan, provider.expect(scenes, plan.grid, before=looks), kept.made if kept else None)
+
+    def _store(self) -> PlanStore:
+        from changedet.plans import PlanStore
+        from changedet.providers.cache import default_folder
+
+        return PlanStore((self.access.cache or default_folder()) / _PLANS)
+
+    def _request(self, provider: TrackedProvider) -> dict[str, Any]:
+        from changedet.providers.catalog import contents_digest
+
+        archive = {"endpoints": list(provider.info.endpoints), "contents": contents_digest(provider.info)}
+        return self.choosing() | archive
 
     def compare(
         self, planned: Planned, provider: TrackedProvider, progress: Progress = _SILENT
     ) -> ChangeResult:
-        """Fetch what was chosen and compare it.
+        """Fetch what was chosen and compare it; a choice that cannot be fetched is not kept any longer.
 
         Parameters
         ----------
@@ -216,7 +235,13 @@ class Investigation:
         """
         from changedet.access import compare_plan
 
-        return compare_plan(planned.plan, provider, settings=self.settings, progress=progress)
+        try:
+            return compare_plan(planned.plan, provider, settings=self.settings, progress=progress)
+        except (ProviderError, InputFileError) as error:
+            self._store().forget(self._request(provider), planned.plan.site)
+            anew = "the next run chooses the dates anew (as with --replan)"
+            todo = f"{error.todo}; {anew}" if error.todo else anew
+            raise type(error)(error.what, where=error.where, todo=todo, details=error.details) from error
 
 
 def run(

@@ -166,12 +166,7 @@ def _look(said: Mapping[str, Any]) -> Look:
 
 
 def _plan(record: Mapping[str, Any], site: Site) -> Plan:
-    looks = {
-        word: tuple(
-            Look(**(said | {"scene": Scene.from_dict(said["scene"])})) for said in record["looks"][word]
-        )
-        for word in _SIDES
-    }
+    looks = {word: tuple(_look(said) for said in record["looks"][word]) for word in _SIDES}
     chosen = {word: tuple(looks[word][index] for index in record["chosen"][word]) for word in _SIDES}
     rest = {name: tuple(v) if isinstance(v, list) else v for name, v in record["choice"].items()}
     choice = Choice(**chosen, **rest)

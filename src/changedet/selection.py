@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from changedet.core.masking import SceneClass, usable_from_classes
-from changedet.date_sets import best_match, date_sets, fullest_set, gaps_between, same_orbit, season_gap
+from changedet.date_sets import (
+    best_match,
+    date_sets,
+    fullest_set,
+    gaps_between,
+    offset_is_assumed,
+    same_orbit,
+    season_gap,
+)
 from changedet.errors import NoUsableImageryError, UsageError
 
 if TYPE_CHECKING:
@@ -75,6 +83,10 @@ class Look:
     clear : ndarray of bool, shape (pixel,), or None
         True for the clear ones of the site's pixels, in the order in which every look at the site has them.
         Without it the date is not put together with others.
+    measured : bool
+        False when nobody looked at the site: then cloud is that of the whole tile.
+    rejected : str
+        Why the site could not be looked at; such a date is never chosen. Empty for all others.
     """
 
     scene: Scene
@@ -83,6 +95,8 @@ class Look:
     snow_share: float
     missing_share: float
     clear: NDArray[np.bool_] | None = field(default=None, compare=False, repr=False)
+    measured: bool = True
+    rejected: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable description."""
@@ -93,6 +107,8 @@ class Look:
             "cloud_share": self.cloud_share,
             "snow_share": self.snow_share,
             "missing_share": self.missing_share,
+            "measured": self.measured,
+            "rejected": self.rejected or None,
         }
 
 
@@ -173,6 +189,41 @@ def look_at_radar(scene: Scene) -> Look:
     return Look(scene, covered, 0.0, 0.0, 1.0 - covered)
 
 
+def look_at_nothing(scene: Scene) -> Look:
+    """Return what can be said of a scene before anybody looks at the site: the cloud of the whole tile.
+
+    Parameters
+    ----------
+    scene : Scene
+        The acquisition. One that does not say its cloud is taken to be clear.
+
+    Returns
+    -------
+    Look
+        Not measured, without snow.
+    """
+    cloud = min(max(scene.tile_cloud_share or 0.0, 0.0), 1.0)
+    return Look(scene, 1.0 - cloud, cloud, 0.0, 0.0, measured=False)
+
+
+def rejected_look(scene: Scene, reason: str) -> Look:
+    """Return what stands for a scene that could not be looked at.
+
+    Parameters
+    ----------
+    scene : Scene
+        The acquisition.
+    reason : str
+        Why.
+
+    Returns
+    -------
+    Look
+        All shares 0 but the missing one.
+    """
+    return Look(scene, 0.0, 0.0, 0.0, 1.0, rejected=reason)
+
+
 def choose_pair(before: Sequence[Look], after: Sequence[Look], rules: SelectionRules | None = None) -> Choice:
     """Choose the dates that match best: one in each period, or several as one where none is clear enough.
 
@@ -181,6 +232,9 @@ def choose_pair(before: Sequence[Look], after: Sequence[Look], rules: SelectionR
     gap in sun elevation, and whether the relative orbits differ. Only when no pair of single dates is left,
     dates that lie close together are put together on one side, or on both: as few as show enough, every one
     of which keeps the rules with every date of the other side.
+
+    Dates that could not be looked at are left out. Those whose radiometric offset had to be assumed are taken
+    only where nothing can be chosen without them: reading their pixels may show that they cannot be used.
 
     Radar dates are compared only when they come from the same relative orbit and direction of flight; they
     know neither clouds nor seasons and are never put together.
@@ -204,25 +258,59 @@ def choose_pair(before: Sequence[Look], after: Sequence[Look], rules: SelectionR
         snow.
     """
     rules = rules or SelectionRules()
-    for looks, word in ((before, "before"), (after, "after")):
-        _require_any(looks, word)
-    for most in dict.fromkeys((1, rules.max_dates)):
-        sets = date_sets(before, rules, most), date_sets(after, rules, most)
-        found = best_match(*sets, rules)
-        if found is not None:
-            return Choice(found[0].looks, found[1].looks, _sentences(found, (before, after), rules))
-    for looks, enough, word in ((before, sets[0], "before"), (after, sets[1], "after")):
+    seen = [look for look in before if not look.rejected], [look for look in after if not look.rejected]
+    for looks, word in zip(seen, ("before", "after"), strict=True):
+        require_any(looks, word)
+    sure = [[look for look in looks if not offset_is_assumed(look.scene)] for looks in seen]
+    for sides in (sure, seen):
+        for most in dict.fromkeys((1, rules.max_dates)):
+            sets = date_sets(sides[0], rules, most), date_sets(sides[1], rules, most)
+            found = best_match(*sets, rules)
+            if found is not None:
+                left_out = sum(map(len, seen)) - sum(map(len, sides))
+                return Choice(found[0].looks, found[1].looks, _sentences(found, sides, rules, left_out))
+    for looks, enough, word in zip(seen, sets, ("before", "after"), strict=True):
         if not enough:
             raise _too_cloudy(looks, word, rules)
     raise _no_match(*sets, rules)
 
 
-def _require_any(looks: Sequence[Look], word: str) -> None:
-    if not looks:
+def require_any(found: Sequence[object], word: str) -> None:
+    """Refuse a period in which nothing was found.
+
+    Parameters
+    ----------
+    found : sequence
+        Scenes or looks of the period.
+    word : str
+        The period, as its option calls it.
+
+    Raises
+    ------
+    NoUsableImageryError
+        When there is none.
+    """
+    if not found:
         raise NoUsableImageryError(
             f"no scene covers the site in the {word} period",
             todo=f"widen --{word}, or try another --provider",
         )
+
+
+def no_same_orbit() -> NoUsableImageryError:
+    """Return the error of radar dates that come from different orbits."""
+    return NoUsableImageryError(
+        "no two dates of the same relative orbit: radar looks at the ground from another side on each",
+        todo="widen --before or --after",
+    )
+
+
+def no_same_season(which: str, days: float) -> NoUsableImageryError:
+    """Return the error of dates that lie too far apart in the year, by so many days at least."""
+    return NoUsableImageryError(
+        f"season gap: the {which} dates lie {days:.0f} days of the year apart",
+        todo="choose periods in the same weeks of the year, or raise --max-season-gap",
+    )
 
 
 def _too_cloudy(looks: Sequence[Look], word: str, rules: SelectionRules) -> NoUsableImageryError:
@@ -249,17 +337,10 @@ def _no_match(
 ) -> NoUsableImageryError:
     gaps = gaps_between(before, after)
     if gaps.other_geometry.all():
-        return NoUsableImageryError(
-            "no two dates of the same relative orbit: radar looks at the ground from another side on each",
-            todo="widen --before or --after",
-        )
+        return no_same_orbit()
     seasonal = (gaps.season_days <= rules.max_season_gap_days) & ~gaps.other_geometry
     if not seasonal.any():
-        days = gaps.season_days[~gaps.other_geometry].min()
-        return NoUsableImageryError(
-            f"season gap: the best clear dates lie {days:.0f} days of the year apart",
-            todo="choose periods in the same weeks of the year, or raise --max-season-gap",
-        )
+        return no_same_season("best clear", gaps.season_days[~gaps.other_geometry].min())
     return NoUsableImageryError(
         f"snow on one side only: {gaps.snow[seasonal].min():.0%} of what is seen at least",
         todo="choose periods without snow, or with snow on both",
@@ -267,10 +348,12 @@ def _no_match(
 
 
 def _sentences(
-    found: tuple[DateSet, DateSet], looks: tuple[Sequence[Look], Sequence[Look]], rules: SelectionRules
+    found: tuple[DateSet, DateSet], looks: Sequence[Sequence[Look]], rules: SelectionRules, left_out: int
 ) -> tuple[str, ...]:
     sides = zip(("Before", "After"), found, looks, strict=True)
     told = [_told(word, chosen, side, rules) for word, chosen, side in sides]
+    if left_out:
+        told.append(f"Set aside: {left_out} date(s) whose radiometric offset would have to be assumed.")
     gap = max(season_gap(first, second) for first in found[0].looks for second in found[1].looks)
     if found[0].anchor.scene.sensor == "s1":
         return (*told, "Both radar dates come from the same relative orbit.")
@@ -283,6 +366,11 @@ def _sentences(
 
 def _told(word: str, chosen: DateSet, looks: Sequence[Look], rules: SelectionRules) -> str:
     anchor = chosen.anchor
+    if not anchor.measured:
+        return (
+            f"{word}: {anchor.scene.date_text}, {anchor.cloud_share:.0%} of the whole tile under cloud, the "
+            f"site not looked at yet, chosen from {len(looks)} date(s)."
+        )
     if len(chosen.looks) == 1:
         shown = "covered" if anchor.scene.sensor == "s1" else "clear"
         return (

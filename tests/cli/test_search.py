@@ -115,6 +115,16 @@ def test_looking_at_the_site_reads_classifications_only(cli, world, place):
     assert "clear" in cli.out.splitlines()[0].split()
 
 
+def test_a_date_that_cannot_be_looked_at_is_listed_with_the_reason(cli, world, place):
+    world.add_faults(answers("*20230516*/SCL.tif", 404))
+    assert cli("search", *place, "--period", "2023-05", "--look", "--min-clear", "0", "--json") == 0
+    gone, there = [f["properties"] for f in json.loads(cli.out)["features"]]
+    assert gone["rejected"] == ("cannot be looked at: the catalogue lists a file that is not there (404)")
+    assert gone["over_the_site"] is None
+    assert there["rejected"] is None
+    assert there["over_the_site"]["clear_share"] > 0
+
+
 @pytest.mark.parametrize(
     ("option", "said"),
     [

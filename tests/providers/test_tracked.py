@@ -1,5 +1,7 @@
 """Counting what comes in and what it costs, before and while it does; estimates of files."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +10,7 @@ from odc.geo.geobox import GeoBox
 from tests.providers.remote_world import provider_of, query_of, small_world, three_days
 from tests.synthetic import BEFORE_TIME, make_image, make_scene
 
-from changedet.errors import BudgetError
+from changedet.errors import BudgetError, ProviderError
 from changedet.progress import Received, Silent
 from changedet.providers.base import Estimate, ProviderInfo
 from changedet.providers.cache import SceneCache
@@ -120,6 +122,39 @@ def test_no_look_is_paid_for_when_the_images_would_not_be_affordable(limit, look
             tracked.classes(scenes(1)[0], GRID)
             done += 1
     assert done == looks
+
+
+def test_looks_at_one_time_keep_the_limit_together():
+    """Every look waits until two are under way: none of them may overlook what another will cost."""
+    together = threading.Barrier(2, timeout=10)
+
+    class Slow(Paid):
+        def classes(self, scene, grid):
+            together.wait()
+            return super().classes(scene, grid)
+
+    tracked = TrackedProvider(Slow(), Silent(), 22.0)
+    tracked.begin(GRID)
+    with ThreadPoolExecutor(2) as pool:
+        looks = [pool.submit(tracked.classes, scenes(1)[0], GRID) for _ in range(2)]
+    assert [look.exception() for look in looks] == [None, None]
+    with pytest.raises(BudgetError, match="take 23 processing units in all"):
+        tracked.classes(scenes(1)[0], GRID)
+
+
+def test_a_look_that_failed_costs_nothing():
+    class Broken(Paid):
+        def classes(self, scene, grid):
+            raise ProviderError("not now")
+
+    tracked = TrackedProvider(Broken(), Silent(), 21.0)
+    tracked.begin(GRID)
+    for _ in range(3):
+        with pytest.raises(ProviderError):
+            tracked.classes(scenes(1)[0], GRID)
+    assert tracked.expect(scenes(2), GRID, before=Estimate(1, 0.1, 1.0)).processing_units == 21.0
+    with pytest.raises(BudgetError, match="take 22 processing"):
+        tracked.expect(scenes(2), GRID, before=Estimate(1, 0.1, 2.0))
 
 
 def test_the_limit_holds_for_all_sites_together():

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from changedet.providers.base import Estimate
     from changedet.providers.tracked import TrackedProvider
     from changedet.result import ChangeResult
+    from changedet.selection import Look
     from changedet.site import Site
 
 
@@ -49,6 +50,7 @@ class Display:
 def carry_out(site: Site, asked: Investigation, output: Output, display: Display) -> int:
     """Run at one site, print what was found, and return the exit code."""
     started = datetime.now(UTC)
+    _check_named(output)
     with display.bar() as bar:
         provider = asked.open(bar)
         planned = asked.plan(site, provider, bar)
@@ -92,10 +94,19 @@ def notes(planned: Planned, provider: TrackedProvider, *, explain: bool) -> list
 
 
 def dry_run_one(site: Site, asked: Investigation, output: Output, display: Display) -> None:
-    """Print what would be fetched; nothing but scene classifications has been."""
+    """Print what would be fetched; no pixel has been."""
+    _check_named(output)
     with display.bar() as bar:
-        planned = asked.plan(site, asked.open(bar), bar)
+        planned = asked.plan(site, asked.open(bar), bar, looking=False)
     emit(planned.to_dict(), plan_lines(planned), as_json=output.as_json)
+
+
+def _check_named(output: Output) -> None:
+    """Refuse a target that was named before any look is paid for."""
+    if output.out is not None:
+        from changedet.output.folder import check_target
+
+        check_target(output.out, overwrite=output.overwrite)
 
 
 def plan_lines(planned: Planned) -> list[str]:
@@ -106,13 +117,31 @@ def plan_lines(planned: Planned) -> list[str]:
     for word, looks in (("before", plan.before), ("after", plan.after)):
         for look in sorted(looks, key=lambda look: look.scene.time_text):
             mark = "*" if look.scene.id in chosen else " "
-            lines.append(
-                f"{mark} {word:6}  {look.scene.date_text}  clear {look.clear_share:4.0%}  "
-                f"cloud {look.cloud_share:4.0%}  snow {look.snow_share:4.0%}  {look.scene.id}"
-            )
+            lines.append(f"{mark} {word:6}  {look.scene.date_text}  {_shown(look)}  {look.scene.id}")
     rows, columns = plan.grid.shape
-    closing = f"Would fetch {len(chosen)} dates of {columns} x {rows} pixels: {cost_text(planned.estimate)}."
-    return [*lines, "", closing]
+    cost = cost_text(planned.estimate)
+    lines += ["", f"Would fetch {len(chosen)} dates of {columns} x {rows} pixels: {cost}."]
+    if plan.provisional:
+        unseen = sum(not look.measured for look in (*plan.before, *plan.after))
+        lines.append(provisional_text(unseen))
+    return lines
+
+
+def provisional_text(dates: int) -> str:
+    """Say what a choice is worth for which nobody looked at the site on so many dates."""
+    return (
+        f"The choice is provisional: on {dates} date(s) only the cloud of the whole tile is known. The run "
+        "first looks at the site on these dates, which is counted above, and may then choose others."
+    )
+
+
+def _shown(look: Look) -> str:
+    """Say what is known of a date, in columns."""
+    if look.rejected:
+        return f"{'left out: ' + look.rejected:35}"
+    if not look.measured:
+        return f"{f'tile cloud {look.cloud_share:4.0%}, not looked at yet':35}"
+    return f"clear {look.clear_share:4.0%}  cloud {look.cloud_share:4.0%}  snow {look.snow_share:4.0%}"
 
 
 def cost_text(estimate: Estimate) -> str:

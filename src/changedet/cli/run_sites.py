@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 _HEAD = ("site", "outcome", "candidates", "folder", "reason")
 _LONGEST_REASON = 100
+_PROVISIONAL = (
+    "Dates with a question mark are provisional: the run first looks at the site, which is counted above, "
+    "and may then choose others."
+)
 
 
 def chosen_sites(
@@ -142,7 +146,7 @@ def dry_run_sites(
         for site in chosen[1]:
             bar.step(f"{site_label(site)}: choosing dates")
             try:
-                planned = asked.plan(site, provider, bar)
+                planned = asked.plan(site, provider, bar, looking=False)
             except ChangedetError as error:
                 errors.append(error)
                 rows.append({"label": site_label(site), "reason": str(error)})
@@ -156,6 +160,8 @@ def dry_run_sites(
         "",
         f"Would fetch for {planned_count}: {cost_text(total)}.",
     ]
+    if any(row.get("provisional") for row in rows):
+        lines.append(_PROVISIONAL)
     if not errors:
         emit(document, lines, as_json=output.as_json)
         return
@@ -171,7 +177,8 @@ def _plan_row(row: dict[str, Any]) -> tuple[str, ...]:
         return row["label"], "-", "-", _short(row["reason"])
     from changedet.providers.base import Estimate
 
-    dates = [" ".join(s["time_utc"][:10] for s in row["chosen"][word]) for word in ("before", "after")]
+    mark = "?" if row["provisional"] else ""
+    dates = [" ".join(s["time_utc"][:10] + mark for s in row["chosen"][word]) for word in ("before", "after")]
     return row["label"], *dates, cost_text(Estimate(**row["estimate"]))
 
 

@@ -75,7 +75,7 @@ def search(
     scenes = find_scenes(site, query, opened := asked.open())
     looks: dict[str, Look] = {}
     if look:
-        from changedet.access import look_at_all
+        from changedet.looking import look_at_all
         from changedet.progress import Silent
 
         looks = {one.scene.id: one for one in look_at_all(site, scenes, opened, Silent())}
@@ -113,6 +113,7 @@ class _Listed:
         scene = self.scene
         shown = scene.assets.get("B04") or scene.assets.get("VV")
         radiometry = shown.radiometry if shown else None
+        seen = self.look if self.look and not self.look.rejected else None
         return {
             "date": scene.time_text,
             "platform": scene.platform,
@@ -121,8 +122,8 @@ class _Listed:
             "cover": _percent(scene.coverage),
             "sun": "-" if scene.sun_elevation_deg is None else f"{scene.sun_elevation_deg:.0f}",
             "gap": "-" if self.gap_days is None else f"{self.gap_days}",
-            "clear": _percent(self.look.clear_share if self.look else None),
-            "snow": _percent(self.look.snow_share if self.look else None),
+            "clear": _percent(seen.clear_share if seen else None),
+            "snow": _percent(seen.snow_share if seen else None),
             "baseline": scene.processing_baseline or "-",
             "offset": f"{radiometry.offset:g}" if radiometry else "-",
             "why rejected": self.rejected or "-",
@@ -134,7 +135,7 @@ class _Listed:
     def feature(self) -> dict[str, Any]:
         """Return it as a GeoJSON Feature; `changedet.scene.Scene.from_dict` reads its properties."""
         found = None
-        if self.look is not None:
+        if self.look is not None and not self.look.rejected:
             found = {name: v for name, v in self.look.to_dict().items() if name.endswith("_share")}
         said = {"season_gap_days": self.gap_days, "rejected": self.rejected or None, "over_the_site": found}
         properties = self.scene.to_dict() | said
@@ -143,7 +144,7 @@ class _Listed:
 
 
 def _listed(scene: Scene, asked: Investigation, near: str | None, look: Look | None) -> _Listed:
-    from changedet.access import MIN_COVERAGE
+    from changedet.candidates import MIN_COVERAGE
     from changedet.pairing import season_gap_days
 
     rules, reasons = asked.access.rules, []
@@ -152,7 +153,9 @@ def _listed(scene: Scene, asked: Investigation, near: str | None, look: Look | N
         reasons.append("does not cover the site")
     if (scene.tile_cloud_share or 0.0) > asked.access.max_tile_cloud:
         reasons.append("too cloudy over the tile")
-    if look is not None and look.clear_share < rules.min_clear_share:
+    if look is not None and look.rejected:
+        reasons.append(f"cannot be looked at: {look.rejected}")
+    elif look is not None and look.clear_share < rules.min_clear_share:
         reasons.append("too cloudy over the site")
     if gap is not None and gap > rules.max_season_gap_days:
         reasons.append("season gap")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 #: A comparison needs so many scenes at least.
 _LEAST_SCENES = 2
+_NOTHING = Estimate()
 
 
 class TrackedProvider:
@@ -98,7 +99,14 @@ class TrackedProvider:
         self._needed, self._least = grid, scenes
         self._forget()
 
-    def expect(self, scenes: Iterable[Scene], grid: GeoBox, bands: tuple[str, ...] | None = None) -> Estimate:
+    def expect(
+        self,
+        scenes: Iterable[Scene],
+        grid: GeoBox,
+        bands: tuple[str, ...] | None = None,
+        *,
+        before: Estimate = _NOTHING,
+    ) -> Estimate:
         """Say which scenes are going to be loaded, so that what comes in can be put in relation.
 
         Parameters
@@ -107,23 +115,26 @@ class TrackedProvider:
             All of them.
         grid, bands
             As for `load`.
+        before : Estimate
+            What has to be asked for before them.
 
         Returns
         -------
         Estimate
-            What they take together.
+            What all takes together.
 
         Raises
         ------
         BudgetError
             When that would cost more than the limit; nothing has been asked for by then.
         """
-        total = Estimate()
+        total = before
         for scene in scenes:
             estimate = self.estimate(scene, grid, bands)
             self._expected[scene.id] = round(estimate.megabytes * 1e6)
             total += estimate
-        self._require(total)
+        with self._lock:
+            self._require(total)
         return total
 
     def search(self, query: SearchQuery) -> list[Scene]:
@@ -193,11 +204,22 @@ class TrackedProvider:
             When the comparison for which the look is taken could not be paid for.
         """
         cost = self.estimate(scene, grid, (SCL,)).processing_units
+        needed = Estimate(processing_units=cost)
         if cost and self._needed is not None:
-            image = self.estimate(scene, self._needed)
-            self._require(sum([image] * self._least, Estimate(processing_units=cost)))
-        found = self.provider.classes(scene, grid)
-        self._spent += cost
+            needed += sum([self.estimate(scene, self._needed)] * self._least, Estimate())
+        with self._lock:
+            if cost:
+                self._require(needed)
+            # looks are taken at one time: what one is going to cost must not be had by another
+            self._spent += cost
+        done = False
+        try:
+            found = self.provider.classes(scene, grid)
+            done = True
+        finally:
+            if not done:
+                with self._lock:
+                    self._spent -= cost
         return found
 
     def estimate(self, scene: Scene, grid: GeoBox, bands: tuple[str, ...] | None = None) -> Estimate:
