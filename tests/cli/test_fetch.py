@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from tests.providers.remote_world import small_world, three_days
+from tests.world.faults import answers
 
 import changedet as cd
 
@@ -76,6 +77,46 @@ def test_a_dry_run_fetches_nothing(cli, fetch, world, workplace):
     assert found["sites"][0]["estimate"]["requests"] > 0
     assert not world.requests("*.tif")
     assert not (workplace / "scenes").exists()
+
+
+def test_one_scene_that_fails_does_not_hold_up_the_others(cli, fetch, world, workplace):
+    world.add_faults(answers("*20230516*/B04.tif", 404))
+    fetched = ("--period", "2023-05", "--out", "scenes", "--bands", "B04")
+    assert fetch(*fetched, "--json") == 5
+    found = json.loads(cli.out)
+    gone, there = found["scenes"]
+    assert "1 of 2 scene(s) could not be fetched, the first: the catalogue lists" in found["error"]["message"]
+    assert "the same command again goes on with those that are missing" in found["error"]["message"]
+    assert "is not there (404)" in gone["reason"]
+    assert (gone["file"], there["reason"]) == (None, "")
+    assert (workplace / there["file"]).is_file()
+    world.clear_faults()
+    assert fetch(*fetched) == 0
+    assert "1 scene: 1 fetched, 0 kept from before, 1 file(s) were there already" in cli.err
+
+
+def test_after_three_in_a_row_it_is_the_service(cli, world, box, workplace, days, monkeypatch):
+    monkeypatch.setattr("changedet.cli.fetch._MOST_FAILED", 1)
+    world.add_faults(answers("*/B04.tif", 404))
+    place = ("--bbox", ",".join(map(str, box)))
+    assert cli("fetch", *place, "--period", "2021/2023", "--bands", "B04", "--json") == 5
+    reasons = [row["reason"] for row in json.loads(cli.out)["scenes"]]
+    assert "(404)" in reasons[0]
+    assert reasons[1:] == ["not tried after 1 in a row failed"] * 2
+
+
+def test_a_dry_run_does_not_look_for_the_clearest(cli, fetch, world):
+    assert fetch("--period", "2023-05", "--clearest", "1", "--dry-run") == 0
+    assert "these dates are provisional, since the run first looks at the site" in cli.out
+    assert "about 39 request(s)" in cli.out
+    assert not world.requests("*.tif")
+
+
+def test_the_clearest_are_those_that_can_be_looked_at(cli, fetch, world):
+    world.add_faults(answers("*20230516*/SCL.tif", 404))
+    assert fetch("--period", "2023-05", "--clearest", "2", "--json") == 0
+    (row,) = json.loads(cli.out)["sites"][0]["scenes"]
+    assert row["time_utc"].startswith("2023-05-21")
 
 
 def test_of_several_sites_one_may_fail(cli, world, box, workplace):

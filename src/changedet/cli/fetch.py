@@ -13,16 +13,21 @@ from changedet.cli.console import emit, say
 from changedet.cli.detect import choose_site, required_site
 from changedet.cli.run_one import Display, cost_text
 from changedet.cli.search import Limit, checked_product
-from changedet.errors import ChangedetError, SomeSitesFailedError
+from changedet.errors import ChangedetError, ProviderError, SomeSitesFailedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from changedet.fetching import SceneFile, SceneQuery
     from changedet.progress import Progress
+    from changedet.providers.base import Estimate
     from changedet.providers.tracked import TrackedProvider
     from changedet.scene import Scene
     from changedet.site import Site
+
+_PROVISIONAL = "; these dates are provisional, since the run first looks at the site, which is counted"
+#: After so many scenes in a row that could not be fetched the others are not tried.
+_MOST_FAILED = 3
 
 Period = Annotated[
     Optional[str],  # noqa: UP045  # typer reads the annotation at run time
@@ -143,6 +148,7 @@ def _fetch_all(
             if len(places) == 1:
                 raise
             row["reason"] = str(error)
+            row["scenes"] = error.details.get("scenes", [])
             row["exit_error"] = type(error)
             stopped = error if isinstance(error, FINAL_ERRORS) else None
     return done
@@ -150,46 +156,97 @@ def _fetch_all(
 
 def _fetch_one(place: _Place, task: _Task, provider: TrackedProvider, bar: Progress) -> dict[str, Any]:
     from changedet.access import surroundings
-    from changedet.fetching import SceneFile, clearest, find_scenes
+    from changedet.fetching import SceneFile, find_scenes
 
     bar.step("searching")
     grid = surroundings(place.site.grid)
     provider.begin(grid, scenes=1)
     scenes = find_scenes(place.site, task.query, provider)
-    if task.clearest is not None:
-        scenes = [look.scene for look in clearest(place.site, scenes, task.clearest, provider, bar)]
+    scenes, looks = _narrowed(place.site, scenes, task, provider, bar)
     folder = (task.out or Path()) / place.folder
     files = [SceneFile(scene, grid, task.bands, folder) for scene in scenes]
     there = [task.out is not None and file.check(overwrite=task.overwrite) for file in files]
-    missing = [scene for scene, kept in zip(scenes, there, strict=True) if not kept]
-    estimate = provider.expect(missing, grid, task.bands)
+    missing = [file for file, kept in zip(files, there, strict=True) if not kept]
+    estimate = provider.expect([file.scene for file in missing], grid, task.bands, before=looks)
+    failed: dict[str, ChangedetError] = {}
     if not task.dry_run:
         bar.step("fetching")
-        for file, kept in zip(files, there, strict=True):
-            if not kept:
-                _load_and_write(file, place.site, task, provider)
+        failed = _load_all(missing, place.site, task, provider)
+    rows = [_row(file, kept, task, failed) for file, kept in zip(files, there, strict=True)]
+    if failed:
+        raise _some_failed(list(failed.values()), rows)
     return {
-        "scenes": [_row(file, kept, task) for file, kept in zip(files, there, strict=True)],
+        "scenes": rows,
         "estimate": estimate.to_dict(),
-        "cost": cost_text(estimate),
+        "cost": cost_text(estimate) + (_PROVISIONAL if looks.requests else ""),
         "fetched": provider.kept_text,
     }
 
 
-def _load_and_write(file: SceneFile, site: Site, task: _Task, provider: TrackedProvider) -> None:
-    image = provider.load(file.scene, file.grid, task.bands)
-    if task.out is not None:
-        file.write(image, site)
+def _narrowed(
+    site: Site, scenes: list[Scene], task: _Task, provider: TrackedProvider, bar: Progress
+) -> tuple[list[Scene], Estimate]:
+    """Keep the clearest scenes where that is asked; say what the looks take that a dry run leaves out."""
+    from changedet.fetching import clearest
+    from changedet.looking import cost_of_looks, look_at_kept
+    from changedet.providers.base import Estimate
+
+    if task.clearest is None:
+        return scenes, Estimate()
+    found = clearest(site, scenes, task.clearest, provider, bar, looking=not task.dry_run)
+    looks = look_at_kept(site, scenes, provider) if task.dry_run else []
+    return [look.scene for look in found], cost_of_looks(site, looks, provider)
 
 
-def _row(file: SceneFile, kept: bool, task: _Task) -> dict[str, Any]:
+def _load_all(
+    files: Sequence[SceneFile], site: Site, task: _Task, provider: TrackedProvider
+) -> dict[str, ChangedetError]:
+    """Fetch scenes; return what went wrong with single ones, by their names."""
+    from changedet.looking import SPOILT
+
+    failed: dict[str, ChangedetError] = {}
+    in_a_row = 0
+    for file in files:
+        if in_a_row == _MOST_FAILED:
+            # then it is the service
+            failed[file.scene.id] = ProviderError(f"not tried after {in_a_row} in a row failed")
+            continue
+        try:
+            image = provider.load(file.scene, file.grid, task.bands)
+        except SPOILT as error:
+            failed[file.scene.id] = error
+            in_a_row += 1
+            continue
+        in_a_row = 0
+        if task.out is not None:
+            file.write(image, site)
+    return failed
+
+
+def _some_failed(errors: list[ChangedetError], rows: list[dict[str, Any]]) -> ChangedetError:
+    """Return the first error, as one that stands for all of them."""
+    first = errors[0]
+    if len(rows) == 1:
+        return first
+    return type(first)(
+        f"{len(errors)} of {len(rows)} scene(s) could not be fetched, the first: {first.what}",
+        where=first.where,
+        todo=f"{first.todo}; the same command again goes on with those that are missing".lstrip("; "),
+        details={"scenes": rows},
+    )
+
+
+def _row(file: SceneFile, kept: bool, task: _Task, failed: Mapping[str, ChangedetError]) -> dict[str, Any]:
     scene: Scene = file.scene
+    error = failed.get(scene.id)
+    written = task.out is not None and not task.dry_run and error is None
     return {
         "id": scene.id,
         "time_utc": scene.time_text,
         "tile_cloud_share": scene.tile_cloud_share,
-        "file": str(file.path) if task.out is not None and not task.dry_run else None,
+        "file": str(file.path) if written else None,
         "written_before": kept,
+        "reason": str(error) if error else "",
     }
 
 
