@@ -21,8 +21,10 @@ Model = Literal["translation", "affine", "spline", "spline and lines"]
 
 #: Below this many usable tie points nothing but a translation is fitted.
 LEAST_FOR_FIELD = 30
-#: A more complicated model must predict left-out tie points better by this share.
+#: A more complicated model must predict left-out tie points better by this share, ...
 PARSIMONY = 0.02
+#: ... and by so many standard errors of the difference between blocks of them.
+PARSIMONY_ERRORS = 2.0
 
 #: Intervals of the splines over the image: of the surface on each axis, and of the term along the lines.
 _SURFACE_INTERVALS, _LINE_INTERVALS = 16, 48
@@ -203,9 +205,9 @@ def fit_field(
     contest = [problem.translation(weight)]
     if local and usable.sum() >= LEAST_FOR_FIELD and min(usable.shape) >= _TIES_PER_INTERVAL:
         contest += [problem.affine(weight), *problem.splines(weight)]
-    best = min(entry.score_px for entry in contest)
+    best = min(contest, key=lambda entry: entry.score_px)
     # they stand in the order of their complexity
-    chosen = next(entry for entry in contest if entry.score_px <= best * (1 + PARSIMONY))
+    chosen = next(entry for entry in contest if problem.as_good(entry, best, weight))
     return FieldFit(
         field=chosen.field,
         weight=weight,
@@ -260,11 +262,16 @@ class _Problem:
         return _Solver(self, lines=False)
 
     @cached_property
+    def blocks(self) -> NDArray[np.intp]:
+        """Number of the block each tie point belongs to, shape (r, c): neighbours overlap, blocks hardly."""
+        (down, _), (right, across) = (self._blocks(axis) for axis in (self.rows, self.columns))
+        return np.asarray(down[:, None] * across + right)
+
+    @cached_property
     def folds(self) -> NDArray[np.intp]:
-        """Number of the fold each tie point belongs to, shape (r, c): blocks, since neighbours overlap."""
-        numbers, counts = zip(*(self._blocks(axis) for axis in (self.rows, self.columns)), strict=True)
-        raster = (np.random.default_rng(0).permutation(counts[0] * counts[1]) % _FOLDS).reshape(counts)
-        return np.asarray(raster[numbers[0][:, None], numbers[1]])
+        """Number of the fold each tie point belongs to, shape (r, c): blocks, shuffled."""
+        count = int(self.blocks.max()) + 1
+        return np.asarray((np.random.default_rng(0).permutation(count) % _FOLDS)[self.blocks])
 
     def _blocks(self, axis: Array) -> tuple[NDArray[np.intp], int]:
         """Return the number of the block of each position on an axis, and how many blocks there are."""
@@ -292,6 +299,16 @@ class _Problem:
         deviation = float(np.median(distance[self.usable])) / 1.1774 + 1e-3
         relative = distance / (reach * deviation)
         return np.asarray(np.where(self.usable & (relative < 1), (1 - relative**2) ** 2, 0.0))
+
+    def as_good(self, simple: _Entry, best: _Entry, weight: Array) -> bool:
+        """Tell whether a model predicts as well as the best, within what chance does."""
+        if simple.score_px <= best.score_px * (1 + PARSIMONY):
+            return True
+        excess = weight * (simple.residual_px**2 - best.residual_px**2)
+        each, shares = (np.bincount(self.blocks.ravel(), part.ravel()) for part in (excess, weight))
+        mean = each.sum() / shares.sum()
+        error = np.sqrt(((each - mean * shares) ** 2).sum()) / shares.sum()
+        return bool(mean <= PARSIMONY_ERRORS * error)
 
     def translation(self, weight: Array) -> _Entry:
         """Fit one shift."""
