@@ -318,13 +318,13 @@ def _of_xarray(given: xr.Dataset | xr.DataArray) -> Raster:
     check_north_up(grid, where="xarray")
     stated = given.attrs.get("nodata", given.attrs.get("_FillValue"))
 
-    def read(band: int, window: tuple[slice, slice]) -> NDArray[Any]:
+    def _read(band: int, window: tuple[slice, slice]) -> NDArray[Any]:
         return np.asarray(array[band, *window].to_numpy())
 
     names = tuple(str(name) for name in np.atleast_1d(array["band"])) if "band" in array.coords else ()
     bands = names or tuple(f"band_{number}" for number in range(1, array.shape[0] + 1))
     nodata = None if stated is None else float(stated)
-    return Raster("xarray", grid, bands, str(array.dtype), nodata, read, clear=clear)
+    return Raster("xarray", grid, bands, str(array.dtype), nodata, _read, clear=clear)
 
 
 def _of_image(image: Image, band: int, window: tuple[slice, slice]) -> NDArray[np.float32]:

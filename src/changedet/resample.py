@@ -198,7 +198,7 @@ def displaced_positions(source: GeoBox, target: GeoBox, displacement: Displaceme
 
     step, bend = _relation(source, target)
 
-    def positions(rows: slice) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _positions(rows: slice) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         down: NDArray[Any] = np.arange(rows.start, rows.stop)[:, None]
         right: NDArray[Any] = np.arange(target.shape[1])[None, :]
         bent = bend(down[:, 0], right[0])
@@ -208,7 +208,7 @@ def displaced_positions(source: GeoBox, target: GeoBox, displacement: Displaceme
         columns, lines = _apply(step, right + 0.5, down + 0.5)
         return (lines - 0.5 + bent[0]).astype(np.float32), (columns - 0.5 + bent[1]).astype(np.float32)
 
-    return positions
+    return _positions
 
 
 def pixel_size_m(grid: GeoBox) -> tuple[float, float]:
@@ -329,11 +329,11 @@ def _relation(
         for part, found in ((rows, down), (columns, across))
     ]
 
-    def bend(rows: NDArray[Any], columns: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _bend(rows: NDArray[Any], columns: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         # transforms count from the corner of the first pixel
         return splines[0](rows + 0.5, columns + 0.5), splines[1](rows + 0.5, columns + 0.5)
 
-    return Affine(*across, *down), bend
+    return Affine(*across, *down), _bend
 
 
 def _displaced(

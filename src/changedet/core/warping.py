@@ -146,14 +146,14 @@ def sample(
     fill = nodata if nodata is not None else (np.nan if floating else 0.0)
     out = np.empty(shape, plane.dtype)
 
-    def work(rows: slice) -> None:
+    def _work(rows: slice) -> None:
         down, right = (np.broadcast_to(axis, (rows.stop - rows.start, shape[1])) for axis in positions(rows))
         for columns in _spans(shape[1], _BLOCK_COLUMNS):
             where = np.ascontiguousarray(down[:, columns]), np.ascontiguousarray(right[:, columns])
             out[rows, columns] = _block((plane, missing), where, order, fill, lenient=lenient)
 
     with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(work, _spans(shape[0], _BLOCK_ROWS)))
+        list(pool.map(_work, _spans(shape[0], _BLOCK_ROWS)))
     return out
 
 
