@@ -127,6 +127,15 @@ def test_one_that_fails_does_not_stop_the_others_and_is_tried_again(batch, resul
     assert [one.earlier for one in again] == [True, False, True]
 
 
+def test_what_others_say_loses_its_secrets(batch, result):
+    error = OSError("cannot open https://me:word@host/a.tif?sig=TheSignature")
+    go(batch, Work(result, Pier=error))
+    text = (batch.folder / STATUS_NAME).read_text()
+    assert "https://host/a.tif" in text
+    assert "TheSignature" not in text
+    assert "word" not in text
+
+
 def test_a_bug_at_one_site_is_a_failure_of_that_site(batch, result):
     outcomes = go(batch, Work(result, Pier=ZeroDivisionError("division\nby zero")))
     assert fates(outcomes) == ["failed", "complete", "complete"]
@@ -172,15 +181,66 @@ def test_a_run_that_was_saved_but_not_noted_counts(batch, result):
     assert set(batch.outcomes()) == {"North/Pier", "North/Hall", "Gate"}
 
 
-def test_a_damaged_or_missing_run_is_made_again(batch, result):
+def test_a_missing_run_is_made_again(batch, result):
     go(batch, Work(result))
-    (batch.folder / "Gate" / "score.tif").write_bytes(b"spoilt")
     shutil.rmtree(batch.folder / "North" / "Pier")
     (batch.folder / "North" / "Hall" / "my notes.txt").write_text("look here")
     work = Work(result)
     go(batch, work)
-    assert work.done == [("Pier", False), ("Gate", True)]
+    assert work.done == [("Pier", False)]
     assert (batch.folder / "North" / "Hall" / "my notes.txt").exists()
+
+
+def edited(batch):
+    path = batch.folder / "Gate" / "changes.gpkg"
+    path.write_bytes(b"the work of an afternoon")
+    return path
+
+
+def test_a_run_that_somebody_edited_is_left_alone_and_said(batch, result):
+    go(batch, Work(result))
+    whole = (batch.folder / "Gate" / "changes.gpkg").read_bytes()
+    path = edited(batch)
+    work = Work(result)
+    for _ in range(2):
+        outcomes = go(batch, work)
+        assert fates(outcomes) == ["complete", "complete", "failed"]
+        assert "Gate: the run folder was changed since it was made" in outcomes[2].reason
+        assert "move it away to have it made again; --overwrite makes all" in outcomes[2].reason
+        assert outcomes[2].exit_code == 2
+    assert path.read_bytes() == b"the work of an afternoon"
+    assert work.done == []
+    path.write_bytes(whole)
+    assert fates(go(batch, work)) == ["complete"] * 3
+    assert str(batch.outcomes()["Gate"].fate) == "complete"
+    edited(batch)
+    assert fates(go(batch, work, overwrite=True)) == ["complete"] * 3
+    assert path.read_bytes() == whole
+
+
+def test_a_folder_that_no_run_wrote_is_left_alone(batch, result):
+    batch.begin()
+    (batch.folder / "Gate").mkdir()
+    (batch.folder / "Gate" / "thesis.txt").write_text("mine")
+    assert fates(go(batch, Work(result)))[2] == "failed"
+
+
+def test_overwriting_that_was_interrupted_goes_on_overwriting(batch, result):
+    go(batch, Work(result))
+    other = replace(batch, request={"before": "2022-05", "after": "2025-05"})
+    other.begin(overwrite=True)
+    with pytest.raises(KeyboardInterrupt):
+        list(run_sites(other, Work(result, Hall=KeyboardInterrupt()), overwrite=True))
+    assert other.begin() is True
+    edited(other)
+    work = Work(result)
+    outcomes = list(run_sites(other, work))
+    # what stands there is an answer to the earlier question
+    assert work.done == [("Hall", True), ("Gate", True)]
+    assert [one.earlier for one in outcomes] == [True, False, False]
+    again = Work(result)
+    assert fates(list(run_sites(other, again))) == ["complete"] * 3
+    assert again.done == []
 
 
 @pytest.mark.parametrize("cut", [1, 20, 60])

@@ -13,19 +13,18 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from changedet.attempts import Attempt, Failure, error_for_all
 from changedet.errors import (
     EXIT_CODES,
-    BudgetError,
-    ChangedetError,
-    CredentialsError,
     InputFileError,
+    InterruptedRunError,
     OutputError,
     OutputExistsError,
     QualityGateError,
-    SomeSitesFailedError,
     exit_code,
 )
 from changedet.provenance import read_record, verify
@@ -34,7 +33,6 @@ from changedet.providers.cache_files import digest_of, temporary, to_disk
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from changedet.result import ChangeResult
     from changedet.site import Site
@@ -43,8 +41,6 @@ if TYPE_CHECKING:
 REQUEST_NAME, STATUS_NAME = "batch.json", "status.jsonl"
 SCHEMA = "changedet.batch/1"
 _LONGEST_NAME = 40
-#: After these the next site would fare no better.
-FINAL_ERRORS = (CredentialsError, BudgetError, OutputError)
 
 
 class Fate(StrEnum):
@@ -222,8 +218,10 @@ class Batch:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / STATUS_NAME).unlink(missing_ok=True)
+            # run folders of an earlier batch may be replaced until this one has made its own
+            record = self._record() | {"replacing": [name for name in self._names() if self._has(name)]}
             with temporary(self.folder, "batch") as part:
-                part.write_text(json.dumps(self._record(), indent=1, ensure_ascii=False), encoding="utf-8")
+                part.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
                 to_disk(part)
                 part.replace(path)
         except OSError as error:
@@ -239,6 +237,12 @@ class Batch:
                     said = json.loads(line)
                     found[said["folder"]] = Outcome(**(said | {"fate": Fate(said["fate"])}))
         return found
+
+    def replaceable(self) -> frozenset[str]:
+        """Return the run folders of an earlier batch that were there when this one began, overwriting."""
+        said = _said(self.folder / REQUEST_NAME).get("replacing", ())
+        made = {name for name, outcome in self.outcomes().items() if outcome.whole}
+        return frozenset(map(str, said)) - made
 
     def note(self, outcome: Outcome) -> None:
         """Append what came of a site, and wait until it is on the disk.
@@ -264,6 +268,13 @@ class Batch:
                 os.fsync(stream.fileno())
         except OSError as error:
             raise _unwritable(path, error) from error
+
+    def _names(self) -> list[str]:
+        return site_folders(self.sites)
+
+    def _has(self, name: str) -> bool:
+        folder = self.folder / name
+        return folder.is_dir() and any(folder.iterdir())
 
     def _sites(self) -> list[Any]:
         return [json.loads(json.dumps(site.to_dict())) for site in self.sites]
@@ -307,44 +318,65 @@ def run_sites(
         When the user stops it; what is complete by then is on record.
     """
     earlier = {} if overwrite else batch.outcomes()
+    names = site_folders(batch.sites)
+    replaceable = frozenset(names) if overwrite else batch.replaceable()
     stopped = ""
-    for site, name in zip(batch.sites, site_folders(batch.sites), strict=True):
-        folder = batch.folder / name
-        known = None if overwrite else _known(site, folder, name, earlier.get(name))
-        if known is not None:
-            if name not in earlier:
-                batch.note(replace(known, earlier=False))
-            yield known
-            continue
-        if stopped:
-            yield Outcome(site_label(site), Fate.NOT_TRIED, name, reason=stopped, time_utc=_now())
-            continue
-        trial = _Trial(site, name)
-        with trial:
-            trial.take(work(site, folder, overwrite or folder.exists()))
-        batch.note(trial.outcome)
-        yield trial.outcome
-        if trial.interrupted:
-            raise KeyboardInterrupt
-        stopped = trial.stops
+    for site, name in zip(batch.sites, names, strict=True):
+        label, noted = site_label(site), earlier.get(name)
+        found = None if name in replaceable else _found(label, batch.folder / name, name, noted)
+        if found is not None:
+            if noted is None or noted.fate is not found.fate:
+                batch.note(replace(found, earlier=False))
+            yield found
+        elif stopped:
+            yield Outcome(label, Fate.NOT_TRIED, name, reason=stopped, time_utc=_now())
+        else:
+            trial = partial(work, site, batch.folder / name, name in replaceable)
+            outcome, stopped = _tried(label, name, trial)
+            batch.note(outcome)
+            yield outcome
+            if outcome.fate is Fate.INTERRUPTED:
+                raise KeyboardInterrupt
 
 
-def _known(site: Site, folder: Path, name: str, noted: Outcome | None) -> Outcome | None:
-    """Return what came of a site earlier, None unless its run folder is whole."""
-    if noted is not None and not noted.whole:
+def _tried(label: str, name: str, work: Callable[[], ChangeResult]) -> tuple[Outcome, str]:
+    """Return what came of a site, and what is said of those after it when they are not to be tried."""
+    attempt: Attempt[Outcome] = Attempt(label)
+    try:
+        with attempt:
+            result = work()
+            attempt.result = _finished(label, name, len(result.objects), result.refusals)
+    except KeyboardInterrupt:
+        code = EXIT_CODES[InterruptedRunError]
+        return Outcome(label, Fate.INTERRUPTED, name, None, code, "stopped by the user", _now()), ""
+    failure = attempt.failure or Failure(label, "")
+    if attempt.result is not None:
+        return attempt.result, ""
+    return Outcome(label, Fate.FAILED, name, None, failure.exit_code, failure.reason, _now()), failure.stops
+
+
+def _found(label: str, folder: Path, name: str, noted: Outcome | None) -> Outcome | None:
+    """Return what the run folder of a site says; None when there is none yet."""
+    if not folder.is_dir() or not any(folder.iterdir()):
         return None
     try:
         found = verify(folder)
         # what somebody put beside the files of the run does no harm to them
-        if found.changed or found.missing:
-            return None
-        record = read_record(folder)
-        refusals, count = list(record.get("refusals", ())), _candidates_of(record)
+        if not (found.changed or found.missing):
+            record = read_record(folder)
+            refusals, count = list(record.get("refusals", ())), _candidates_of(record)
+            if noted is not None and noted.whole:
+                return replace(noted, earlier=True)
+            return _finished(label, name, count, refusals, earlier=True)
     except (InputFileError, OSError, TypeError):
-        return None
-    if noted is not None:
-        return replace(noted, earlier=True)
-    return _finished(site_label(site), name, count, refusals, earlier=True)
+        pass
+    # runs are written whole or not at all, so that this is somebody's work
+    error = OutputExistsError(
+        "the run folder was changed since it was made, or no run wrote it",
+        where=str(folder),
+        todo="move it away to have it made again; --overwrite makes all sites again",
+    )
+    return Outcome(label, Fate.FAILED, name, None, exit_code(error), str(error), _now())
 
 
 def _candidates_of(record: Mapping[str, Any]) -> int | None:
@@ -369,43 +401,6 @@ def _finished(
     )
 
 
-class _Trial:
-    """A ``with`` block round the work at one site: whatever ends it becomes an outcome."""
-
-    def __init__(self, site: Site, folder: str) -> None:
-        self._label, self._folder = site_label(site), folder
-        self.outcome = Outcome(self._label, Fate.NOT_TRIED, folder)
-        self.interrupted = False
-        self.stops = ""
-
-    def __enter__(self) -> _Trial:
-        return self
-
-    def take(self, result: ChangeResult) -> None:
-        """Note a result that was saved."""
-        self.outcome = _finished(self._label, self._folder, len(result.objects), result.refusals)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        if error is None:
-            return True
-        if isinstance(error, KeyboardInterrupt):
-            self.interrupted = True
-            self._end(Fate.INTERRUPTED, 130, "stopped by the user")
-            return True
-        if not isinstance(error, Exception):
-            return False
-        text = str(error) if isinstance(error, ChangedetError) else f"{type(error).__name__}: {error}"
-        self._end(Fate.FAILED, exit_code(error), " ".join(text.split()))
-        if isinstance(error, FINAL_ERRORS):
-            self.stops = f"not tried after {self._label}: {self.outcome.reason}"
-        return True
-
-    def _end(self, fate: Fate, code: int, reason: str) -> None:
-        self.outcome = Outcome(self._label, fate, self._folder, None, code, reason, _now())
-
-
 def require_all(outcomes: Sequence[Outcome], details: Mapping[str, Any]) -> None:
     """Raise what stands for the sites that failed or were refused.
 
@@ -425,15 +420,8 @@ def require_all(outcomes: Sequence[Outcome], details: Mapping[str, Any]) -> None
     bad = [one for one in outcomes if one.fate is not Fate.COMPLETE]
     if not bad:
         return
-    codes = {one.exit_code for one in bad if one.fate is not Fate.NOT_TRIED}
-    first = next((one for one in bad if one.fate is not Fate.NOT_TRIED), bad[0])
-    kind = next((k for k, code in EXIT_CODES.items() if {code} == codes), SomeSitesFailedError)
-    some = len(bad) < len(outcomes)
-    raise (SomeSitesFailedError if some else kind)(
-        f"{len(bad)} of {len(outcomes)} site(s) have no result, {first.site} first: {first.reason}",
-        todo="the same command again goes on with them",
-        details=details,
-    )
+    failures = [Failure(one.site, one.reason, one.exit_code) for one in bad]
+    raise error_for_all(failures, len(outcomes), "result", details)
 
 
 def _said(path: Path) -> dict[str, Any]:
@@ -450,7 +438,7 @@ def _difference(said: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     found = [name.removesuffix("_sha256") for name in names if said.get(name) != now[name]]
     before, after = said.get("request", {}), now["request"]
     if isinstance(before, dict):
-        found += [name for name in after if before.get(name) != after[name]]
+        found += [name.removesuffix("_sha256") for name in after if before.get(name) != after[name]]
     return f"other {', '.join(found)}" if found else "its record cannot be read"
 
 

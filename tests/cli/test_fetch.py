@@ -131,6 +131,27 @@ def test_of_several_sites_one_may_fail(cli, world, box, workplace):
     assert cli("fetch", "--sites", "sites.csv", "--site", "Far", "--period", "2023-05") == 3
 
 
+def test_a_bug_at_one_site_does_not_end_the_others(cli, world, box, workplace, monkeypatch):
+    from changedet import fetching
+
+    find = fetching.find_scenes
+
+    def _find(site, *more):
+        if site.name == "Odd":
+            raise ZeroDivisionError("by zero")
+        return find(site, *more)
+
+    monkeypatch.setattr(fetching, "find_scenes", _find)
+    middle = f"{(box[1] + box[3]) / 2}, {(box[0] + box[2]) / 2}"
+    (workplace / "sites.csv").write_text(f'name,at,radius\nOdd,"10, 20",150m\nPier,"{middle}",150m\n')
+    assert cli("fetch", "--sites", "sites.csv", "--period", "2023-05", "--json") == 7
+    rows = json.loads(cli.out)["sites"]
+    assert [(row["reason"], len(row["scenes"])) for row in rows] == [
+        ("ZeroDivisionError: by zero", 0),
+        ("", 2),
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -73,7 +73,7 @@ def test_going_on_runs_only_what_is_not_complete(cli, sites, world):
 def test_chosen_sites_that_all_succeed_end_with_zero(cli, sites, workplace):
     assert sites("--site", "North/Pier", "--site", "Hall", "--quiet", "--exit-code") in {0, 1}
     (folder,) = (workplace / "changedet-runs").iterdir()
-    assert re.fullmatch(r"sites-\d{4}-\d\d-\d\d", folder.name)
+    assert re.fullmatch(r"sites-[0-9a-f]{8}", folder.name)
     assert cli.out.strip() == str(folder.relative_to(workplace))
     assert cli.err == ""
 
@@ -116,6 +116,44 @@ def test_a_dry_run_sums_up_and_writes_no_run(cli, sites, world, workplace):
     assert sites("--dry-run", "--site", "Pier") == 0
     assert re.search(r"North/Pier +2021-05-21\? +2023-05-21\? +about \d+ request", cli.out)
     assert "Dates with a question mark are provisional: the run first looks at the site" in cli.out
+
+
+def test_a_list_goes_on_on_the_next_day_and_not_with_another_archive(
+    cli, sites, world, workplace, monkeypatch
+):
+    few = ("--site", "Pier", "--quiet")
+    assert sites(*few) == 0
+    folder = cli.out
+    world.reset_log()
+    assert sites(*few) == 0
+    assert cli.out == folder
+    assert not world.requests()
+    batch = (workplace / folder.strip() / "batch.json").read_text()
+    assert "127.0.0.1" not in batch
+    monkeypatch.setenv("CHANGEDET_PROVIDERS__EARTH_SEARCH__URL", world.earth_search + "/")
+    assert sites(*few, "--out", folder.strip(), "--keep-images") == 2
+    assert "another batch (other keep_images)" in cli.error
+    monkeypatch.setenv("CHANGEDET_PROVIDERS__EARTH_SEARCH__URL", world.stac)
+    assert sites(*few, "--out", folder.strip()) == 2
+    assert "another batch (other archive)" in cli.error
+
+
+def test_a_dry_run_ends_early_and_survives_bugs(cli, sites, monkeypatch):
+    from changedet.errors import CredentialsError
+    from changedet.investigation import Investigation
+
+    asked = []
+
+    def _fail(self, site, *more, **options):
+        asked.append(site.name)
+        raise errors[len(asked) - 1]
+
+    monkeypatch.setattr(Investigation, "plan", _fail)
+    errors = [ZeroDivisionError("by zero"), CredentialsError("refused")]
+    assert sites("--dry-run", "--json") == 7
+    assert asked == ["Pier", "Hall"]
+    reasons = [row["reason"] for row in json.loads(cli.out)["sites"]]
+    assert reasons == ["ZeroDivisionError: by zero", "refused", "not tried after North/Hall: refused"]
 
 
 @pytest.mark.parametrize(

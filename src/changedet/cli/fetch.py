@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from changedet.attempts import Failure, attempt_all, error_for_all
 from changedet.cli import options  # noqa: TC001  # Typer reads the annotations at run time
 from changedet.cli.console import emit, say
 from changedet.cli.detect import choose_site, required_site
 from changedet.cli.run_one import Display, cost_text
 from changedet.cli.search import Limit, checked_product
-from changedet.errors import ChangedetError, ProviderError, SomeSitesFailedError
+from changedet.errors import ChangedetError, ProviderError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -132,26 +133,21 @@ def _fetch_all(
     places: Sequence[_Place], task: _Task, provider: TrackedProvider, bar: Progress
 ) -> list[dict[str, Any]]:
     """Fetch at every place; of several, one that fails does not stop the others."""
-    from changedet.batch import FINAL_ERRORS, site_label
+    from changedet.batch import site_label
 
-    done: list[dict[str, Any]] = []
-    stopped: ChangedetError | None = None
-    for place in places:
-        row: dict[str, Any] = {"site": site_label(place.site), "scenes": [], "estimate": {}, "reason": ""}
-        done.append(row)
-        if stopped is not None:
-            row["reason"] = f"not tried: {stopped}"
-            continue
-        try:
-            row |= _fetch_one(place, task, provider, bar)
-        except ChangedetError as error:
-            if len(places) == 1:
-                raise
-            row["reason"] = str(error)
-            row["scenes"] = error.details.get("scenes", [])
-            row["exit_error"] = type(error)
-            stopped = error if isinstance(error, FINAL_ERRORS) else None
-    return done
+    def _fetch(place: _Place) -> dict[str, Any]:
+        return _fetch_one(place, task, provider, bar)
+
+    named = [(site_label(place.site), place) for place in places]
+    found = [_fetch(places[0])] if len(places) == 1 else list(attempt_all(named, _fetch))
+    return [_site_row(label, one) for (label, _), one in zip(named, found, strict=True)]
+
+
+def _site_row(label: str, found: dict[str, Any] | Failure) -> dict[str, Any]:
+    row: dict[str, Any] = {"site": label, "scenes": [], "estimate": {}, "reason": ""}
+    if not isinstance(found, Failure):
+        return row | found
+    return row | {"scenes": found.details.get("scenes", []), "reason": found.reason, "failure": found}
 
 
 def _fetch_one(place: _Place, task: _Task, provider: TrackedProvider, bar: Progress) -> dict[str, Any]:
@@ -251,7 +247,7 @@ def _row(file: SceneFile, kept: bool, task: _Task, failed: Mapping[str, Changede
 
 
 def _tell(done: list[dict[str, Any]], task: _Task, *, as_json: bool, quiet: bool) -> None:
-    kinds = [row.pop("exit_error", SomeSitesFailedError) for row in done if row["reason"]]
+    failures = [row.pop("failure") for row in done if row["reason"]]
     document = {"dry_run": task.dry_run, "sites": done}
     lines = []
     for row in done:
@@ -262,12 +258,7 @@ def _tell(done: list[dict[str, Any]], task: _Task, *, as_json: bool, quiet: bool
             before = sum(one["written_before"] for one in row["scenes"])
             also = f", {before} file(s) were there already" if before else ""
             say(f"{row['site']}: {row['fetched']}{also}", quiet=quiet)
-    if kinds:
-        if not as_json:
-            emit(document, lines, as_json=False)
-        same = len(kinds) == len(done) and len(set(kinds)) == 1
-        raise (kinds[0] if same else SomeSitesFailedError)(
-            f"{len(kinds)} of {len(done)} site(s) have no scenes", details=document,
-            todo="the same command again goes on with them",
-        )  # fmt: skip
-    emit(document, lines, as_json=as_json)
+    if not failures or not as_json:
+        emit(document, lines, as_json=as_json)
+    if failures:
+        raise error_for_all(failures, len(done), "scenes", document)

@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from changedet.attempts import Failure, attempt_all, error_for_all
 from changedet.batch import Batch, Fate, Outcome, require_all, run_sites, safe_name, site_label
 from changedet.cli.console import emit, say
 from changedet.cli.run_one import cost_text, work
 from changedet.cli.tables import table
-from changedet.errors import ChangedetError, InterruptedRunError, SomeSitesFailedError, UsageError
+from changedet.errors import InterruptedRunError, UsageError
+from changedet.providers.cache_files import digest_of, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from changedet.cli.run_one import Display, Output
-    from changedet.investigation import Investigation
+    from changedet.investigation import Investigation, Planned
+    from changedet.providers.tracked import TrackedProvider
     from changedet.result import ChangeResult
     from changedet.site import Site
 
@@ -84,13 +87,12 @@ def run_list(
 ) -> None:
     """Run at every site, print the summary, and end with the exit code that stands for all."""
     path, sites = chosen
-    folder = output.out or _default_folder(path)
-    batch = Batch(folder, sites, asked.to_dict())
-    continued = batch.begin(overwrite=output.overwrite)
     outcomes: list[Outcome] = []
     stopped = False
     with display.bar() as bar:
         provider = asked.open(bar)
+        batch = _batch(path, sites, _request(asked, provider, output), output.out)
+        continued = batch.begin(overwrite=output.overwrite)
 
         def _work(site: Site, target: Path, replaceable: bool) -> ChangeResult:
             bar.step(f"{site_label(site)}: choosing dates")
@@ -106,12 +108,25 @@ def run_list(
         except KeyboardInterrupt:
             stopped = True
     outcomes += [_not_reached(site) for site in sites[len(outcomes) :]]
-    document = _document(folder, outcomes)
+    document = _document(batch.folder, outcomes)
     earlier = sum(one.earlier for one in outcomes)
     if continued or earlier:
         say(f"{earlier} of {len(sites)} sites were complete already and were not run again",
             quiet=display.quiet)  # fmt: skip
     _finish(outcomes, document, stopped=stopped, output=output, quiet=display.quiet)
+
+
+def _request(asked: Investigation, provider: TrackedProvider, output: Output) -> dict[str, Any]:
+    """Return what decides what lies in the run folders; of addresses only a digest, without passwords."""
+    archive = digest_of(without_secrets(list(provider.info.endpoints)))
+    return asked.to_dict() | {"archive_sha256": archive, "keep_images": output.keep_images}
+
+
+def _batch(path: Path, sites: tuple[Site, ...], request: dict[str, Any], out: Path | None) -> Batch:
+    """Return the batch in the folder that was named, else in one that the same request finds again."""
+    batch = Batch(out or Path(), sites, request)
+    name = f"{safe_name(path.stem) or 'sites'}-{batch.digest[:8]}"
+    return batch if out else replace(batch, folder=Path("changedet-runs") / name)
 
 
 def _finish(
@@ -138,23 +153,19 @@ def dry_run_sites(
     """Print what would be fetched for each site and in all."""
     from changedet.providers.base import Estimate
 
-    rows: list[dict[str, Any]] = []
-    total = Estimate()
-    errors: list[ChangedetError] = []
     with display.bar() as bar:
         provider = asked.open(bar)
-        for site in chosen[1]:
+
+        def _plan(site: Site) -> Planned:
             bar.step(f"{site_label(site)}: choosing dates")
-            try:
-                planned = asked.plan(site, provider, bar, looking=False)
-            except ChangedetError as error:
-                errors.append(error)
-                rows.append({"label": site_label(site), "reason": str(error)})
-                continue
-            total += planned.estimate
-            rows.append({"label": site_label(site)} | planned.to_dict())
+            return asked.plan(site, provider, bar, looking=False)
+
+        found = list(attempt_all([(site_label(site), site) for site in chosen[1]], _plan))
+    failures = [one for one in found if isinstance(one, Failure)]
+    total = sum((one.estimate for one in found if not isinstance(one, Failure)), Estimate())
+    rows = [_planned_row(site, one) for site, one in zip(chosen[1], found, strict=True)]
     document = {"sites": rows, "estimate": total.to_dict()}
-    planned_count = f"{len(rows) - len(errors)} of {len(rows)} site(s)"
+    planned_count = f"{len(rows) - len(failures)} of {len(rows)} site(s)"
     lines = [
         *table([("site", "before", "after", "takes"), *map(_plan_row, rows)]),
         "",
@@ -162,14 +173,15 @@ def dry_run_sites(
     ]
     if any(row.get("provisional") for row in rows):
         lines.append(_PROVISIONAL)
-    if not errors:
+    if not failures or not output.as_json:
         emit(document, lines, as_json=output.as_json)
-        return
-    if not output.as_json:
-        emit(document, lines, as_json=False)
-    raise (SomeSitesFailedError if len(errors) < len(rows) else type(errors[0]))(
-        f"{len(errors)} of {len(rows)} site(s) have no plan: {errors[0]}", details=document
-    )
+    if failures:
+        raise error_for_all(failures, len(rows), "plan", document)
+
+
+def _planned_row(site: Site, found: Planned | Failure) -> dict[str, Any]:
+    label = {"label": site_label(site)}
+    return label | ({"reason": found.reason} if isinstance(found, Failure) else found.to_dict())
 
 
 def _plan_row(row: dict[str, Any]) -> tuple[str, ...]:
@@ -180,10 +192,6 @@ def _plan_row(row: dict[str, Any]) -> tuple[str, ...]:
     mark = "?" if row["provisional"] else ""
     dates = [" ".join(s["time_utc"][:10] + mark for s in row["chosen"][word]) for word in ("before", "after")]
     return row["label"], *dates, cost_text(Estimate(**row["estimate"]))
-
-
-def _default_folder(path: Path) -> Path:
-    return Path("changedet-runs") / f"{safe_name(path.stem) or 'sites'}-{datetime.now(UTC):%Y-%m-%d}"
 
 
 def _not_reached(site: Site) -> Outcome:
