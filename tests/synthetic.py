@@ -69,6 +69,8 @@ def make_objects(grid, boxes, kinds, before, after):
                 "area_m2": area, "lat": point.lat, "lon": point.lon,
                 "dms": point.dms, "mgrs": point.mgrs, "first_seen": after.scene.time_text,
                 "last_seen_before": before.scene.time_text,
+                "before_dates": before.scene.date_text, "after_dates": after.scene.date_text,
+                "before_scenes": before.scene.id, "after_scenes": after.scene.id,
                 "evidence": "NDVI 0.62 to 0.11, brightness 0.06 to 0.24; both detectors agree",
                 "warnings": "" if number else "near a cloud", "geometry": polygon,
             }

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
     from changedet.core.threshold import Thresholds
-    from changedet.scene import Image
+    from changedet.scene import Image, Scene
 
 #: Columns of the object table, in order, before ``geometry``. The same in every vector file.
 COLUMNS: tuple[str, ...] = (
@@ -35,6 +35,8 @@ COLUMNS: tuple[str, ...] = (
     "mgrs",  # str, 10 m precision
     "first_seen",  # str, UTC time of the after image
     "last_seen_before",  # str, UTC time of the before image
+    "before_dates", "after_dates",  # str, UTC dates of all acquisitions of either image, with commas between
+    "before_scenes", "after_scenes",  # str, their identifiers
     "evidence",  # str, the numbers that chose the kind, for a reader
     "warnings",  # str, empty when there is none
 )  # fmt: skip
@@ -134,6 +136,8 @@ def build_objects(
         # of a composite only the outermost dates are certain for every pixel
         "first_seen": after.scene.acquisitions[-1].time_text,
         "last_seen_before": before.scene.acquisitions[0].time_text,
+        **_acquisitions("before", before.scene),
+        **_acquisitions("after", after.scene),
         "evidence": [f"{e}; {_agreement(agreed=a)}" for e, a in zip(evidence, agreed, strict=True)],
         "warnings": [_warnings(kind, c) for kind, c in zip(kinds, seen, strict=True)],
     }
@@ -288,6 +292,15 @@ def _circumstances(
         _brightest(labels, before, after) > GLINT_REFLECTANCE,
     )
     return [_Circumstances(*map(bool, row)) for row in zip(*found, strict=True)]
+
+
+def _acquisitions(word: str, scene: Scene) -> dict[str, str]:
+    """Name every date that may have given a pixel, so that a row tells it without its folder."""
+    found = scene.acquisitions
+    return {
+        f"{word}_dates": ", ".join(one.date_text for one in found),
+        f"{word}_scenes": ", ".join(one.id for one in found),
+    }
 
 
 def _touched(labels: NDArray[np.int32], region: NDArray[np.bool_], reach_px: int) -> NDArray[np.bool_]:

@@ -151,9 +151,9 @@ class ChangeResult:
             },
             attrs={
                 "title": self.name,
-                "before_scene_id": self.before.scene.id,
+                "before_scene_id": ", ".join(one.id for one in self.before.scene.acquisitions),
                 "before_time_utc": self.before.scene.time_text,
-                "after_scene_id": self.after.scene.id,
+                "after_scene_id": ", ".join(one.id for one in self.after.scene.acquisitions),
                 "after_time_utc": self.after.scene.time_text,
             },
         )

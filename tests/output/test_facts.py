@@ -11,6 +11,7 @@ from tests.synthetic import make_objects, make_result, make_scene
 
 from changedet.kinds import Kind
 from changedet.output import facts
+from changedet.output.scene_facts import scene_rows
 from changedet.scene import Asset, Radiometry
 
 FORBIDDEN = re.compile(r"confirmed|no change\b|\bAI\b|probabilit", re.IGNORECASE)
@@ -124,10 +125,10 @@ def test_numbers_never_show_a_negative_nothing(value, digits):
 def test_radiometry_names_the_bands_only_when_they_differ():
     one = Radiometry(1e-4, -0.1, source="metadata")
     same = make_scene(assets={"B02": Asset("a", radiometry=one), "B03": Asset("b", radiometry=one)})
-    assert dict(facts.scene_rows(same))["Scale and offset"] == "number * 0.0001 -0.1, from metadata"
+    assert dict(scene_rows(same))["Scale and offset"] == "number * 0.0001 -0.1, from metadata"
     other = Radiometry(1e-4, 0.0, source="convention", assumed=True)
     mixed = make_scene(assets={"B02": Asset("a", radiometry=one), "B03": Asset("b", radiometry=other)})
-    assert "B03: number * 0.0001 +0 (assumed)" in dict(facts.scene_rows(mixed))["Scale and offset"]
+    assert "B03: number * 0.0001 +0 (assumed)" in dict(scene_rows(mixed))["Scale and offset"]
 
 
 def test_simulated_imagery_is_said_and_credits_are_told_once():

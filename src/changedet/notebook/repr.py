@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from changedet.output import facts
+from changedet.output.scene_facts import caption_line, ids_text
 from changedet.output.summary import (
     MOST_LISTED,
     MOST_WARNINGS,
@@ -95,7 +96,7 @@ def image_html(image: Image) -> str:
     lines = (
         f"{columns:,} x {rows:,} pixels, {facts.clean(image.grid.crs)}, bands {', '.join(image.bands)}",
         f"usable {facts.share_text(float(image.valid.mean()))} (classes from {image.classes_source})",
-        facts.scene_line(image.scene),
+        caption_line(image.scene),
         facts.clean(image.scene.credit),
     )
     alarm = f'<p style="{_ALARM}">{facts.SIMULATED_NOTE}</p>' if image.scene.simulated else ""
@@ -168,7 +169,7 @@ def registration_html(registration: Registration) -> str:
 
 
 def _picture(colour: NDArray[np.uint8], word: str, image: Image) -> str:
-    note = f"{facts.clean(image.scene.id)}{', simulated' if image.scene.simulated else ''}"
+    note = f"{ids_text(image.scene)}{', simulated' if image.scene.simulated else ''}"
     return _figure(colour, f"{word}: {facts.when(image.scene)}", note, image.grid)
 
 

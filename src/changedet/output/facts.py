@@ -32,9 +32,6 @@ CONFIDENCE_NOTE = (
 #: What stands on every product made from simulated imagery.
 SIMULATED_NOTE = "SIMULATED IMAGERY: not real ground"
 
-#: Label of the row that describes every date of a composite.
-COMPOSITE_LABEL = "Dates of the composite"
-
 _BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -363,45 +360,6 @@ def _normalisation(result: ChangeResult) -> Fact:
     )
 
 
-def scene_rows(scene: Scene) -> tuple[tuple[str, str], ...]:
-    """Return what is known of a scene as pairs of label and text, for tables.
-
-    Parameters
-    ----------
-    scene : Scene
-        The acquisition.
-
-    Returns
-    -------
-    tuple of (str, str)
-        Identifier, time and its source, platform, level, orbit, baseline, radiometry, sun, resolution, notes.
-        For a composite every date besides, under `COMPOSITE_LABEL`.
-    """
-    unknown = "differs between the dates" if scene.members else "not known"
-    rows = [
-        ("Scene", clean(scene.id, 240)),
-        ("Time", when(scene)),
-        *([(COMPOSITE_LABEL, _members(scene))] if scene.members else []),
-        ("Time taken from", clean(scene.time_source)),
-        ("Platform", clean(scene.platform)),
-        ("Product level", clean(scene.level)),
-        ("Tile", clean(scene.tile or "not known")),
-        ("Relative orbit", unknown if scene.relative_orbit is None else str(scene.relative_orbit)),
-        ("Processing baseline", clean(scene.processing_baseline or unknown)),
-        ("Scale and offset", "; ".join(_radiometry(scene)) or "not stated"),
-        (
-            "Sun",
-            f"elevation {number(scene.sun_elevation_deg, 1)}°, azimuth {number(scene.sun_azimuth_deg, 1)}°"
-            if scene.sun_elevation_deg is not None
-            else "not known",
-        ),
-        ("Resolution", number(scene.resolution_m, 0, "m")),
-        ("Provider", clean(scene.provider)),
-        ("Imagery", SIMULATED_NOTE if scene.simulated else clean(scene.credit)),
-    ]
-    return tuple(rows + [("Note", clean(note, 400)) for note in scene.notes])
-
-
 def scene_line(scene: Scene) -> str:
     """Return sensor, level, baseline, resolution and orbit of a scene in one short line."""
     parts = [
@@ -437,27 +395,6 @@ def _plain(value: object) -> str:
     if value is None or isinstance(value, bool):
         return "none" if value is None else "yes" if value else "no"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _members(scene: Scene) -> str:
-    """Describe each date of a composite, the earliest first."""
-    return " | ".join(
-        f"{when(one)}: {clean(one.id, 240)}, {scene_line(one)}; {'; '.join(_radiometry(one)) or 'not stated'}"
-        for one in scene.acquisitions
-    )
-
-
-def _radiometry(scene: Scene) -> list[str]:
-    """One line for each way in which bands were scaled, naming the bands when there are several ways."""
-    groups: dict[str, list[str]] = {}
-    for name, asset in scene.assets.items():
-        r = asset.radiometry
-        assumed = " (assumed)" if r.assumed else ""
-        text = f"number * {r.scale:g} {r.offset:+g}{assumed}, from {clean(r.source)}"
-        groups.setdefault(text, []).append(name)
-    if len(groups) == 1:
-        return list(groups)
-    return [f"{', '.join(map(clean, names))}: {text}" for text, names in groups.items()]
 
 
 def _towards(metres: float, positive: str, negative: str) -> str:

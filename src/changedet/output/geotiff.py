@@ -12,6 +12,7 @@ import numpy as np
 from changedet.errors import OutputError
 from changedet.kinds import KIND_COLOURS, KIND_LABELS, Kind
 from changedet.output import facts
+from changedet.output.scene_facts import ids_text
 from changedet.result import STATE_LABELS, ChangeResult, State
 
 if TYPE_CHECKING:
@@ -216,7 +217,8 @@ def _write_image(path: Path, image: Image, tags: Mapping[str, str]) -> None:
     )
     scene = image.scene
     own = {
-        "SCENE": scene.id,
+        "SCENE": ids_text(scene),
+        "PROVIDER": scene.provider,
         "TIME_UTC": _times(scene),
         "PLATFORM": scene.platform,
         "LEVEL": scene.level,

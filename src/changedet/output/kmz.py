@@ -17,6 +17,7 @@ from changedet.errors import OutputError
 from changedet.kinds import KIND_COLOURS, KIND_LABELS, Kind
 from changedet.output import facts
 from changedet.output.ground import lonlat
+from changedet.output.scene_facts import between, ids_text, provider_text
 from changedet.output.vector import object_table
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ def _add_style(parent: ET.Element, kind: Kind) -> None:
 def _add_overlay(parent: ET.Element, result: ChangeResult, name: str, overlay: Overlay, order: int) -> None:
     scene = (result.before if name == "before" else result.after).scene
     element = _child(parent, "GroundOverlay")
-    _child(element, "name", f"{name.capitalize()}: {facts.when(scene)}, {_safe(scene.id)}")
+    _child(element, "name", f"{name.capitalize()}: {facts.when(scene)}, {_safe(ids_text(scene))}")
     _child(element, "description", escape(_safe(scene.credit)))
     _add_time_span(element, result, name)
     _child(element, "drawOrder", str(order))
@@ -250,6 +251,7 @@ def _balloon(result: ChangeResult, row: dict[str, Any]) -> str:
     lines = [
         ("Candidate", f"{row['kind']}: the reflectances are {facts.consistent_with(str(row['kind']))}"),
         ("Area", facts.area_text(float(row["area_m2"]))),
+        ("Appeared between", " and ".join(between(row))),
         ("First seen", row["first_seen"]),
         ("Last seen before", row["last_seen_before"]),
         ("Score", f"{rank}, {facts.number(row['score_mads'], 1)} deviations above the background"),
@@ -279,7 +281,7 @@ def _summary(result: ChangeResult) -> str:
 
 def _scene_text(scene: Scene) -> str:
     dates = f" (every pixel shows one of {facts.dates_text(scene)})" if scene.members else ""
-    return f"{facts.when(scene)}, {scene.id}{dates}"
+    return f"{facts.when(scene)}, {ids_text(scene)}, {provider_text(scene.provider)}{dates}"
 
 
 def _html_rows(lines: Iterable[tuple[str, object]]) -> str:

@@ -25,6 +25,7 @@ from changedet.output.picture import (
     stretch_limits,
     window,
 )
+from changedet.output.scene_facts import caption_line, ids_text
 from changedet.output.sheet import (
     Box,
     Lettering,
@@ -67,7 +68,9 @@ _SUBTITLE = Lettering(8.5, most_lines=2)
 _PANEL_TITLE = Lettering(8, bold=True, most_lines=1)
 _ALARM = Lettering(11, bold=True, colour="#b00020", most_lines=1)
 _SIMULATED = Lettering(7, bold=True, colour="#b00020", most_lines=1)
-_IDENTIFIER = Lettering(6, mono=True, most_lines=2)
+#: A composite has at most five dates, whose identifiers take a line or two each.
+_IDENTIFIER = Lettering(6, mono=True, most_lines=10)
+_SCENE_LINE = Lettering(6.8, most_lines=5)
 _CAPTION = Lettering(6.8, most_lines=3)
 #: Room for a letter of the labels of the score's bar, and between two of them, in inches.
 _LABEL_LETTER, _LABEL_GAP = 0.052, 0.06
@@ -156,7 +159,7 @@ def _overview(result: ChangeResult, pictures: _Pictures) -> Sheet:
     panel = pictures.view.fit(Box(_MARGIN + _LABELS, 1.22, room / 3, _TALLEST_PANEL))
     closing = _closing_lines(result, pictures.limits)
     caption_top = panel.bottom + 0.3
-    foot_top = caption_top + max(0.72, 0.42 + 0.14 * _legend_rows(result))
+    foot_top = caption_top + max(0.72, 0.42 + 0.14 * _legend_rows(result), _caption_height(result, room / 3))
     foot = _foot_height(closing, _WIDTH_OVERVIEW)
     sheet = Sheet.new(_WIDTH_OVERVIEW, foot_top + foot + _MARGIN)
     name = facts.clean(result.name, 80)
@@ -191,7 +194,7 @@ def _object_plate(result: ChangeResult, pictures: _Pictures, number: int) -> She
     side = 3.5
     panel = view.fit(Box(_MARGIN + _LABELS, 1.22, side, side))
     closing = _closing_lines(result, pictures.limits)
-    foot_top = panel.top + max(panel.height + 0.95, 4.3)
+    foot_top = panel.top + max(panel.height + max(0.95, 0.3 + _caption_height(result, side)), 4.3)
     foot = _foot_height(closing, _WIDTH_OBJECT)
     sheet = Sheet.new(_WIDTH_OBJECT, foot_top + foot + _MARGIN)
     title = (
@@ -249,10 +252,20 @@ def _title_lettering(title: str, width: float) -> Lettering:
 def _scene_caption(sheet: Sheet, box: Box, width: float, image: Image, word: str) -> None:
     scene = image.scene
     sheet.write(f"{word}: {facts.when(scene)}", Box(box.left, box.top - 0.2, width, 0.2), _PANEL_TITLE)
-    top = sheet.write(facts.clean(scene.id, 200), Box(box.left, box.bottom + 0.3, width, 0), _IDENTIFIER)
-    top = sheet.write(facts.scene_line(scene), Box(box.left, top, width, 0), _CAPTION)
+    top = sheet.write(ids_text(scene), Box(box.left, box.bottom + 0.3, width, 0), _IDENTIFIER)
+    top = sheet.write(caption_line(scene), Box(box.left, top, width, 0), _SCENE_LINE)
     if scene.simulated:
         sheet.write(facts.SIMULATED_NOTE, Box(box.left, top, width, 0), _SIMULATED)
+
+
+def _caption_height(result: ChangeResult, width: float) -> float:
+    """Return how much room the captions of both scenes need below their pictures, in inches."""
+    heights = []
+    for scene in (result.before.scene, result.after.scene):
+        texts = [(ids_text(scene), _IDENTIFIER), (caption_line(scene), _SCENE_LINE)]
+        texts += [(facts.SIMULATED_NOTE, _SIMULATED)] if scene.simulated else []
+        heights.append(sum(text_height(len(wrap(text, width, kind)), kind) for text, kind in texts))
+    return max(heights) + 0.08
 
 
 def _closing_lines(result: ChangeResult, limits: Limits) -> list[str]:

@@ -28,6 +28,16 @@ from changedet.output.picture import (
     to_jpeg_data_url,
     window,
 )
+from changedet.output.scene_facts import (
+    COMPOSITE_LABEL,
+    INPUT_HEADS,
+    between,
+    caption_line,
+    ids_text,
+    input_rows,
+    provider_text,
+    scene_rows,
+)
 from changedet.resample import pixel_size_m
 from changedet.result import STATE_LABELS, State
 
@@ -133,6 +143,7 @@ def _summary(result: ChangeResult) -> dict[str, object]:
     return {
         "name": facts.clean(result.name, 120),
         "period": f"{before.date_text} to {after.date_text}",
+        "providers": " and ".join(dict.fromkeys(provider_text(s.provider) for s in (before, after))),
         "finding": facts.finding(result),
         "simulated": facts.SIMULATED_NOTE if facts.is_simulated(result) else "",
         "place": (("Decimal degrees", point.dd), ("Degrees", point.dms), ("MGRS", point.mgrs)),
@@ -170,8 +181,8 @@ def _viewer(result: ChangeResult) -> dict[str, object]:
                 "time": facts.when(s),
                 "date": facts.when(s) if s.members else s.date_text,
                 "clock": "" if s.members else facts.when(s)[10:],
-                "id": facts.clean(s.id, 240),
-                "line": facts.scene_line(s),
+                "id": ids_text(s),
+                "line": caption_line(s),
             }
             for word, s in (("Before", result.before.scene), ("After", result.after.scene))
         ],
@@ -247,7 +258,7 @@ def _objects(
                 "area": facts.area_text(float(row["area_m2"])),
                 "area_m2": facts.number(float(row["area_m2"]), 0, "m²"),
                 "place": (point.dd, point.dms, f"MGRS {point.mgrs}"),
-                "seen": [facts.clean(row[k], 40)[:10] for k in ("last_seen_before", "first_seen")],
+                "seen": list(between(row)),
                 "chips": _chips(result, (before, after), rings),
             }
         )
@@ -280,8 +291,8 @@ def _chips(
 
 
 def _tables(result: ChangeResult) -> dict[str, object]:
-    before, after = facts.scene_rows(result.before.scene), facts.scene_rows(result.after.scene)
-    fuller = before if facts.COMPOSITE_LABEL in dict(before) else after
+    before, after = scene_rows(result.before.scene), scene_rows(result.after.scene)
+    fuller = before if COMPOSITE_LABEL in dict(before) else after
     known = [label for label, _ in fuller if label != "Note"]
     scenes = [
         (label, *(dict(rows).get(label, "none, a single date") for rows in (before, after)))
@@ -345,12 +356,16 @@ def _provenance(record: Mapping[str, Any]) -> dict[str, object]:
     libraries = software.get("libraries") if isinstance(software, Mapping) else record.get("versions")
     limits = record.get("limits") or ()
     files = record.get("files")
+    inputs = record.get("inputs")
+    scenes, others = input_rows(inputs) if isinstance(inputs, Mapping) else ([], {})
     return {
         "limits": [facts.clean(t, 600) for t in ([limits] if isinstance(limits, str) else limits)],
         "version": version("changedet"),
         "schema": facts.clean(record.get("schema", ""), 60),
         "libraries": list(facts.flatten(libraries)) if isinstance(libraries, Mapping) else [],
-        "inputs": list(facts.flatten(record.get("inputs") or {})),
+        "input_heads": INPUT_HEADS,
+        "input_scenes": scenes,
+        "inputs": list(facts.flatten(others)),
         "files": _files(files) if isinstance(files, Mapping) else [],
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from changedet.output import facts
+from changedet.output.scene_facts import ids_text
 
 if TYPE_CHECKING:
     from changedet.registration import Registration
@@ -31,7 +32,7 @@ def result_text(result: ChangeResult) -> str:
     if facts.is_simulated(result):
         lines.insert(0, facts.SIMULATED_NOTE)
     for word, image in (("before", result.before), ("after", result.after)):
-        lines.append(f"  {word + ':':<8}{facts.when(image.scene)}  {facts.clean(image.scene.id)}")
+        lines.append(f"  {word + ':':<8}{facts.when(image.scene)}  {ids_text(image.scene)}")
         if image.scene.members:
             lines.append(f"  {'':<8}every pixel shows one of {facts.dates_text(image.scene)}")
     lines += [f"  {fact.label}: {fact.value} ({fact.note})" for fact in facts.quality(result)]

@@ -38,6 +38,8 @@ NUMBER_TYPES: dict[str, type[np.generic]] = {
 #: Name of the column of ``changes.csv`` that holds the outline.
 WKT_COLUMN = "wkt"
 
+#: Columns that files of earlier versions do not have; empty there.
+_LATER_COLUMNS = ("before_dates", "after_dates", "before_scenes", "after_scenes")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONLAT = "EPSG:4326"
 #: Decimals of a degree: about one centimetre.
@@ -177,6 +179,8 @@ def read_gpkg(path: Path) -> gpd.GeoDataFrame:
 
 
 def _typed(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    # files of earlier versions do not have these
+    table = table.assign(**{name: "" for name in _LATER_COLUMNS if name not in table})
     table = table[[*COLUMNS, "geometry"]].reset_index(drop=True)
     text = {name: table[name].fillna("").astype("str") for name in COLUMNS if name not in NUMBER_TYPES}
     return table.assign(**text).astype(NUMBER_TYPES)
