@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 #: normal between two dates is learnt from the surroundings, or a change that fills a site would hide itself.
 CONTEXT_WIDTH_M = 5000.0
 CONTEXT_MARGIN_M = 500.0
+#: No strip of an image that is narrower than this is left out at its edge.
+_SLIVER_PX = 4
 #: Peak memory of a comparison, measured, and the share of the machine's memory it may take.
 _BYTES_PER_PIXEL_AND_BAND = 36.0
 _MEMORY_SHARE = 0.7
@@ -184,7 +186,10 @@ def _around(whole: GeoBox, wanted: GeoBox) -> Frame:
 def _widened(start: int, stop: int, length: int, step_m: float) -> tuple[int, int]:
     margin_m = max(CONTEXT_MARGIN_M, (CONTEXT_WIDTH_M - (stop - start) * step_m) / 2)
     margin = int(np.ceil(margin_m / step_m))
-    return min(start, max(0, start - margin)), max(stop, min(length, stop + margin))
+    low, high = max(0, start - margin), min(length, stop + margin)
+    # what was fetched for this site is then taken as it is, and found again when it is kept
+    low, high = 0 if low <= _SLIVER_PX else low, length if high >= length - _SLIVER_PX else high
+    return min(start, low), max(stop, high)
 
 
 def _part(whole: GeoBox, rows: tuple[int, int], columns: tuple[int, int]) -> GeoBox:
