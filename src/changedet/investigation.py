@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from changedet.comparison import DetectSettings
-from changedet.errors import InputFileError, ProviderError
+from changedet.errors import InputFileError, ProviderError, UsageError
 from changedet.periods import parse_period
 from changedet.progress import Progress, Silent
 from changedet.selection import SelectionRules
@@ -108,8 +108,12 @@ class Investigation:
     access: AccessOptions = _DEFAULT_ACCESS
 
     def __post_init__(self) -> None:
-        for text in (self.before, self.after):
-            parse_period(text)
+        before, after = parse_period(self.before), parse_period(self.after)
+        if before.start > after.end:
+            raise UsageError(
+                f"the period before ({self.before}) lies wholly after the other ({self.after})",
+                todo="swap the two periods",
+            )
 
     def choosing(self) -> dict[str, Any]:
         """Return what decides the choice of dates, JSON-serialisable."""
