@@ -359,13 +359,13 @@ def test_a_file_of_the_cache_that_is_damaged_in_mid_run_is_set_aside_and_fetched
 
 
 def test_a_damaged_file_of_the_cache_and_a_service_that_is_gone_is_an_error(tmp_path, world):
-    provider = CachedProvider(provider_of(world, "stac"), SceneCache(tmp_path))
+    provider = CachedProvider(provider_of(world, "earth-search"), SceneCache(tmp_path))
     (scene,) = provider.search(query_of(DAY))
     provider.load(scene, GRID, ("B04",))
     for path in tmp_path.rglob("*.tif"):
         path.write_bytes(path.read_bytes()[:-7])
     with small_world([DAY]) as mirror:
-        provider = CachedProvider(provider_of(mirror, "stac"), SceneCache(tmp_path))
+        provider = CachedProvider(provider_of(mirror, "earth-search"), SceneCache(tmp_path))
         (scene,) = provider.search(query_of(DAY))
         mirror.add_faults(answers("*.tif", 503))
         assert "HTTP 503" in refused(provider, scene, 5).what

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from changedet.bands import SCL
-from changedet.errors import BudgetError
 from changedet.progress import Received, TransferProgress
 from changedet.providers.base import Estimate
 from changedet.providers.cached import open_cached
+from changedet.providers.estimates import Budget
 from changedet.providers.settings import read_provider_settings
 
 if TYPE_CHECKING:
@@ -56,9 +57,8 @@ class TrackedProvider:
     ) -> None:
         self.provider = provider
         self._progress = progress
-        self._limit = max_processing_units
         self._lock = threading.Lock()
-        self._spent = 0.0
+        self._budget = Budget(max_processing_units, provider.name)
         self._needed: GeoBox | None = None
         self._least = _LEAST_SCENES
         self._forget()
@@ -133,8 +133,7 @@ class TrackedProvider:
             estimate = self.estimate(scene, grid, bands)
             self._expected[scene.id] = round(estimate.megabytes * 1e6)
             total += estimate
-        with self._lock:
-            self._require(total)
+        self._budget.require(total.processing_units)
         return total
 
     def search(self, query: SearchQuery) -> list[Scene]:
@@ -181,7 +180,8 @@ class TrackedProvider:
             self._loaded.add(scene.id)
             if pieces:
                 self._fetched.add(scene.id)
-                self._spent += estimate.processing_units
+                # what is kept by the provider costs nothing, so that it is counted when something came in
+                self._budget.correct(estimate.processing_units)
             self._tell()
         return image
 
@@ -204,37 +204,22 @@ class TrackedProvider:
             When the comparison for which the look is taken could not be paid for.
         """
         cost = self.estimate(scene, grid, (SCL,)).processing_units
-        needed = Estimate(processing_units=cost)
-        if cost and self._needed is not None:
-            needed += sum([self.estimate(scene, self._needed)] * self._least, Estimate())
-        with self._lock:
-            if cost:
-                self._require(needed)
-            # looks are taken at one time: what one is going to cost must not be had by another
-            self._spent += cost
-        done = False
-        try:
+        if not cost:
+            return self.provider.classes(scene, grid)
+        rest = 0.0
+        if self._needed is not None:
+            rest = self._least * self.estimate(scene, self._needed).processing_units
+        # looks are taken at one time: what one is going to cost must not be had by another
+        self._budget.spend(cost, needed_after=rest)
+        with ExitStack() as after_failure:
+            after_failure.callback(self._budget.correct, -cost)
             found = self.provider.classes(scene, grid)
-            done = True
-        finally:
-            if not done:
-                with self._lock:
-                    self._spent -= cost
-        return found
+            after_failure.pop_all()
+            return found
 
     def estimate(self, scene: Scene, grid: GeoBox, bands: tuple[str, ...] | None = None) -> Estimate:
         """Say what `load` would take, as the provider behind says it."""
         return self.provider.estimate(scene, grid, bands)
-
-    def _require(self, estimate: Estimate) -> None:
-        total = self._spent + estimate.processing_units
-        if self._limit is not None and total > self._limit:
-            raise BudgetError(
-                f"this would take {total:.3g} processing units in all, and the limit is {self._limit:g}",
-                where=self.name,
-                todo="raise the limit (--max-pu), or choose a smaller site or fewer bands",
-                details={"processing_units": total, "max_processing_units": self._limit},
-            )
 
     def _tell(self) -> None:
         expected = max(sum(self._expected.values()), self._bytes)
