@@ -148,10 +148,23 @@ def test_what_is_there_whole_is_known_again(file, image):
     assert file.check(overwrite=True) is False
 
 
+def test_a_description_of_something_else_is_not_taken_away(file, image):
+    file.folder.mkdir()
+    file.description.write_text('{"recipe": "soup"}')
+    with pytest.raises(OutputExistsError, match=r"\.json: is there already and is not this scene"):
+        file.check(overwrite=False)
+    assert file.check(overwrite=True) is False
+    file.write(image, SITE)
+    assert file.check(overwrite=False) is True
+
+
 def test_names_are_safe(image, tmp_path):
     strange = SceneFile(replace(image.scene, id="../a b/ü:*"), GRID, None, tmp_path)
     assert strange.path.parent == tmp_path
-    assert strange.path.name == "..-a-b-.tif"
+    assert strange.path.name.startswith("..-a-b--")
+    others = [replace(strange, scene=replace(image.scene, id=name)) for name in ("a/b", "a:b", "a-b")]
+    assert len({one.path for one in others}) == 3
+    assert others[2].path.name == "a-b.tif"
 
 
 def test_a_folder_that_cannot_be_made_is_said(image, tmp_path):

@@ -17,7 +17,7 @@ from changedet.hashing import sha256_file
 from changedet.output.geotiff import CLASSES_BAND, VALID_BAND, write_cog
 from changedet.periods import Period, parse_period
 from changedet.providers.base import SearchQuery
-from changedet.providers.cache_files import temporary, to_disk, without_secrets
+from changedet.providers.cache_files import digest_of, temporary, to_disk, without_secrets
 from changedet.providers.cached import Wanted
 
 if TYPE_CHECKING:
@@ -195,8 +195,10 @@ class SceneFile:
 
     @property
     def path(self) -> Path:
-        """The GeoTIFF."""
-        return self.folder / f"{_UNSAFE.sub('-', self.scene.id)}.tif"
+        """The GeoTIFF; names that had to be changed end in a digest, so that no two scenes share one."""
+        own = self.scene.id
+        safe = _UNSAFE.sub("-", own)
+        return self.folder / (f"{safe}.tif" if safe == own else f"{safe}-{digest_of(own)[:8]}.tif")
 
     @property
     def description(self) -> Path:
@@ -231,10 +233,11 @@ class SceneFile:
             same = bool(said["key"] == self.key and said["sha256"] == sha256_file(self.path))
         except (OSError, ValueError, KeyError, TypeError):
             same = False
-        if not same and self.path.exists() and not overwrite:
+        there = [path for path in (self.path, self.description) if path.exists()]
+        if there and not same and not overwrite:
             raise OutputExistsError(
                 "is there already and is not this scene of this place",
-                where=str(self.path),
+                where=str(there[0]),
                 todo="choose another folder or allow overwriting (--overwrite)",
             )
         return same

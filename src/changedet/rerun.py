@@ -23,13 +23,36 @@ if TYPE_CHECKING:
 _SILENT = Silent()
 
 
-def rerun(folder: str | Path, *, progress: Progress = _SILENT) -> Verification:
+@dataclass(frozen=True)
+class Fetching:
+    """How scenes of a provider are fetched again.
+
+    Attributes
+    ----------
+    cache : Path or None
+        Folder that keeps loaded scenes, as it was given to the run; None = the user's cache folder.
+    max_processing_units : float or None
+        Most processing units that may be asked for; None = what the settings say.
+    """
+
+    cache: Path | None = None
+    max_processing_units: float | None = None
+
+
+_FETCHING = Fetching()
+
+
+def rerun(
+    folder: str | Path, *, fetching: Fetching = _FETCHING, progress: Progress = _SILENT
+) -> Verification:
     """Make the results of a run folder again and compare them byte for byte.
 
     Parameters
     ----------
     folder : str or Path
         A run folder whose inputs are still where run.json says.
+    fetching : Fetching
+        Cache and limit on costs, for a run whose scenes came from a provider.
     progress : Progress
         Is told the steps.
 
@@ -51,7 +74,7 @@ def rerun(folder: str | Path, *, progress: Progress = _SILENT) -> Verification:
     with _understood(folder):
         # what the record says of the first run is part of the report's bytes
         said = {"command": record["command"], "started": datetime.fromisoformat(record["created_utc"])}
-    result = repeat(record, where=folder, progress=progress)
+    result = repeat(record, where=folder, fetching=fetching, progress=progress)
     keep_images = (folder / "before.tif").is_file()
     with tempfile.TemporaryDirectory(prefix="changedet-rerun-") as scratch:
         again = Path(scratch) / folder.resolve().name
@@ -59,7 +82,13 @@ def rerun(folder: str | Path, *, progress: Progress = _SILENT) -> Verification:
         return compare_folders(folder, again)
 
 
-def repeat(record: Mapping[str, Any], *, where: str | Path, progress: Progress = _SILENT) -> ChangeResult:
+def repeat(
+    record: Mapping[str, Any],
+    *,
+    where: str | Path,
+    fetching: Fetching = _FETCHING,
+    progress: Progress = _SILENT,
+) -> ChangeResult:
     """Run the comparison that a record describes.
 
     Parameters
@@ -68,6 +97,8 @@ def repeat(record: Mapping[str, Any], *, where: str | Path, progress: Progress =
         What `changedet.provenance.read_record` returns.
     where : str or Path
         Whose record it is, for the messages.
+    fetching : Fetching
+        Cache and limit on costs, for a run whose scenes came from a provider.
     progress : Progress
         Is told the steps.
 
@@ -92,7 +123,7 @@ def repeat(record: Mapping[str, Any], *, where: str | Path, progress: Progress =
         inputs, name = record["inputs"], str(record["name"])
         fetched = "provider" in inputs["before"]
     if fetched:
-        return replace(_repeat_from_provider(inputs, where, progress), name=name)
+        return replace(_repeat_from_provider(inputs, where, fetching, progress), name=name)
     with _understood(where):
         before, after = (_side(inputs[date]) for date in ("before", "after"))
         site = site_from_dict(inputs["site"]) if inputs["site"] else None
@@ -111,7 +142,9 @@ def repeat(record: Mapping[str, Any], *, where: str | Path, progress: Progress =
     return replace(result, name=name)
 
 
-def _repeat_from_provider(inputs: Mapping[str, Any], where: Path, progress: Progress) -> ChangeResult:
+def _repeat_from_provider(
+    inputs: Mapping[str, Any], where: Path, fetching: Fetching, progress: Progress
+) -> ChangeResult:
     """Fetch the recorded scenes again, or take them from the cache, and compare them."""
     from changedet.access import compare_scenes
     from changedet.comparison import DetectSettings
@@ -127,7 +160,7 @@ def _repeat_from_provider(inputs: Mapping[str, Any], where: Path, progress: Prog
         if not (before and after):
             raise ValueError("no scenes")
         site, settings = site_from_dict(inputs["site"]), DetectSettings.from_dict(inputs["settings"])
-    provider = open_cached(name)
+    provider = open_cached(name, fetching.cache, max_processing_units=fetching.max_processing_units)
     return compare_scenes(
         (before, after), provider, site, settings=settings, reason=reason, progress=progress
     )

@@ -203,6 +203,13 @@ class TestOneSite:
         assert "2 scenes: 1 fetched, 1 kept from before" in cli.err
         assert not world.requests("*/search")
 
+    def test_making_it_again_takes_the_cache_of_the_run(self, cli, world, workplace):
+        assert self.run(cli, "--out", "run", "--cache", "kept") == 0
+        world.reset_log()
+        assert cli("verify", "--rerun", "run", "--cache", "kept") == 0, cli.err
+        assert world.requests() == []
+        assert not (workplace / "cache" / "changedet").exists()
+
     def test_progress_is_told_for_all_bands_together(self, cli, world):
         assert self.run(cli, "--out", "run", "-v") == 0
         told = re.findall(r"fetching, (\d) of (\d) scene\(s\), ([\d.]+) MB received", cli.err)

@@ -206,8 +206,9 @@ def required_site(site: Site | None) -> Site:
 
 def default_folder(name: str, date: str) -> Path:
     """Return ``./changedet-runs/<name>-<after date>``, with a name that is safe as a file name."""
-    safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in name)[:40].strip("-") or "run"
-    return Path("changedet-runs") / f"{safe}-{date.replace(' ', '-')}"
+    from changedet.batch import safe_name
+
+    return Path("changedet-runs") / f"{safe_name(name) or 'run'}-{date.replace(' ', '-')}"
 
 
 def _require_no_warnings(result: ChangeResult) -> None:

@@ -11,7 +11,7 @@ option                            used by
 --at, --radius, --bbox, --aoi     run, search, fetch
 --provider, --max-tile-cloud      run, search, fetch
 --sensor, --level                 search, fetch
---max-pu, --cache                 search, fetch
+--max-pu, --cache                 search, fetch, verify
 --min-clear, --max-season-gap     search
 --sites, --site, --dry-run        fetch
 --out, --overwrite                fetch

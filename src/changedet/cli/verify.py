@@ -21,7 +21,10 @@ Rerun = Annotated[
 
 def verify(
     folder: options.RunFolder,
+    *,
     rerun: Rerun = False,
+    cache: options.Cache = None,
+    max_pu: options.MaxUnits = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -29,12 +32,13 @@ def verify(
 ) -> None:
     """Recompute the hash of every file of a run folder; with --rerun, make the results again."""
     from changedet.provenance import verify as check
+    from changedet.rerun import Fetching
     from changedet.rerun import rerun as repeat
 
     checks = {"hashes": check(folder)}
     if rerun and checks["hashes"].passed:
         with progress_on_terminal(show=progress, quiet=quiet, verbose=verbose) as bar:
-            checks["rerun"] = repeat(folder, progress=bar)
+            checks["rerun"] = repeat(folder, fetching=Fetching(cache, max_pu), progress=bar)
     failed = [name for name, found in checks.items() if not found.passed]
     document = {"folder": str(folder), "passed": not failed}
     document |= {name: _document(found) for name, found in checks.items()}
