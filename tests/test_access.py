@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import numpy as np
 import pytest
-from tests.world.faults import answers
+from tests.world.faults import answers, delays
 from tests.world.granules import quick_scene
 from tests.world.world import World
 
@@ -16,10 +16,11 @@ from changedet.bands import COMPARED_BANDS
 from changedet.candidates import MOST_LOOKS
 from changedet.cli import run as command_line
 from changedet.core.masking import SceneClass
-from changedet.errors import NoUsableImageryError
+from changedet.errors import NoUsableImageryError, UsageError
 from changedet.output.folder import open_run
 from changedet.periods import parse_period
 from changedet.progress import Silent
+from changedet.providers.base import ProviderInfo
 from changedet.providers.registry import open_provider
 from changedet.providers.settings import ProviderSettings
 from changedet.result import State
@@ -205,6 +206,16 @@ def test_a_choice_that_cannot_be_fetched_is_not_kept(world, asked, workplace, ca
     assert len(list((workplace / "cache").rglob("plans/*.json"))) == 1
 
 
+def test_a_choice_is_kept_while_the_service_is_away(world, asked, workplace, monkeypatch, capsys):
+    monkeypatch.setenv("CHANGEDET_PROVIDERS__EARTH_SEARCH__MAX_RETRIES", "0")
+    world.add_faults(answers("*/B04.tif", 503))
+    assert asked("--out", "run") == 5
+    assert "try again later, or choose another provider; --replan chooses the dates anew" in (
+        capsys.readouterr().err
+    )
+    assert len(list((workplace / "cache").rglob("plans/*.json"))) == 1
+
+
 def test_no_more_dates_are_looked_at_than_needed(monkeypatch):
     days = [quick_scene(date(2023, 5, day), size_px=64) for day in range(1, 2 + MOST_LOOKS)]
     with World(days) as world:
@@ -219,6 +230,30 @@ def test_no_more_dates_are_looked_at_than_needed(monkeypatch):
         assert len(plan.before) == MOST_LOOKS
         with pytest.raises(NoUsableImageryError, match="no scene covers"):
             make_plan(Site.at(middle, radius_m=150), (parse_period("2019"), period), provider, Silent())
+
+
+def test_looks_overlap():
+    days = [quick_scene(date(2023, 5, day), size_px=64) for day in range(1, 7)]
+    with World(days) as world:
+        provider = open_provider("earth-search", ProviderSettings(url=world.earth_search))
+        outline = days[0].grid.extent.to_crs("EPSG:4326").boundingbox
+        middle = f"{(outline.bottom + outline.top) / 2}, {(outline.left + outline.right) / 2}"
+        world.add_faults(delays("*/SCL.tif", 0.3))
+        site, period = Site.at(middle, radius_m=150), parse_period("2023-05")
+        make_plan(site, (period, period), provider, Silent(), rules=SelectionRules(min_clear_share=0.0))
+        reads = [entry for entry in world.requests("*/SCL.tif") if entry.fault]
+    together = [sum(one.started_s <= read.started_s < one.finished_s for one in reads) for read in reads]
+    assert max(together) >= 3
+
+
+def test_a_provider_without_the_sensor_is_refused_at_once(scenes):
+    class Radar:
+        info = ProviderInfo("radar-only", "Radar", ("s1",), "nothing", ())
+
+    with pytest.raises(
+        UsageError, match=r"radar-only: it has no Sentinel-2 of level L2A; choose earth-search"
+    ):
+        make_plan(SITE, MAYS, Radar(), Silent())
 
 
 def test_surroundings_are_the_same_pixels_and_more():

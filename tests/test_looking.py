@@ -11,6 +11,7 @@ from changedet.errors import BudgetError, CredentialsError, NoOverlapError, Prov
 from changedet.looking import cost_of_looks, look_at_all, look_at_kept
 from changedet.progress import Silent
 from changedet.providers.base import Estimate
+from changedet.providers.stopping import stop_event
 from changedet.site import Site
 
 SITE = Site.at("38.58, 126.11", radius_m=300)
@@ -89,6 +90,27 @@ def test_looks_overlap_but_not_beyond_what_the_settings_allow(workplace, monkeyp
     assert len(look_at_all(SITE, scenes(6), Slow(), Listener())) == 6
     assert max(most) == 3
     assert shares == pytest.approx([n / 6 for n in range(1, 7)])
+
+
+def test_an_interruption_stops_what_is_under_way():
+    """The first look is done and the user interrupts; the others would wait for a server without end."""
+    waiting, stopped = threading.Barrier(4, timeout=10), []
+
+    class Hanging(Archive):
+        def classes(self, scene, grid):
+            with stop_event() as stop:
+                waiting.wait()
+                if scene.id != "scene-0":
+                    stopped.append(stop.wait(10))
+            return super().classes(scene, grid)
+
+    class Interrupting(Silent):
+        def advance(self, share):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        look_at_all(SITE, scenes(4), Hanging(), Interrupting())
+    assert stopped == [True, True, True]
 
 
 def test_without_looking_only_what_is_kept_is_read():

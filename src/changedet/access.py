@@ -13,6 +13,7 @@ from changedet.frame import CONTEXT_MARGIN_M, CONTEXT_WIDTH_M
 from changedet.looking import look_at_all, look_at_kept
 from changedet.pipeline import compare_sources
 from changedet.providers.base import SearchQuery
+from changedet.providers.registry import require_offered
 from changedet.selection import Choice, Look, SelectionRules, choose_pair
 
 if TYPE_CHECKING:
@@ -117,6 +118,8 @@ def make_plan(
 
     Raises
     ------
+    UsageError
+        When the provider does not have the sensor.
     NoUsableImageryError
         When a period has no scene of the site, or the rules leave none.
     ProviderError, CredentialsError
@@ -158,7 +161,7 @@ def provisional_plan(
 
     Raises
     ------
-    NoUsableImageryError, ProviderError, CredentialsError
+    UsageError, NoUsableImageryError, ProviderError, CredentialsError
         As by `make_plan`.
     """
     query = _Query(site, periods, sensor, max_tile_cloud)
@@ -192,6 +195,8 @@ def _found(
         progress.step(f"searching the {word} period")
         span = period.start, period.end
         asked = SearchQuery(query.site, *span, sensor=query.sensor, max_tile_cloud=query.max_tile_cloud)
+        # a provider of somebody else may answer with nothing, and a longer period would be of no use
+        require_offered(provider.info, asked)
         sides.append(provider.search(asked))
     return worth_a_look(sides[0], sides[1], rules)
 

@@ -216,7 +216,7 @@ class Investigation:
     def compare(
         self, planned: Planned, provider: TrackedProvider, progress: Progress = _SILENT
     ) -> ChangeResult:
-        """Fetch what was chosen and compare it; a choice that cannot be fetched is not kept any longer.
+        """Fetch what was chosen and compare it; a choice that will never be fetched is not kept any longer.
 
         Parameters
         ----------
@@ -242,8 +242,11 @@ class Investigation:
         try:
             return compare_plan(planned.plan, provider, settings=self.settings, progress=progress)
         except (ProviderError, InputFileError) as error:
-            self._store().forget(self._request(provider), planned.plan.site)
-            anew = "the next run chooses the dates anew (as with --replan)"
+            anew = "--replan chooses the dates anew"
+            # an interrupted run goes on with the same dates when the service is there again
+            if not error.details.get("passing"):
+                self._store().forget(self._request(provider), planned.plan.site)
+                anew = "the next run chooses the dates anew (as with --replan)"
             todo = f"{error.todo}; {anew}" if error.todo else anew
             raise type(error)(error.what, where=error.where, todo=todo, details=error.details) from error
 

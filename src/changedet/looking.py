@@ -12,6 +12,7 @@ from changedet.errors import InputFileError, ProviderError
 from changedet.frame import site_mask
 from changedet.providers.base import Estimate
 from changedet.providers.settings import read_provider_settings
+from changedet.providers.stopping import StopGroup
 from changedet.selection import look_at, look_at_nothing, look_at_radar, rejected_look
 
 if TYPE_CHECKING:
@@ -61,11 +62,12 @@ def look_at_all(site: Site, scenes: Sequence[Scene], provider: Provider, progres
     CredentialsError, BudgetError
         When the account is refused, or the limit on costs reached.
     """
-    ground = _Ground.of(site)
+    ground, group = _Ground.of(site), StopGroup()
 
     def _tried(scene: Scene) -> tuple[Look, ProviderError | InputFileError | None]:
         try:
-            return ground.look(scene, provider), None
+            with group.member():
+                return ground.look(scene, provider), None
         except SPOILT as error:
             return rejected_look(scene, error.what), error
 
@@ -76,7 +78,8 @@ def look_at_all(site: Site, scenes: Sequence[Scene], provider: Provider, progres
             found.append(one)
             progress.advance(len(found) / len(scenes))
     finally:
-        # after an error that ends the run nobody waits for looks that have not begun
+        # after an error that ends the run, or an interruption, nobody waits for the other looks
+        group.stop()
         pool.shutdown(cancel_futures=True)
     errors = [error for _, error in found if error is not None]
     if errors and len(errors) == len(found):

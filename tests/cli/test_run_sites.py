@@ -194,8 +194,9 @@ class TestOneSite:
         assert world.requests("*/search")
         assert cli.err == ""
 
-    def test_an_interrupted_run_goes_on_with_the_same_choice(self, cli, world):
-        world.add_faults(answers("*2023*nir*.tif", 404), answers("*2023*B08*.tif", 404))
+    def test_an_interrupted_run_goes_on_with_the_same_choice(self, cli, world, monkeypatch):
+        monkeypatch.setenv("CHANGEDET_PROVIDERS__EARTH_SEARCH__MAX_RETRIES", "0")
+        world.add_faults(answers("*2023*nir*.tif", 503), answers("*2023*B08*.tif", 503))
         assert self.run(cli, "--out", "run") == 5
         world.clear_faults()
         world.reset_log()

@@ -29,6 +29,7 @@ from changedet.providers.http import (
 )
 from changedet.providers.layers import Layer, check_north_up
 from changedet.providers.ranges import Cursor, RemoteFile, block_ranges, fetch_range
+from changedet.providers.stopping import stop_event
 from changedet.resample import source_window
 
 if TYPE_CHECKING:
@@ -197,10 +198,9 @@ class Reader:
             when its signature is refused twice, or its link needs keys. Other files may be open.
         """
         jobs = [(granule, name) for granule in granules for name in names]
-        pool = ThreadPoolExecutor(max(1, min(self.settings.max_parallel, len(jobs))))
-        failed, stop = threading.Event(), threading.Event()
+        failed = threading.Event()
 
-        def _job(job: tuple[Granule, str]) -> Layer | None:
+        def _job(job: tuple[Granule, str], stop: threading.Event) -> Layer | None:
             if failed.is_set():
                 # what comes of it would be thrown away
                 return None
@@ -210,11 +210,12 @@ class Reader:
                 failed.set()
                 raise
 
+        pool = ThreadPoolExecutor(max(1, min(self.settings.max_parallel, len(jobs))))
         try:
-            found = list(pool.map(_job, jobs))
-        finally:
             # also when the user interrupts: what is under way ends with the answer that it waits for
-            stop.set()
+            with stop_event() as stop:
+                found = list(pool.map(lambda job: _job(job, stop), jobs))
+        finally:
             pool.shutdown(cancel_futures=True)
         layers = iter(found)
         return [{name: layer for name in names if (layer := next(layers)) is not None} for _ in granules]
@@ -410,4 +411,6 @@ def _unreadable(where: str, failure: _Failure, *, signed: bool) -> ChangedetErro
     if failure.lasting:
         todo = "choose another provider, or download the file"
     said = f"HTTP {failure.status}" if failure.status else failure.reason
-    return ProviderError(f"the file could not be read ({said})", where=where, todo=todo)
+    passing = not failure.lasting and not failure.damaged
+    details = {"passing": passing}
+    return ProviderError(f"the file could not be read ({said})", where=where, todo=todo, details=details)
