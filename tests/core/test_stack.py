@@ -10,7 +10,7 @@ from tests.core import unlike
 from changedet.core import stack as module
 from changedet.core.stack import StackSettings, align_stack
 
-SIZE = 224
+SIZE = 192
 DEFAULTS = StackSettings()
 
 
@@ -38,8 +38,8 @@ def test_every_date_is_found(masked):
 
 
 def test_a_date_of_another_place_is_told_and_the_others_are_as_without_it():
-    found, shifts = aligned(6, 1, (2,), masked=False)
-    kept = np.array([0, 1, 3, 4, 5])
+    found, shifts = aligned(5, 1, (2,), masked=False)
+    kept = np.array([0, 1, 3, 4])
     assert np.flatnonzero(~found.aligned).tolist() == [2]
     assert found.alignments[2].obstacle == "no agreement"
     assert np.isnan(found.closure.each_px[2])
@@ -48,11 +48,11 @@ def test_a_date_of_another_place_is_told_and_the_others_are_as_without_it():
 
 
 def test_the_clearest_date_may_be_the_odd_one():
-    images, clear, _ = series(5, 3, (1,), 0.3)
+    images, clear, _ = series(4, 3, (1,), 0.3)
     clear = [np.ones((SIZE, SIZE), bool) if date == 1 else one for date, one in enumerate(clear)]
     found = align_stack([[image] for image in images], clear)
     assert found.anchor != 1
-    assert found.aligned.tolist() == [True, False, True, True, True]
+    assert found.aligned.tolist() == [True, False, True, True]
 
 
 def test_the_composite_lies_on_the_common_frame_and_is_clear():
@@ -67,10 +67,10 @@ def test_the_composite_lies_on_the_common_frame_and_is_clear():
 
 def test_a_date_that_is_all_cloud_is_left_out():
     images, clear, _ = series()
-    clear = [*clear[:-1], np.zeros((SIZE, SIZE), bool)]
-    found = align_stack([[image] for image in images], clear)
+    clear = [*clear[:2], np.zeros((SIZE, SIZE), bool)]
+    found = align_stack([[image] for image in images[:3]], clear)
     assert found.alignments[-1] is None
-    assert found.aligned.tolist() == [True] * 5 + [False]
+    assert found.aligned.tolist() == [True, True, False]
 
 
 def test_two_dates_make_no_triangle_and_one_no_shift():

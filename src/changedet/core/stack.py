@@ -55,7 +55,9 @@ class StackSettings:
         Dates of which the composite is made at most, the clearest ones.
     """
 
-    alignment: AlignmentSettings = field(default_factory=lambda: AlignmentSettings(local=False, tie_points=2000))
+    alignment: AlignmentSettings = field(
+        default_factory=lambda: AlignmentSettings(local=False, tie_points=2000)
+    )
     neighbours: int = 4
     least_common: float = 0.15
     most_in_composite: int = 15
@@ -247,6 +249,7 @@ def _positions(row_px: float, column_px: float, width: int) -> Callable[[slice],
     columns = (np.arange(width) + column_px).astype(np.float32)[None, :]
 
     def at(rows: slice) -> tuple[Floats, Floats]:
+        """Return the positions of some rows of the strip."""
         down = (np.arange(rows.start, rows.stop) + row_px).astype(np.float32)[:, None]
         return np.broadcast_to(down, (len(down), width)), np.broadcast_to(columns, (len(down), width))
 
