@@ -50,6 +50,30 @@ class TransferProgress(Progress, Protocol):
         """Take note of what has come in; called from several threads, one at a time."""
 
 
+@runtime_checkable
+class SiteProgress(Progress, Protocol):
+    """A `Progress` that also wants to know which of several sites the steps belong to."""
+
+    def begin_site(self, name: str, number: int, count: int) -> None:
+        """Say that the steps from now on belong to the site `name`, the `number`-th of `count`."""
+
+
+def begin_site(progress: Progress, name: str, number: int, count: int) -> None:
+    """Say to whoever wants to know it that another site begins.
+
+    Parameters
+    ----------
+    progress : Progress
+        Any; only a `SiteProgress` listens.
+    name : str
+        What the site is called.
+    number, count : int
+        Which of how many, from 1.
+    """
+    if isinstance(progress, SiteProgress):
+        progress.begin_site(name, number, count)
+
+
 class Silent:
     """A `Progress` that says nothing."""
 

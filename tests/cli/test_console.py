@@ -10,6 +10,7 @@ import pytest
 
 import changedet.cli as command_line
 from changedet.cli import console
+from changedet.cli.bars import progress_on_terminal
 from changedet.errors import EXIT_CODES, ChangedetError, InputFileError, OutputError
 
 PROGRAM = (sys.executable, "-m", "changedet")
@@ -122,21 +123,21 @@ class TestHelp:
 
 class TestProgress:
     def test_a_log_without_a_terminal(self, capsys):
-        with console.progress_on_terminal(show=None, quiet=False, verbose=1) as progress:
+        with progress_on_terminal(show=None, quiet=False, verbose=1) as progress:
             progress.step("weighing")
             progress.advance(0.5)
         assert capsys.readouterr().err == "   0.0 s  weighing\n"
 
     def test_silence_without_a_terminal(self, capsys):
         for quiet, verbose, show in ((False, 0, None), (True, 2, None), (True, 0, True)):
-            with console.progress_on_terminal(show=show, quiet=quiet, verbose=verbose) as progress:
+            with progress_on_terminal(show=show, quiet=quiet, verbose=verbose) as progress:
                 progress.step("weighing")
                 progress.advance(1.0)
         captured = capsys.readouterr()
         assert captured.out + captured.err == ""
 
     def test_a_bar_writes_to_stderr_alone(self, capsys):
-        with console.progress_on_terminal(show=True, quiet=False, verbose=0) as progress:
+        with progress_on_terminal(show=True, quiet=False, verbose=0) as progress:
             progress.step("weighing")
             progress.advance(0.5)
         assert capsys.readouterr().out == ""

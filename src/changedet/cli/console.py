@@ -6,18 +6,16 @@ import json
 import os
 import re
 import sys
-import time
 import traceback
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from changedet.cli.notices import Notices
 from changedet.errors import EXIT_BUG, ChangedetError, InterruptedRunError, OutputError, UsageError, exit_code
-from changedet.progress import Progress, Received, Silent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
 
@@ -67,13 +65,16 @@ class Outcome:
         self._json = "--json" in arguments
         short = "".join(a for a in arguments if re.fullmatch("-[qv]+", a))
         self._traceback = short.count("v") + arguments.count("--verbose") > 1
+        self._notices = Notices(say, quiet="q" in short or "--quiet" in arguments)
 
     def __enter__(self) -> Outcome:
+        self._notices.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
+        self._notices.__exit__(kind, error, trace)
         if error is None:
             return True
         if isinstance(error, SystemExit):
@@ -119,65 +120,3 @@ def _translate(error: BaseException) -> ChangedetError | None:
 def _bug(error: BaseException) -> str:
     said = " ".join(str(error).split())[:200]
     return f"this is a bug in changedet ({type(error).__name__}: {said}); run again with -vv and report it"
-
-
-class _Bar:
-    """A `Progress` that draws on a terminal."""
-
-    def __init__(self, display: Any, task: Any) -> None:  # noqa: ANN401  # rich's types cost its import
-        self._display, self._task = display, task
-        self._receiving = False
-
-    def step(self, name: str) -> None:
-        """Show the name of the step that has begun."""
-        self._receiving = False
-        self._display.reset(self._task, description=name, total=None)
-
-    def advance(self, share: float) -> None:
-        """Show how much of the step is done."""
-        # while imagery comes in, its bytes say more
-        if not self._receiving:
-            self._display.update(self._task, total=1.0, completed=share)
-
-    def received(self, state: Received) -> None:
-        """Show how much imagery has come in."""
-        self._receiving = True
-        self._display.update(self._task, description=f"fetching, {state}", total=1.0, completed=state.share)
-
-
-class _Log:
-    """A `Progress` that writes a line a step, for `-v` without a terminal."""
-
-    def __init__(self) -> None:
-        self._start = time.monotonic()
-        self._scenes = 0
-
-    def step(self, name: str) -> None:
-        """Write the step and the seconds since the start."""
-        print(f"{time.monotonic() - self._start:6.1f} s  {name}", file=sys.stderr)
-
-    def advance(self, share: float) -> None:
-        """Ignore the share: lines do not move."""
-
-    def received(self, state: Received) -> None:
-        """Write a line for each scene that is there."""
-        if state.scenes_done > self._scenes:
-            self.step(f"fetching, {state}")
-        self._scenes = state.scenes_done
-
-
-@contextmanager
-def progress_on_terminal(*, show: bool | None, quiet: bool, verbose: int) -> Iterator[Progress]:
-    """Yield a `Progress` that draws a bar on stderr when that is a terminal, or was asked for."""
-    wanted = sys.stderr.isatty() if show is None else show
-    if quiet or not wanted:
-        yield _Log() if verbose and not quiet else Silent()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Display
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(),
-               TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
-    with Display(*columns, console=Console(stderr=True), transient=True) as display:
-        yield _Bar(display, display.add_task("starting", total=None))

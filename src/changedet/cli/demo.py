@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from changedet.cli import options  # noqa: TC001  # Typer reads the annotations at run time
-from changedet.cli.console import command_line, emit, progress_on_terminal, say
+from changedet.cli.bars import progress_on_terminal
+from changedet.cli.console import command_line, emit, say
 from changedet.errors import OutputExistsError
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -134,8 +135,13 @@ def _fetch_all(
 ) -> list[dict[str, Any]]:
     """Fetch at every place; of several, one that fails does not stop the others."""
     from changedet.batch import site_label
+    from changedet.progress import begin_site
+
+    waiting = count(1)
 
     def _fetch(place: _Place) -> dict[str, Any]:
+        if len(places) > 1:
+            begin_site(bar, site_label(place.site), next(waiting), len(places))
         return _fetch_one(place, task, provider, bar)
 
     named = [(site_label(place.site), place) for place in places]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from changedet.cli import options  # noqa: TC001  # Typer reads the annotations at run time
-from changedet.cli.console import emit, progress_on_terminal, say
+from changedet.cli.bars import progress_on_terminal
+from changedet.cli.console import emit, say
 
 if TYPE_CHECKING:
     from changedet.registration import Registration

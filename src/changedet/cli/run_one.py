@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from changedet.cli.console import command_line, emit, progress_on_terminal, say
+from changedet.cli.bars import progress_on_terminal
+from changedet.cli.console import command_line, emit, say
 from changedet.cli.detect import default_folder, exit_code_of, summarise
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from changedet.cli.console import emit, say
 from changedet.cli.run_one import cost_text, work
 from changedet.cli.tables import table
 from changedet.errors import InterruptedRunError, UsageError
+from changedet.progress import begin_site
 from changedet.providers.cache_files import digest_of, without_secrets
 
 if TYPE_CHECKING:
@@ -95,7 +97,8 @@ def run_list(
         continued = batch.begin(overwrite=output.overwrite)
 
         def _work(site: Site, target: Path, replaceable: bool) -> ChangeResult:
-            bar.step(f"{site_label(site)}: choosing dates")
+            begin_site(bar, site_label(site), len(outcomes) + 1, len(sites))
+            bar.step("choosing dates")
             started = datetime.now(UTC)
             planned = asked.plan(site, provider, bar)
             own = replace(output, overwrite=replaceable)
@@ -156,8 +159,11 @@ def dry_run_sites(
     with display.bar() as bar:
         provider = asked.open(bar)
 
+        numbers = count(1)
+
         def _plan(site: Site) -> Planned:
-            bar.step(f"{site_label(site)}: choosing dates")
+            begin_site(bar, site_label(site), next(numbers), len(chosen[1]))
+            bar.step("choosing dates")
             return asked.plan(site, provider, bar, looking=False)
 
         found = list(attempt_all([(site_label(site), site) for site in chosen[1]], _plan))
@@ -201,7 +207,8 @@ def _not_reached(site: Site) -> Outcome:
 def _line(outcome: Outcome, number: int, count: int) -> str:
     candidates = "" if outcome.candidates is None else f", {outcome.candidates} candidate(s)"
     earlier = " already" if outcome.earlier else ""
-    return f"{number} of {count}  {outcome.site}: {outcome.fate}{earlier}{candidates}"
+    reason = f": {_short(outcome.reason)}" if outcome.reason else ""
+    return f"{number} of {count}  {outcome.site}: {outcome.fate}{earlier}{candidates}{reason}"
 
 
 def _document(folder: Path, outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from changedet.cli import options  # noqa: TC001  # Typer reads the annotations at run time
-from changedet.cli.console import emit, progress_on_terminal
+from changedet.cli.bars import progress_on_terminal
+from changedet.cli.console import emit
 from changedet.errors import VerificationError
 
 if TYPE_CHECKING:

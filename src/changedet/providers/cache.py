@@ -133,6 +133,13 @@ class SceneCache:
         """The folder that holds the entries."""
         return self.folder / "scenes"
 
+    def obstacle(self) -> str:
+        """Say why nothing can be kept here, as far as that shows without writing; "" when nothing does."""
+        nearest = next((path for path in (self.scenes, *self.scenes.parents) if path.exists()), Path())
+        if not nearest.is_dir():
+            return f"{nearest} is a file, no folder"
+        return "" if os.access(nearest, os.W_OK | os.X_OK) else f"nothing may be written into {nearest}"
+
     def look(self, key: str) -> Found:
         """Say what stands under a key, after reading every byte of it; nothing is changed.
 

@@ -285,7 +285,12 @@ def open_cached(
     settings = None
     if max_processing_units is not None and name in provider_names():
         settings = replace(read_provider_settings(name), max_processing_units=max_processing_units)
-    return CachedProvider(open_provider(name, settings), open_cache(folder))
+    cache = open_cache(folder)
+    if obstacle := cache.obstacle():
+        # said now, not after the first scene has come
+        todo = "name another folder with --cache"
+        warnings.warn(f"scenes cannot be kept ({obstacle}); {todo}", CacheWarning, stacklevel=2)
+    return CachedProvider(open_provider(name, settings), cache)
 
 
 def open_cache(folder: Path | None = None) -> SceneCache:

@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from changedet.providers.settings import ProviderSettings
 
+_LOG = logging.getLogger(__name__)
 #: Answers that may be better the next time.
 PASSING_STATUSES = frozenset({429, 500, 502, 503, 504})
 #: Waiting grows no further than this between two attempts, in seconds.
@@ -91,6 +93,16 @@ class PatientRetry(Retry):
         own = {"deadline_s": self.deadline_s, "started_s": started_s, "stop": self.stop}
         return super().new(**{**own, **rules})
 
+    def increment(self, method: str | None = None, url: str | None = None, *args: Any, **why: Any) -> Self:  # noqa: ANN401
+        """Return what is left of the rules after a failure; the log says that there is another attempt."""
+        left = super().increment(method, url, *args, **why)
+        failed, response = len(left.history), why.get("response")
+        host = getattr(why.get("_pool"), "host", None) or urlsplit(url or "").hostname or "the service"
+        told = "no answer" if response is None else f"status {response.status}"
+        # "trying again (2 of 6)"
+        tell_of_retry(told, host, failed + 1, failed + 1 + int(left.total or 0))
+        return left
+
     def sleep(self, response: Any = None) -> None:  # noqa: ANN401  # a response of urllib3, by its version
         """Wait as the server asks, else longer each time; give up when that would end after the deadline."""
         delay_s = self._asked_s(response) or self.get_backoff_time()
@@ -107,6 +119,21 @@ class PatientRetry(Retry):
         except InvalidHeader:
             # a header that nobody understands asks for nothing
             return None
+
+
+def tell_of_retry(told: str, host: str, attempt: int, attempts: int) -> None:
+    """Say in the log that a service is asked again, for whoever wonders why nothing comes.
+
+    Parameters
+    ----------
+    told : str
+        What came instead of an answer.
+    host : str
+        Name of the host, and nothing else of the address.
+    attempt, attempts : int
+        Which attempt comes next, of how many.
+    """
+    _LOG.info("%s from %s, trying again (%d of %d)", told, host, attempt, attempts)
 
 
 class PatientAdapter(HTTPAdapter):

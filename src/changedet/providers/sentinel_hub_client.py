@@ -26,7 +26,7 @@ from sentinelhub.constants import SHConstants
 from sentinelhub.download.sentinelhub_client import SentinelHubDownloadClient
 
 from changedet.errors import ChangedetError, CredentialsError, ProviderError
-from changedet.providers.http import discreet_logs, read_whole
+from changedet.providers.http import discreet_logs, read_whole, tell_of_retry
 from changedet.providers.sentinel_hub_requests import plain_url
 
 if TYPE_CHECKING:
@@ -313,6 +313,9 @@ def send(
         wait_s = waits.before_next(attempt, asked_s) if may_help else None
         if wait_s is None:
             break
+        told = f"status {answer.status_code}" if isinstance(answer, requests.Response) else "no answer"
+        host = urlsplit(where).hostname or "the service"
+        tell_of_retry(told, host, attempt + 1, waits.settings.max_retries + 1)
         time.sleep(wait_s)
     wanted = f" and asks to wait {asked_s:.0f} s" if asked_s >= 1 else ""
     raise ProviderError(
