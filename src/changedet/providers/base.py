@@ -181,7 +181,10 @@ class Provider(Protocol):
         """Read the pixels of a scene onto a grid; `on_received` is told the bytes of each piece."""
 
     def classes(self, scene: Scene, grid: GeoBox) -> NDArray[np.uint8]:
-        """Read only the scene classification onto a grid, shape (y, x), to measure cloud cheaply."""
+        """Read only the scene classification onto a grid, shape (y, x), to measure cloud cheaply.
+
+        Several threads may ask at one time.
+        """
 
     def estimate(self, scene: Scene, grid: GeoBox, bands: tuple[str, ...] | None = None) -> Estimate:
         """Say what `load` would take, or `classes` where `bands` are ``("SCL",)``; nobody is asked."""
