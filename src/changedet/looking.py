@@ -146,10 +146,12 @@ class _Ground:
 
     @classmethod
     def of(cls, site: Site) -> _Ground:
+        """Return the ground of a site in the pixels of a classification."""
         grid = site.grid.zoom_to(resolution=_LOOK_M)
         return cls(grid, site_mask(site, grid))
 
     def look(self, scene: Scene, provider: Provider) -> Look:
+        """Look at the site on one date; radar sees through clouds, so that nothing is read."""
         if scene.sensor == "s1":
             return look_at_radar(scene)
         classes = provider.classes(scene, self.grid)
