@@ -80,19 +80,21 @@ class DisplacementField:
         ndarray of float32, shape (2, r, c)
             Row and column shift.
         """
-        down = (rows - (self.shape[0] - 1) / 2)[:, None]
-        right = (columns - (self.shape[1] - 1) / 2)[None, :]
-        out = np.empty((2, len(rows), len(columns)), np.float32)
-        for axis in range(2):
-            out[axis] = self.centre_px[axis] + self.gradient[axis, 0] * down + self.gradient[axis, 1] * right
-        if self.surface is not None:
-            first = _basis(rows, self.surface.shape[1] - 3, self.shape[0]).astype(np.float32)
-            second = _basis(columns, self.surface.shape[2] - 3, self.shape[1]).astype(np.float32)
-            for axis in range(2):
-                out[axis] += first @ self.surface[axis].astype(np.float32) @ second.T
+        by_row = self.gradient[:, :1] * (rows - (self.shape[0] - 1) / 2) + np.array(self.centre_px)[:, None]
+        by_column = self.gradient[:, 1:] * (columns - (self.shape[1] - 1) / 2)
         if self.lines is not None:
-            along = _basis(rows, self.lines.shape[1] - 3, self.shape[0])
-            out += (along @ self.lines.T).T[:, :, None].astype(np.float32)
+            by_row += (_basis(rows, self.lines.shape[1] - 3, self.shape[0]) @ self.lines.T).T
+        by_row, by_column = by_row.astype(np.float32), by_column.astype(np.float32)
+        if self.surface is None:
+            return np.asarray(by_row[:, :, None] + by_column[:, None, :], np.float32)
+        down = _basis(rows, self.surface.shape[1] - 3, self.shape[0])
+        across = _basis(columns, self.surface.shape[2] - 3, self.shape[1])
+        out = np.empty((2, len(rows), len(columns)), np.float32)
+        for axis, (surface, row, column) in enumerate(zip(self.surface, by_row, by_column, strict=True)):
+            # all terms in one pass: four splines, what a row has of its own, what a column has
+            left = sparse.hstack([down, row[:, None], np.ones((len(row), 1))], "csr", np.float32)
+            right = [(across @ surface.T).T, np.ones_like(column), column]
+            out[axis] = left @ np.vstack(right, dtype=np.float32)
         return out
 
     @cached_property
@@ -250,11 +252,11 @@ class _Problem:
     def bases(self) -> tuple[Array, Array, Array]:
         """Values of the basis functions at the tie points."""
         down, across, lines = self.intervals
-        return (
-            _basis(self.rows, down, self.shape[0]),
-            _basis(self.columns, across, self.shape[1]),
-            _basis(self.rows, lines, self.shape[0]),
+        axes = (self.rows, down, self.shape[0]), (self.columns, across, self.shape[1])
+        first, second, third = (
+            _basis(*axis).toarray() for axis in (*axes, (self.rows, lines, self.shape[0]))
         )
+        return first, second, third
 
     @cached_property
     def surface(self) -> _Solver:
@@ -368,10 +370,9 @@ class _Problem:
 class _Solver:
     """Penalised least squares on a raster: the surface, with or without the term along the rows.
 
-    Every unknown belongs to the product of one function of the row and one of the column; the term along the
-    rows has a constant for the latter. Most of these products do not overlap. In the order of their rows the
-    normal matrix is a narrow band, and is never made any wider. Products of dense matrices this small would
-    keep the threads of a linear algebra library waiting for each other longer than they work.
+    Every unknown belongs to the product of one function of the row and one of the column, a constant for the
+    term along the rows. Most of them do not overlap: in the order of their rows the normal matrix is a narrow
+    band. Dense products this small would keep the threads of a library waiting longer than they work.
     """
 
     def __init__(self, problem: _Problem, *, lines: bool) -> None:
@@ -381,12 +382,10 @@ class _Solver:
         self._lines = along.shape[1] if lines else 0
         self._rows = sparse.csr_array(np.hstack([down, along]) if lines else down)
         self._columns = sparse.csr_array(np.hstack([across, np.ones((len(across), 1))]) if lines else across)
-        first = np.repeat(np.arange(self._size[0]), self._size[1])
-        second = np.tile(np.arange(self._size[1]), self._size[0])
+        first, second = np.indices(self._size).reshape(2, -1)
         first = np.append(first, self._size[0] + np.arange(self._lines))
         second = np.append(second, np.full(self._lines, self._size[1]))
-        supports = [_support(self._size[0]), *([_support(self._lines)] if lines else [])]
-        start, stop = np.hstack(supports)
+        start, stop = np.hstack([_support(self._size[0]), *([_support(self._lines)] if lines else [])])
         order = np.lexsort((second, (start + stop)[first]))
         self._row, self._column = first[order], second[order]
         near_rows = (start[:, None] < stop) & (start < stop[:, None])
@@ -463,7 +462,7 @@ class _Solver:
         """Return the field that the coefficients describe."""
         every, (down, across) = self._coefficients(found), self._size
         surface, lines = every[:, :down, :across], every[:, down:, -1] if self._lines else None
-        model: Model = "spline" if lines is None else "spline and lines"
+        model: Model = "spline and lines" if self._lines else "spline"
         return DisplacementField(model, self._problem.shape, (0.0, 0.0), surface=surface, lines=lines)
 
     def _coefficients(self, found: Array) -> Array:
@@ -479,12 +478,12 @@ def _support(size: int) -> Array:
     return np.stack([np.arange(-3, size - 3), np.arange(1, size + 1)]) / intervals
 
 
-def _basis(positions: Array, intervals: int, length: int) -> Array:
+def _basis(positions: Array, intervals: int, length: int) -> sparse.csr_array:
     """Values of the uniform cubic B-splines over pixels 0 to length - 1, shape (n, intervals + 3)."""
     step = max(length - 1, 1) / intervals
     knots = np.arange(-3, intervals + 4) * step
     inside = np.clip(positions, 0, (length - 1) * (1 - 1e-12))
-    return np.asarray(BSpline.design_matrix(inside, knots, 3).toarray())
+    return BSpline.design_matrix(inside, knots, 3)
 
 
 def _roughness(size: int) -> Array:

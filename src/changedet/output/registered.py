@@ -65,11 +65,24 @@ def write_registered(
                     progress.advance((band + 1) / (len(moving.bands) + 1))
                 if moving.scales:
                     file.scales, file.offsets = moving.scales, moving.offsets
+            _add_overviews(plain)
             copy(plain, made, driver="COG", **_cog_options(moving))
             made.replace(path)
     except (RasterioError, CPLE_BaseError, OSError) as error:
         todo = "check the free space and the permission"
         raise OutputError(f"raster cannot be written ({error})", where=str(path), todo=todo) from error
+
+
+def _add_overviews(path: Path) -> None:
+    """Add smaller versions by taking every other pixel; the COG driver would compress them twice."""
+    import rasterio
+    from rasterio.enums import Resampling
+
+    with rasterio.open(path, "r+") as file:
+        longest = max(file.shape)
+        factors = [2**n for n in range(1, 16) if longest > _TILE_PX * 2 ** (n - 1)]
+        if factors:
+            file.build_overviews(factors, Resampling.nearest)
 
 
 def _on_reference(
