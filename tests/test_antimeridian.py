@@ -23,7 +23,8 @@ from changedet.antimeridian import (
 )
 from changedet.errors import CoordinateError, UsageError
 from changedet.resample import utm_grid
-from changedet.site import Site, read_sites
+from changedet.site import Site
+from changedet.site_lists import read_sites
 
 ACROSS = box(179.6, -17.0, 180.4, -16.0)
 SPLIT = MultiPolygon([box(179.6, -17, 180, -16), box(-180, -17, -179.6, -16)])

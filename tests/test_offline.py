@@ -13,7 +13,7 @@ from tests.providers.files import BANDS_10M, numbers, write, write_folder, write
 from changedet.errors import InputFileError
 from changedet.offline import OFFLINE_OPTIONS, begins_with, offline_vectors
 from changedet.providers.local import open_source
-from changedet.site import read_sites
+from changedet.site_lists import read_sites
 
 REMOTE = [
     "/vsicurl/{url}/a.tif", "/vsicurl_streaming/{url}/a.tif", "/vsicurl?url={url}/a.tif", "{url}/a.tif",

@@ -17,7 +17,8 @@ from pyproj import Transformer
 
 from changedet.coordinates import GeoPoint, parse_point
 from changedet.errors import CoordinateError, InputFileError, MissingInputError, UsageError
-from changedet.site import Site, parse_area_m2, parse_length_m, read_sites, site_from_dict, utm_epsg
+from changedet.site import Site, parse_area_m2, parse_length_m, site_from_dict, utm_epsg
+from changedet.site_lists import read_sites
 
 SQUARE = shapely.box(126.0, 38.0, 126.02, 38.02)
 KML = """<?xml version="1.0" encoding="UTF-8"?>

@@ -18,4 +18,4 @@ from .scene import Image as Image
 from .scene import Scene as Scene
 from .selection import SelectionRules as SelectionRules
 from .site import Site as Site
-from .site import read_sites as read_sites
+from .site_lists import read_sites as read_sites

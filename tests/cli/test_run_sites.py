@@ -161,7 +161,7 @@ def test_a_dry_run_ends_early_and_survives_bugs(cli, sites, monkeypatch):
     [
         (("--sites", "sites.csv", "--site", "Peer"), "there is no site 'Peer'; take one such as Pier"),
         (("--site", "Pier"), "--site says nothing without --sites"),
-        (("--sites", "sites.csv", "--at", "38, 126"), "--sites contradicts --at"),
+        (("--sites", "sites.csv", "--at", "38, 126"), "--sites contradicts --at; give"),
         (("--sites", "sites.csv", "--before", "soon"), "not a period"),
     ],
 )

@@ -2,6 +2,8 @@ import json
 
 import pytest
 
+from changedet.errors import UsageError
+
 CSV = "name,lat,lon\nHarbour,38.5,126.1\nHarbour,39.0,125.7\n"
 BOW_TIE = "POLYGON((0 0, 0.01 0.01, 0.01 0, 0 0.005, 0 0))"
 
@@ -73,3 +75,43 @@ def test_lists_that_cannot_be_read_are_one_line(cli, workplace, name, content):
 def test_sites_alone_says_how_to_go_on(cli):
     assert cli("sites") == 2
     assert "Missing command; see changedet sites --help" in cli.error
+
+
+def test_a_radius_is_the_size_of_the_points_of_a_list(cli, workplace):
+    text = "name,lat,lon,radius\nA,38.5,126.1,\nB,38.6,126.1,500m\n"
+    (workplace / "sites.csv").write_text(text)
+    assert cli("sites", "check", "sites.csv", "--radius", "1km", "--json") == 0
+    areas = [round(site["area_km2"], 1) for site in json.loads(cli.out)["sites"]]
+    assert areas == [4.0, 1.0]
+    assert cli("sites", "check", "sites.csv", "--radius", "far") == 2
+
+
+def test_a_radius_in_the_settings_holds_for_lists_too(workplace):
+    from changedet.cli.run_sites import chosen_sites
+
+    (workplace / "sites.csv").write_text('name,at\nA,"38.5, 126.1"\n')
+    _, (site,) = chosen_sites(workplace / "sites.csv", [], alone={"--at": None}, radius="500m")
+    assert tuple(site.grid.shape) in {(100, 100), (102, 102), (100, 102), (102, 100)}
+    with pytest.raises(UsageError, match="--sites contradicts --bbox and --name"):
+        chosen_sites(
+            workplace / "sites.csv",
+            [],
+            alone={"--at": None, "--bbox": "1,2,3,4", "--name": "x"},
+            radius="1km",
+        )
+
+
+@pytest.mark.parametrize("name", ["sites.kml", "sites.wkt", "sites.geojson"])
+def test_every_format_of_points_takes_the_radius(workplace, name):
+    from changedet.site_lists import read_sites
+
+    point = {"type": "Point", "coordinates": [126.1, 38.5]}
+    feature = {"type": "Feature", "properties": {}, "geometry": point}
+    texts = {
+        "sites.kml": "<kml><Placemark><Point><coordinates>126.1,38.5</coordinates></Point></Placemark></kml>",
+        "sites.wkt": "POINT (126.1 38.5)",
+        "sites.geojson": json.dumps({"type": "FeatureCollection", "features": [feature]}),
+    }
+    (workplace / name).write_text(texts[name])
+    (site,) = read_sites(workplace / name, radius_m=500)
+    assert 98 <= min(site.grid.shape) <= max(site.grid.shape) <= 104

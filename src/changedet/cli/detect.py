@@ -171,7 +171,8 @@ def choose_site(
     UsageError
         When several do, or one cannot be understood.
     """
-    from changedet.site import DEFAULT_RADIUS_M, Site, parse_length_m, read_sites
+    from changedet.site import Site
+    from changedet.site_lists import read_sites
 
     given = [
         option for option, value in (("--at", at), ("--bbox", bbox), ("--aoi", aoi)) if value is not None
@@ -181,8 +182,7 @@ def choose_site(
     if radius is not None and at is None:
         raise UsageError("--radius says nothing without --at", todo="give the centre of the site with --at")
     if at is not None:
-        radius_m = DEFAULT_RADIUS_M if radius is None else parse_length_m(radius)
-        return Site.at(at, radius_m=radius_m, name=name or "")
+        return Site.at(at, radius_m=radius_of(radius), name=name or "")
     if bbox is not None:
         numbers = bbox.replace(",", " ").split()
         try:
@@ -196,6 +196,13 @@ def choose_site(
     if len(sites) > 1:
         raise UsageError(f"holds {len(sites)} outlines", where=str(aoi), todo="give a file with one")
     return replace(sites[0], name=name) if name else sites[0]
+
+
+def radius_of(radius: str | None) -> float:
+    """Return what ``--radius`` says in metres; the usual radius when it says nothing."""
+    from changedet.site import DEFAULT_RADIUS_M, parse_length_m
+
+    return DEFAULT_RADIUS_M if radius is None else parse_length_m(radius)
 
 
 def required_site(site: Site | None) -> Site:

@@ -126,7 +126,9 @@ def _places(path: Path | None, names: list[str], alone: list[Any]) -> list[_Plac
         return [_Place(required_site(choose_site(*alone)), "")]
     from changedet.cli.run_sites import chosen_sites
 
-    _, found = chosen_sites(path, names, alone=alone)
+    at, radius, bbox, aoi, name = alone
+    given = {"--at": at, "--bbox": bbox, "--aoi": aoi, "--name": name}
+    _, found = chosen_sites(path, names, alone=given, radius=radius)
     return [_Place(*pair) for pair in zip(found, site_folders(found), strict=True)]
 
 

@@ -62,7 +62,8 @@ def run(
     if sites is not None or site:
         from changedet.cli.run_sites import chosen_sites, dry_run_sites, run_list
 
-        found = chosen_sites(sites, site or [], alone=[at, radius, bbox, aoi, name])
+        alone = {"--at": at, "--bbox": bbox, "--aoi": aoi, "--name": name}
+        found = chosen_sites(sites, site or [], alone=alone, radius=radius)
         (dry_run_sites if dry_run else run_list)(found, asked, output, display)
         return
     _run_alone(required_site(choose_site(at, radius, bbox, aoi, name)), asked, output, display, dry=dry_run)

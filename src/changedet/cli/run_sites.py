@@ -14,6 +14,7 @@ import typer
 from changedet.attempts import Failure, attempt_all, error_for_all
 from changedet.batch import Batch, Fate, Outcome, require_all, run_sites, safe_name, site_label
 from changedet.cli.console import emit, say
+from changedet.cli.detect import radius_of
 from changedet.cli.run_one import cost_text, work
 from changedet.cli.tables import table
 from changedet.errors import InterruptedRunError, UsageError
@@ -21,7 +22,7 @@ from changedet.progress import begin_site
 from changedet.providers.cache_files import digest_of, without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from changedet.cli.run_one import Display, Output
     from changedet.investigation import Investigation, Planned
@@ -38,7 +39,7 @@ _PROVISIONAL = (
 
 
 def chosen_sites(
-    path: Path | None, names: Sequence[str], *, alone: Sequence[object]
+    path: Path | None, names: Sequence[str], *, alone: Mapping[str, object], radius: str | None
 ) -> tuple[Path, tuple[Site, ...]]:
     """Read the sites that the options name.
 
@@ -48,8 +49,10 @@ def chosen_sites(
         List of sites.
     names : sequence of str
         Names, or ``group/name``; all sites when empty.
-    alone : sequence
-        What the options for a single place say; nothing of it may be said.
+    alone : mapping
+        What the options for a single place say, by option; nothing of it may be said.
+    radius : str or None
+        Size of the sites that are points, as `changedet.site.parse_length_m` reads it.
 
     Returns
     -------
@@ -63,16 +66,15 @@ def chosen_sites(
     InputFileError
         When the list cannot be read.
     """
-    from changedet.site import read_sites
+    from changedet.site_lists import read_sites
 
     if path is None:
         raise UsageError("--site says nothing without --sites", todo="name the list of sites with --sites")
-    if any(value is not None for value in alone):
+    if given := [option for option, value in alone.items() if value is not None]:
         raise UsageError(
-            "--sites contradicts --at, --radius, --bbox, --aoi and --name",
-            todo="give a list of sites or one place",
+            f"--sites contradicts {' and '.join(given)}", todo="give a list of sites or one place"
         )
-    sites = read_sites(path)
+    sites = read_sites(path, radius_m=radius_of(radius))
     known = {label: None for site in sites for label in (site.name, site_label(site))}
     for name in names:
         if name not in known:

@@ -10,6 +10,7 @@ import typer
 
 from changedet.cli import options  # noqa: TC001  # Typer reads the annotations at run time
 from changedet.cli.console import emit
+from changedet.cli.detect import radius_of
 
 if TYPE_CHECKING:
     from changedet.site import Site
@@ -27,11 +28,11 @@ def _root() -> None:
 
 
 @app.command("check")
-def check(file: SiteFile, as_json: options.AsJson = False) -> None:
+def check(file: SiteFile, radius: options.Radius = None, as_json: options.AsJson = False) -> None:
     """Read a list of sites and print what was understood, with anything that looks wrong."""
-    from changedet.site import read_sites
+    from changedet.site_lists import read_sites
 
-    sites = read_sites(file)
+    sites = read_sites(file, radius_m=radius_of(radius))
     shared = {name for name, count in Counter(site.name for site in sites).items() if count > 1}
     rows = [_describe(site, shared) for site in sites]
     lines = [f"{len(sites)} site(s) in {file}"]
