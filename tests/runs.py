@@ -68,7 +68,8 @@ class Command:
     @property
     def error(self):
         """The one line that a failure prints; fails when there are more, or a traceback."""
-        lines = self.err.strip().splitlines()
+        # what is said while a service is waited for is no part of the failure
+        lines = [line for line in self.err.strip().splitlines() if "trying again (" not in line]
         assert len(lines) == 1, self.err
         assert re.match(r"changedet: error: \S", lines[0])
         return lines[0]

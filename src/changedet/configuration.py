@@ -59,6 +59,30 @@ def read_settings() -> dict[str, dict[str, Any]]:
     return merged
 
 
+def settings_file_of(*keys: str) -> str:
+    """Name the settings file that decides a value.
+
+    Parameters
+    ----------
+    *keys : str
+        Names of the tables from the outermost, then that of the value; ``-`` and ``_`` are the same.
+
+    Returns
+    -------
+    str
+        The strongest file that has it; "" when none does.
+    """
+    return next((str(path) for path in reversed(settings_files()) if _has(_read(path), keys)), "")
+
+
+def _has(table: object, keys: tuple[str, ...]) -> bool:
+    if not keys:
+        return True
+    named = {k.replace("_", "-"): v for k, v in table.items()} if isinstance(table, dict) else {}
+    key = keys[0].replace("_", "-")
+    return key in named and _has(named[key], keys[1:])
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -120,7 +144,10 @@ def cache_max_bytes(environment: Mapping[str, str] | None = None) -> int | None:
     environment = os.environ if environment is None else environment
     said, where = environment.get(CACHE_SIZE_VARIABLE), CACHE_SIZE_VARIABLE
     if said is None:
-        said, where = read_settings().get("cache", {}).get("max-size"), "[cache] max_size"
+        said, where = (
+            read_settings().get("cache", {}).get("max-size"),
+            f"{settings_file_of('cache', 'max-size')}, [cache] max_size",
+        )
     if said is None:
         return None
     try:

@@ -1,12 +1,15 @@
 """``changedet providers`` and ``changedet search`` against the loopback world."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from tests.providers.remote_world import small_world, three_days
 from tests.world.faults import answers
 
-from changedet.scene import Scene
+from changedet.cli.search import _lines, _Listed
+from changedet.scene import Asset, Radiometry, Scene
+from changedet.selection import Look
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 PLACE = ("--at", "38.27, 126.5", "--radius", "300m")
@@ -50,13 +53,53 @@ def test_providers_are_listed_with_what_they_need(cli):
 def test_scenes_are_listed_in_a_table(cli, world, place):
     assert cli("search", *place, "--period", "2023-05") == 0
     head, first, second = cli.out.splitlines()
-    assert head.split()[:8] == ["date", "platform", "orbit", "cloud", "cover", "sun", "baseline", "offset"]
-    assert first.split()[:5] == ["2023-05-16T02:16:13Z", "Sentinel-2A", "3", "6%", "100%"]
-    assert first.split()[6:9] == ["05.09", "-0.1", "-"]
-    assert first.endswith("sentinel-2-c1-l2a, stated by the item: offset -0.1")
+    heads = ["date", "sat", "orbit", "cloud", "cover", "baseline", "offset", "id"]
+    assert head.split() == heads
+    assert first.split()[:5] == ["2023-05-16T02:16Z", "S2A", "3", "6%", "100%"]
+    assert first.split()[5:7] == ["05.09", "-0.1"]
     assert second.startswith("2023-05-21")
     assert "2 scene(s) of Harbour from earth-search, 2 of use" in cli.err
     assert world.requests("*.tif") == []
+
+
+def test_where_the_offset_is_from_is_said_when_asked_for(cli, world, place):
+    assert cli("search", *place, "--period", "2023-05", "-v") == 0
+    first = cli.out.splitlines()[1]
+    assert first.endswith("sentinel-2-c1-l2a, stated by the item: offset -0.1")
+
+
+def listed_scene(identifier, **changes):
+    time = datetime(2023, 5, 16, 9, 30, tzinfo=UTC)
+    return Scene(identifier, "planetary-computer", time=time, coverage=1.0, **changes)
+
+
+def test_no_line_is_too_long_for_a_terminal():
+    scene = listed_scene(
+        "S2A_MSIL2A_20230516T021611_R003_T52SBH_20230516T081503", level="L2A", platform="Sentinel-2A",
+        relative_orbit=3, tile_cloud_share=0.06, sun_elevation_deg=67.0, processing_baseline="05.09",
+        assets={"B04": Asset("https://host/B04.tif", radiometry=Radiometry(1e-4, -0.1))},
+    )  # fmt: skip
+    look = Look(scene, clear_share=0.9, cloud_share=0.1, snow_share=0.0, missing_share=0.0)
+    head, plain = _lines([_Listed(scene, None, None, "")], verbose=False)
+    assert plain.endswith(f"-0.1    {scene.id}")
+    assert head.split()[-1] == "id"
+    head, first, below = _lines([_Listed(scene, 44, look, "too cloudy over the site")], verbose=False)
+    assert max(map(len, (head, plain, first, below))) < 120
+    assert first.split()[-2:] == ["05.09", "-0.1"]
+    assert below == f"  {scene.id}  too cloudy over the site"
+    assert "id" not in head.split()
+    assert "source of the offset" in _lines([_Listed(scene, 44, look, "")], verbose=True)[0]
+
+
+def test_radar_has_no_columns_of_clouds():
+    identifier = "S1A_IW_GRDH_1SDV_20230516T093012_20230516T093037_048555_05D6F9_rtc"
+    scene = listed_scene(
+        identifier, level="RTC", platform="Sentinel-1A", relative_orbit=61, orbit_state="descending",
+        assets={"VV": Asset("https://host/vv.tif")},
+    )  # fmt: skip
+    head, row = _lines([_Listed(scene, None, None, "")], verbose=False)
+    assert head.split() == ["date", "sat", "orbit", "cover", "id"]
+    assert row.split() == ["2023-05-16T09:30Z", "S1A", "61", "100%", identifier]
 
 
 def test_json_is_a_collection_of_features_that_can_be_read_again(cli, world, place):

@@ -3,6 +3,8 @@ import json
 import pytest
 
 from changedet.cli.settings import read_settings, settings_files, user_file
+from changedet.configuration import cache_max_bytes, settings_file_of
+from changedet.errors import InputFileError
 
 
 @pytest.fixture
@@ -91,10 +93,45 @@ def test_a_file_that_is_not_text_is_one_line(cli, workplace):
     assert "cannot be read as TOML" in cli.error
 
 
-def test_a_value_of_the_wrong_kind_is_a_usage_error(cli, workplace, sample):
-    (workplace / "changedet.toml").write_text('[detect]\nthreshold = "many"\n')
-    assert cli("detect", "--before", sample / "before", "--after", sample / "after") == 2
-    assert "--threshold" in cli.error
+RUN = ("run", "--before", "2023", "--after", "2024", "--at", "38, 126")
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "said"),
+    [
+        ('[run]\nmin-clear = "a lot"\n', RUN, "changedet.toml, [run]: min-clear does not fit ("),
+        ("[run]\nmin_clear = 2\n", RUN, "changedet.toml, [run]: min-clear does not fit ("),
+        ("[run]\nmin_clear = [0.5]\n", RUN, "changedet.toml, [run]: min-clear does not fit ("),
+        (
+            '[sites.check]\njson = "maybe"\n', ("sites", "check", "sites.csv"),
+            "changedet.toml, [sites.check]: json does not fit (",
+        ),
+    ],
+)  # fmt: skip
+def test_a_value_of_the_wrong_kind_names_the_file_and_the_key(cli, workplace, text, asked, said):
+    (workplace / "changedet.toml").write_text(text)
+    assert cli(*asked) == 8
+    assert said in cli.error
+    assert cli.error.endswith("--help")
+
+
+def test_a_wrong_value_on_the_command_line_is_no_matter_of_the_file(cli, workplace, monkeypatch):
+    (workplace / "changedet.toml").write_text("[run]\nmin-clear = 0.5\n")
+    assert cli(*RUN, "--min-clear", "a lot") == 2
+    monkeypatch.setenv("CHANGEDET_RUN_MIN_CLEAR", "a lot")
+    assert cli(*RUN) == 2
+    assert "--min-clear" in cli.error
+
+
+def test_the_file_that_is_named_is_the_one_that_decides(cli, workplace, user_settings):
+    user_settings('[run]\nmin-clear = "a lot"\n[cache]\nmax_size = "5XB"\n')
+    (workplace / "changedet.toml").write_text("[run]\nmax-dates = 3\n")
+    assert cli(*RUN) == 8
+    assert f"{user_file()}, [run]: min-clear" in cli.error
+    with pytest.raises(InputFileError, match="'5XB' is not a size") as caught:
+        cache_max_bytes({})
+    assert caught.value.where == f"{user_file()}, [cache] max_size"
+    assert settings_file_of("run", "min-area") == ""
 
 
 def test_a_broken_user_file_is_named_with_its_path(cli, user_settings):

@@ -105,8 +105,11 @@ def _translate(error: BaseException) -> ChangedetError | None:
         return InterruptedRunError("stopped by the user", todo="nothing half-written was left behind")
     # Typer raises the exceptions of click, or of its own copy of click, by its version: known by what they do
     if (format_message := getattr(error, "format_message", None)) is not None:
+        from changedet.cli.settings import error_of_settings
+
         path = getattr(getattr(error, "ctx", None), "command_path", "changedet")
-        return UsageError(str(format_message()).rstrip("."), todo=f"see {path} --help")
+        asked = UsageError(str(format_message()).rstrip("."), todo=f"see {path} --help")
+        return error_of_settings(error) or asked
     if isinstance(error, MemoryError):
         return OutputError("not enough memory", todo="choose a smaller site with --at and --radius")
     if isinstance(error, OSError) and error.errno is not None:

@@ -6,6 +6,7 @@ option                            used by
 --out                             detect, run, demo
 --overwrite                       detect, run, demo, report
 --json                            detect, run, demo, report, verify, doctor, sites check
+--radius                          sites check
 --json, --cache                   cache ls, cache verify, cache prune
 --json, --name                    search, fetch
 --at, --radius, --bbox, --aoi     run, search, fetch
@@ -19,6 +20,7 @@ option                            used by
 --json, --overwrite               register
 --max-residual                    register
 --quiet, --verbose, --progress    register
+--verbose                         search
 --json                            providers
 --quiet, --verbose, --progress    detect, run, demo, verify
 --before, --after, --name         detect, run
@@ -132,7 +134,8 @@ At = Annotated[
 ]  # fmt: skip
 Radius = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--radius", help="Half the side of the site, such as 2km (the default) or 500m.",
+    typer.Option("--radius", help="Half the side of the site, such as 2km (the default) or 500m; of a list, "
+                 "of its points.",
                  rich_help_panel=_PLACE, metavar="LENGTH"),
 ]  # fmt: skip
 Bbox = Annotated[

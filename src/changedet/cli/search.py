@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from changedet.selection import Look
     from changedet.site import Site
 
+#: Columns that only ``-v`` shows; the first is longer than all others together.
+_SOURCE, _SUN = "source of the offset", "sun"
+#: Where a line would become longer, identifiers and reasons stand below it.
+_LONGEST_LINE = 119
 Period = Annotated[
     str,
     typer.Option("--period", help="Such as 2024-05, 2024-05/2024-07 or 2024-05/.. (open).", metavar="A/B"),
@@ -60,6 +65,7 @@ def search(
     cache: options.Cache = None,
     limit: Limit = 200,
     as_json: options.AsJson = False,
+    verbose: options.Verbose = 0,
 ) -> None:
     """List the scenes of a place and a period, and why some would not be used; no reflectance is fetched."""
     from changedet.fetching import SceneQuery, find_scenes
@@ -69,8 +75,10 @@ def search(
     site = required_site(choose_site(at, radius, bbox, aoi, name))
     rules = SelectionRules(min_clear_share=min_clear, max_season_gap_days=max_season_gap)
     access = AccessOptions(rules, max_tile_cloud, cache, max_pu)
-    # the periods of the comparison for which somebody looks round
-    asked = Investigation(period, near or period, provider, access=access)
+    if near is not None:
+        _moment(near)
+    # which of both dates comes first is no matter here
+    asked = Investigation(period, period, provider, access=access)
     query = SceneQuery(period, *checked_product(sensor, level), max_tile_cloud=1.0, limit=limit)
     scenes = find_scenes(site, query, opened := asked.open())
     looks: dict[str, Look] = {}
@@ -79,7 +87,9 @@ def search(
         from changedet.progress import Silent
 
         looks = {one.scene.id: one for one in look_at_all(site, scenes, opened, Silent())}
-    _print(site, [_listed(scene, asked, near, looks.get(scene.id)) for scene in scenes], asked, as_json)
+    listed = [_listed(scene, asked, near, looks.get(scene.id)) for scene in scenes]
+    lines = [] if as_json else _lines(listed, verbose=verbose > 0)
+    _print(site, listed, asked, lines)
 
 
 def checked_product(sensor: str, level: str) -> tuple[Sensor, Level]:
@@ -115,20 +125,20 @@ class _Listed:
         radiometry = shown.radiometry if shown else None
         seen = self.look if self.look and not self.look.rejected else None
         return {
-            "date": scene.time_text,
-            "platform": scene.platform,
+            "date": re.sub(r":\d\dZ$", "Z", scene.time_text),
+            "sat": scene.platform.replace("Sentinel-", "S"),
             "orbit": "-" if scene.relative_orbit is None else f"{scene.relative_orbit}",
             "cloud": _percent(scene.tile_cloud_share),
             "cover": _percent(scene.coverage),
-            "sun": "-" if scene.sun_elevation_deg is None else f"{scene.sun_elevation_deg:.0f}",
+            _SUN: "-" if scene.sun_elevation_deg is None else f"{scene.sun_elevation_deg:.0f}",
             "gap": "-" if self.gap_days is None else f"{self.gap_days}",
             "clear": _percent(seen.clear_share if seen else None),
             "snow": _percent(seen.snow_share if seen else None),
             "baseline": scene.processing_baseline or "-",
-            "offset": f"{radiometry.offset:g}" if radiometry else "-",
+            "offset": f"{radiometry.offset:g}" if radiometry and scene.sensor != "s1" else "-",
             "why rejected": self.rejected or "-",
             "id": scene.id,
-            "source of the offset": f"{scene.collection or scene.provider}, "
+            _SOURCE: f"{scene.collection or scene.provider}, "
             f"{radiometry.source if radiometry else 'not stated'}",
         }
 
@@ -169,20 +179,36 @@ def _moment(text: str) -> datetime:
     return period.start + (period.end - period.start) / 2
 
 
-def _print(site: Site, listed: list[_Listed], asked: Investigation, as_json: bool) -> None:
+def _lines(listed: list[_Listed], *, verbose: bool) -> list[str]:
+    """Return the scenes as a table; a column in which nothing stands says nothing and is left out."""
     rows = [one.row() for one in listed]
-    # a column in which nothing stands says nothing
-    always = {"date", "platform", "orbit", "cloud", "cover", "baseline", "offset", "why rejected"}
-    heads = [head for head in rows[0] if head in always or any(row[head] != "-" for row in rows)]
-    document = _collection(site, listed)
+    more = () if verbose else (_SOURCE, _SUN)
+    heads = [head for head in rows[0] if head not in more and any(row[head] != "-" for row in rows)]
     lines = table([heads, *([row[head] for head in heads] for row in rows)])
+    if verbose or max(map(len, lines)) <= _LONGEST_LINE:
+        return lines
+    below = [head for head in heads if head in {"why rejected", "id"}]
+    above = [head for head in heads if head not in below]
+    head, *others = table([above, *([row[head] for head in above] for row in rows)])
+    lines = [head]
+    for line, row in zip(others, rows, strict=True):
+        told = (row[head] for head in reversed(below) if row[head] != "-")
+        lines += [line, "  ".join(["", *told])]
+    return lines
+
+
+def _print(site: Site, listed: list[_Listed], asked: Investigation, lines: list[str]) -> None:
+    """Print lines, or without any the document."""
+    as_json = not lines
+    document = _collection(site, listed)
     usable = sum(not one.rejected for one in listed)
     if usable:
         emit(document, lines, as_json=as_json)
         if not as_json:
+            clouds = "" if listed[0].scene.sensor == "s1" else "cloud is that of the whole tile, "
             say(
-                f"{len(listed)} scene(s) of {site.name} from {asked.provider}, {usable} of use; cloud is "
-                "that of the whole tile, cover is the share of the site inside the footprints"
+                f"{len(listed)} scene(s) of {site.name} from {asked.provider}, {usable} of use; {clouds}"
+                "cover is the share of the site inside the footprints"
             )
         return
     if not as_json:

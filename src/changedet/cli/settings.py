@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from changedet.configuration import PROJECT_FILE, read_settings, settings_files, user_file
+from changedet.configuration import (
+    PROJECT_FILE,
+    read_settings,
+    settings_file_of,
+    settings_files,
+    user_file,
+)
 from changedet.errors import InputFileError
 
 if TYPE_CHECKING:
@@ -56,3 +62,33 @@ def _renamed(table: Mapping[str, Any], command: Any, path: str) -> dict[str, Any
                 todo=f"see {path} --help",
             )
     return found
+
+
+def error_of_settings(error: BaseException) -> InputFileError | None:
+    """Say of a value that an option does not take where it stands, when that is a settings file.
+
+    Parameters
+    ----------
+    error : exception
+        Anything that Typer raises.
+
+    Returns
+    -------
+    InputFileError or None
+        None when the value was given on the command line or in the environment.
+    """
+    context, option = getattr(error, "ctx", None), getattr(error, "param", None)
+    if context is None or option is None:
+        return None
+    source = context.get_parameter_source(option.name)
+    if source is None or source.name != "DEFAULT_MAP":
+        return None
+    command = context.command_path.split()[1:]
+    long = next((k for k in option.opts if settings_file_of(*command, k.lstrip("-"))), option.opts[0])
+    key = long.lstrip("-")
+    why = str(getattr(error, "message", error)).rstrip(".")
+    return InputFileError(
+        f"{key} does not fit ({why})",
+        where=f"{settings_file_of(*command, key)}, [{'.'.join(command)}]",
+        todo=f"see changedet {' '.join(command)} --help",
+    )
