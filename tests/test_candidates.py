@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.synthetic import make_scene
 
-from changedet.candidates import MOST_LOOKS, worth_a_look
+from changedet.candidates import MOST_LOOKS, without_cloudy_tiles, worth_a_look
 from changedet.date_sets import season_gap_of
 from changedet.errors import NoUsableImageryError
 from changedet.scene import Asset, Radiometry
@@ -124,3 +124,15 @@ def test_what_can_be_refused_is_refused_before_any_look(before, after, words):
     with pytest.raises(NoUsableImageryError) as caught:
         worth_a_look(before, after, RULES)
     assert words in str(caught.value)
+
+
+def test_cloudy_tiles_are_left_out_and_it_is_said_when_nothing_else_is_there():
+    clear, cloudy = scenes("2024-05-01", 2, cloud=0.9), scenes("2024-05-11", 2, cloud=0.95)
+    assert without_cloudy_tiles(clear + cloudy, 0.9, "after") == clear
+    assert without_cloudy_tiles([], 0.9, "after") == []
+    with pytest.raises(NoUsableImageryError) as caught:
+        without_cloudy_tiles(cloudy, 0.9, "after")
+    assert str(caught.value) == (
+        "all 2 scene(s) in the after period have more than 90% cloud over their tiles; the clearest, "
+        "2024-05-11, has 95%; raise --max-tile-cloud, or widen --after"
+    )

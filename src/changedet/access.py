@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from changedet.candidates import worth_a_look
+from changedet.candidates import without_cloudy_tiles, worth_a_look
 from changedet.comparison import DetectSettings
 from changedet.composite import MatchSettings, open_scenes
 from changedet.errors import NoUsableImageryError
@@ -194,10 +194,10 @@ def _found(
     for word, period in zip(_SIDES, query.periods, strict=True):
         progress.step(f"searching the {word} period")
         span = period.start, period.end
-        asked = SearchQuery(query.site, *span, sensor=query.sensor, max_tile_cloud=query.max_tile_cloud)
+        asked = SearchQuery(query.site, *span, sensor=query.sensor, max_tile_cloud=1.0)
         # a provider of somebody else may answer with nothing, and a longer period would be of no use
         require_offered(provider.info, asked)
-        sides.append(provider.search(asked))
+        sides.append(without_cloudy_tiles(provider.search(asked), query.max_tile_cloud, word))
     return worth_a_look(sides[0], sides[1], rules)
 
 

@@ -62,6 +62,39 @@ def worth_a_look(
     return first, second
 
 
+def without_cloudy_tiles(scenes: Sequence[Scene], most: float, word: str) -> list[Scene]:
+    """Leave out scenes whose whole tile is clouded.
+
+    Parameters
+    ----------
+    scenes : sequence of Scene
+        All of one period; those of which nobody says the cloud stay.
+    most : float
+        Largest share of cloud over the tile, 0..1.
+    word : str
+        The period, as its option calls it.
+
+    Returns
+    -------
+    list of Scene
+        In the order given.
+
+    Raises
+    ------
+    NoUsableImageryError
+        When there are scenes and all of them are clouded.
+    """
+    found = [scene for scene in scenes if _tile_cloud(scene) <= most]
+    if scenes and not found:
+        best = min(scenes, key=lambda scene: (_tile_cloud(scene), scene.id))
+        raise NoUsableImageryError(
+            f"all {len(scenes)} scene(s) in the {word} period have more than {most:.0%} cloud over their "
+            f"tiles; the clearest, {best.date_text}, has {_tile_cloud(best):.0%}",
+            todo=f"raise --max-tile-cloud, or widen --{word}",
+        )
+    return found
+
+
 def _covering(scenes: Sequence[Scene], word: str) -> list[Scene]:
     require_any(scenes, word)
     whole = [scene for scene in scenes if scene.coverage is None or scene.coverage >= MIN_COVERAGE]
