@@ -73,7 +73,9 @@ def ours_register(reference, moving, folder):
 def skimage_phase(reference, moving):
     from skimage.registration import phase_cross_correlation
 
-    return phase_cross_correlation(reference, moving, upsample_factor=100)[0]
+    # of integers it would make double precision, with twice the time and memory
+    images = np.float32(reference), np.float32(moving)
+    return phase_cross_correlation(*images, upsample_factor=100)[0]
 
 
 def opencv_phase(reference, moving):

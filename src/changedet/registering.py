@@ -32,7 +32,7 @@ from changedet.resample import (
 from changedet.scene import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import xarray as xr
     from numpy.typing import NDArray
@@ -254,7 +254,7 @@ def register(
         sides = open_raster(reference), open_raster(moving)
         progress.step("registering")
         match = _Match.of(*sides)
-        registration, field = match.run(settings)
+        registration, field, ready = match.run(settings)
         if out is None:
             return registration
         if not registration.passed:
@@ -264,7 +264,8 @@ def register(
                 details={"registration": to_json_types(registration.to_dict()), "file": None},
             )  # fmt: skip
         progress.step("writing")
-        write_registered(Path(out), *sides, match.full_field(field), match.window, progress)
+        moved = match.bands_moved(field, ready)
+        write_registered(Path(out), sides[0].grid, sides[1], moved, progress)
     return registration
 
 
@@ -360,8 +361,10 @@ class _Match:
             bands = bands[:1]
         return cls(reference, moving, window, grid, ratio if ratio > _COARSER else 1.0, bands)
 
-    def run(self, settings: RegisterSettings) -> tuple[Registration, DisplacementField | None]:
-        """Measure, move the matched bands, and measure again."""
+    def run(
+        self, settings: RegisterSettings
+    ) -> tuple[Registration, DisplacementField | None, dict[int, NDArray[Any]]]:
+        """Measure, move the matched bands, and measure again; return bands that need not be moved again."""
         fixed = [self.reference.onto(band, self.grid, matching=True) for band, _ in self.bands]
         came = [self.moving.onto(band, self.grid, matching=True) for _, band in self.bands]
         sides_m = pixel_size_m(self.grid)
@@ -380,7 +383,27 @@ class _Match:
         views = Views(
             _view(self.reference, fixed[0]), _view(self.moving, came[0]), _view(self.moving, moved[0])
         )
-        return replace(found, grid=self.grid, views=views), field
+        same = self.moving.grid == self.reference.grid and self.moving.clear is None
+        same = same and self.moving.dtype in _DIRECT
+        whole_numbers = self.moving.nodata is not None or bool(masks[1].all())
+        final = left is not None and not _is_still(field) and same and whole_numbers
+        ready = {band: plane for (_, band), plane in zip(self.bands, moved, strict=True)} if final else {}
+        return replace(found, grid=self.grid, views=views), field, ready
+
+    def bands_moved(
+        self, field: DisplacementField | None, ready: dict[int, NDArray[Any]]
+    ) -> Iterator[NDArray[Any]]:
+        """Yield every band of the moving image on the whole grid of the reference, interpolated once."""
+        displacement, shape = self.full_field(field), tuple(self.reference.grid.shape)
+        for band in range(len(self.moving.bands)):
+            if band in ready:
+                yield ready[band]
+                continue
+            part = self.moving.onto(band, self.reference.grid[self.window], displacement)
+            if part.shape != shape:
+                part, inner = np.full(shape, self.moving.fill, self.moving.dtype), part
+                part[self.window] = inner
+            yield part
 
     def _moved(self, came: list[NDArray[Any]], field: DisplacementField) -> list[NDArray[Any]]:
         """Move the matched bands; those that were interpolated already are read again."""

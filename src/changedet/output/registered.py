@@ -10,9 +10,12 @@ from changedet.errors import OutputError
 from changedet.output.whole import temporary_sibling
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
-    from changedet.core.displacement import DisplacementField
+    from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
+
     from changedet.progress import Progress
     from changedet.registering import Raster
 
@@ -22,10 +25,9 @@ _THREADS = 2
 
 def write_registered(
     path: Path,
-    reference: Raster,
+    grid: GeoBox,
     moving: Raster,
-    displacement: DisplacementField | None,
-    window: tuple[slice, slice],
+    bands: Iterable[NDArray[Any]],
     progress: Progress,
 ) -> None:
     """Write every band of a raster on the grid of another one.
@@ -36,12 +38,12 @@ def write_registered(
     ----------
     path : Path
         File to write; one that is there is replaced.
-    reference, moving : Raster
-        The grid, and the bands.
-    displacement : DisplacementField or None
-        On the window: what is added to the position of the content.
-    window : tuple of slice
-        Rows and columns of the reference that the moving image can reach; there is no data elsewhere.
+    grid : GeoBox
+        Where the pixels lie.
+    moving : Raster
+        What was moved: names, type and scales of the bands, and the number that means "no data".
+    bands : iterable of ndarray, shape (y, x)
+        Its bands on the grid; they are asked for one after the other.
     progress : Progress
         Told about each band.
 
@@ -58,11 +60,11 @@ def write_registered(
     try:
         with temporary_sibling(path) as folder:
             plain, made = folder / "bands.tif", folder / "registered.tif"
-            with rasterio.open(plain, "w", **_plain_options(reference, moving)) as file:
-                for band, name in enumerate(moving.bands):
-                    file.write(_on_reference(reference, moving, band, displacement, window), band + 1)
-                    file.set_band_description(band + 1, name)
-                    progress.advance((band + 1) / (len(moving.bands) + 1))
+            with rasterio.open(plain, "w", **_plain_options(grid, moving)) as file:
+                for number, (name, values) in enumerate(zip(moving.bands, bands, strict=True), start=1):
+                    file.write(values, number)
+                    file.set_band_description(number, name)
+                    progress.advance(number / (len(moving.bands) + 1))
                 if moving.scales:
                     file.scales, file.offsets = moving.scales, moving.offsets
             _add_overviews(plain)
@@ -85,31 +87,16 @@ def _add_overviews(path: Path) -> None:
             file.build_overviews(factors, Resampling.nearest)
 
 
-def _on_reference(
-    reference: Raster,
-    moving: Raster,
-    band: int,
-    displacement: DisplacementField | None,
-    window: tuple[slice, slice],
-) -> np.ndarray[Any, Any]:
-    part = moving.onto(band, reference.grid[window], displacement)
-    if part.shape == tuple(reference.grid.shape):
-        return part
-    whole = np.full(tuple(reference.grid.shape), moving.fill, moving.dtype)
-    whole[window] = part
-    return whole
-
-
-def _plain_options(reference: Raster, moving: Raster) -> dict[str, Any]:
-    height, width = reference.grid.shape
+def _plain_options(grid: GeoBox, moving: Raster) -> dict[str, Any]:
+    height, width = grid.shape
     return {
         "driver": "GTiff",
         "count": len(moving.bands),
         "height": height,
         "width": width,
         "dtype": moving.dtype,
-        "crs": reference.grid.crs.to_wkt() if reference.grid.crs else None,
-        "transform": reference.grid.transform,
+        "crs": grid.crs.to_wkt() if grid.crs else None,
+        "transform": grid.transform,
         "nodata": moving.fill,
         "tiled": True,
         "blockxsize": _TILE_PX,
