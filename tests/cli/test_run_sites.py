@@ -46,6 +46,21 @@ def sites(cli, world):
     return lambda *more: cli("run", "--sites", "sites.csv", *PERIODS, *more)
 
 
+def test_a_limit_holds_for_the_whole_list_before_its_first_site_is_paid_for(cli, sites, world, monkeypatch):
+    for name, value in (("URL", world.sentinel_hub), ("TOKEN_URL", f"{world.sentinel_hub}/oauth/token")):
+        monkeypatch.setenv(f"CHANGEDET_PROVIDERS__SENTINELHUB__{name}", value)
+    monkeypatch.setenv("SH_CLIENT_ID", world.sentinel_hub_service.client_id)
+    monkeypatch.setenv("SH_CLIENT_SECRET", world.sentinel_hub_service.client_secret)
+    one = ("--provider", "sentinelhub", "--site", "Pier")
+    assert sites(*one, "--dry-run", "--json") == 0
+    units = json.loads(cli.out)["estimate"]["processing_units"]
+    # enough for the first site, not for both
+    limit = ("--provider", "sentinelhub", "--max-pu", f"{1.5 * units:.4f}")
+    assert sites(*limit, "--out", "runs") == 2
+    assert "processing units in all, and the limit is" in cli.error
+    assert not world.requests("*/process")
+
+
 def test_each_site_has_a_folder_and_one_that_fails_is_named(cli, sites, workplace):
     assert sites("--out", "runs", "--json") == 7
     found = json.loads(cli.out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -17,7 +18,7 @@ from changedet.cli.console import emit, say
 from changedet.cli.detect import radius_of
 from changedet.cli.run_one import cost_text, work
 from changedet.cli.tables import table
-from changedet.errors import InterruptedRunError, UsageError
+from changedet.errors import InterruptedRunError, NoUsableImageryError, ProviderError, UsageError
 from changedet.progress import begin_site
 from changedet.providers.cache_files import digest_of, without_secrets
 
@@ -95,6 +96,7 @@ def run_list(
     stopped = False
     with display.bar() as bar:
         provider = asked.open(bar)
+        _require_affordable(sites, asked, provider)
         batch = _batch(path, sites, _request(asked, provider, output), output.out)
         continued = batch.begin(overwrite=output.overwrite)
 
@@ -119,6 +121,18 @@ def run_list(
         say(f"{earlier} of {len(sites)} sites were complete already and were not run again",
             quiet=display.quiet)  # fmt: skip
     _finish(outcomes, document, stopped=stopped, output=output, quiet=display.quiet)
+
+
+def _require_affordable(sites: Sequence[Site], asked: Investigation, provider: TrackedProvider) -> None:
+    """Refuse a list that would cost more than the limit, before anything is spent at its first site."""
+    if not provider.limited:
+        return
+    units = 0.0
+    for site in sites:
+        # a site that fails for its own reasons costs nothing, and is told of when its turn comes
+        with suppress(NoUsableImageryError, ProviderError):
+            units += asked.plan(site, provider, looking=False).estimate.processing_units
+    provider.require(units)
 
 
 def _request(asked: Investigation, provider: TrackedProvider, output: Output) -> dict[str, Any]:

@@ -86,6 +86,26 @@ class TrackedProvider:
         head = f"{count} scene{'' if count == 1 else 's'}"
         return f"{head}: {fetched} fetched, {count - fetched} kept from before" if count else head
 
+    @property
+    def limited(self) -> bool:
+        """True when there is a limit on processing units."""
+        return self._budget.limit is not None
+
+    def require(self, units: float) -> None:
+        """Refuse what would cost more than is left of the limit.
+
+        Parameters
+        ----------
+        units : float
+            Processing units.
+
+        Raises
+        ------
+        BudgetError
+            When it would; nothing has been asked for by then.
+        """
+        self._budget.require(units)
+
     def begin(self, grid: GeoBox, scenes: int = _LEAST_SCENES) -> None:
         """Begin with a site: forget what was counted, but not what was spent.
 
