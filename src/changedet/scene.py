@@ -243,12 +243,16 @@ class Scene:
         if self.time is not None:
             object.__setattr__(self, "time", as_utc(self.time))
 
+    def __repr__(self) -> str:
+        from changedet.output.summary import scene_text
+
+        return scene_text(self)
+
     @property
     def time_text(self) -> str:
         """Acquisition time as ISO 8601 in UTC, to the second or to the day, or ``"unknown"``."""
-        if self.time is None:
-            return "unknown"
-        return self.time.strftime("%Y-%m-%d" if self.day_only else "%Y-%m-%dT%H:%M:%SZ")
+        form = "%Y-%m-%d" if self.day_only else "%Y-%m-%dT%H:%M:%SZ"
+        return "unknown" if self.time is None else self.time.strftime(form)
 
     @property
     def date_text(self) -> str:
@@ -337,8 +341,7 @@ class Scene:
         KeyError, TypeError, ValueError
             When the description is incomplete or damaged.
         """
-        time = data["time_utc"]
-        moment = None if time is None else datetime.fromisoformat(time)
+        moment = None if data["time_utc"] is None else datetime.fromisoformat(data["time_utc"])
         # records of earlier versions do not have these
         catalogue: dict[str, Any] = {name: data.get(name) for name in _CATALOGUE_FIELDS}
         return cls(
@@ -386,8 +389,7 @@ def _bands(assets: Mapping[str, Asset]) -> dict[str, dict[str, Any]]:
 
 def _asset(entry: Mapping[str, Any]) -> Asset:
     names = ("scale", "offset", "nodata", "saturated", "source", "assumed")
-    radiometry = Radiometry(**{name: entry[name] for name in names})
-    return Asset(entry["href"], entry["index"], entry["variable"], radiometry)
+    return Asset(entry["href"], entry["index"], entry["variable"], Radiometry(**{n: entry[n] for n in names}))
 
 
 @dataclass(frozen=True, eq=False)
@@ -424,10 +426,8 @@ class Image:
         if self.data.shape != (len(self.bands), *self.valid.shape) or self.classes.shape != self.valid.shape:
             message = f"data {self.data.shape}, {len(self.bands)} bands and valid {self.valid.shape} disagree"
             raise ValueError(message)
-        if tuple(self.grid.shape) != self.valid.shape:
-            message = (
-                f"a grid of {tuple(self.grid.shape)} pixels does not carry an image of {self.valid.shape}"
-            )
+        if (size := tuple(self.grid.shape)) != self.valid.shape:
+            message = f"a grid of {size} pixels does not carry an image of {self.valid.shape}"
             raise ValueError(message)
 
     @property
@@ -446,7 +446,7 @@ class Image:
         Returns
         -------
         Image
-            The same pixels, validity, classes, grid and scene; this very image when the bands are its own.
+            Everything else is the same; this very image when the bands are its own.
 
         Raises
         ------
@@ -455,8 +455,7 @@ class Image:
         """
         if bands == self.bands:
             return self
-        index = [self.bands.index(b) for b in bands]
-        return replace(self, data=self.data[index], bands=bands)
+        return replace(self, data=self.data[[self.bands.index(b) for b in bands]], bands=bands)
 
     def band(self, name: str) -> NDArray[np.float32]:
         """Return one band.
@@ -478,6 +477,11 @@ class Image:
         """
         return np.asarray(self.data[self.bands.index(name)])
 
+    def __repr__(self) -> str:
+        from changedet.output.summary import image_text
+
+        return image_text(self)
+
     def _repr_html_(self) -> str:
         from changedet.notebook.repr import image_html
 
@@ -491,4 +495,5 @@ class Image:
         planes = {b: wrap_xr(self.data[i], self.grid, nodata=np.nan) for i, b in enumerate(self.bands)}
         planes["valid"] = wrap_xr(self.valid.astype(np.uint8), self.grid)
         planes["classes"] = wrap_xr(self.classes, self.grid)
-        return xr.Dataset(planes, attrs={"scene_id": self.scene.id, "time_utc": self.scene.time_text})
+        ids = ", ".join(one.id for one in self.scene.acquisitions)
+        return xr.Dataset(planes, attrs={"scene_id": ids, "time_utc": self.scene.time_text})

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from changedet.providers.base import Level, OnReceived, Sensor
     from changedet.scene import Image, Scene
+    from changedet.scene_list import SceneList
 
 #: Ground sampling distance of the site grid in metres.
 GRID_RESOLUTION_M = 10
@@ -161,7 +162,7 @@ class Site:
         level: Level = "L2A",
         max_tile_cloud: float = 0.9,
         limit: int = 200,
-    ) -> list[Scene]:
+    ) -> SceneList:
         """Find the scenes of this place; no pixels are fetched.
 
         Parameters
@@ -181,8 +182,8 @@ class Site:
 
         Returns
         -------
-        list of Scene
-            Sorted by time.
+        SceneList
+            A list, sorted by time, that shows itself as a table.
 
         Raises
         ------
@@ -201,9 +202,10 @@ class Site:
         """
         from changedet.fetching import SceneQuery, find_scenes
         from changedet.providers.registry import open_provider
+        from changedet.scene_list import SceneList
 
         query = SceneQuery(period, sensor, level, max_tile_cloud, limit)
-        return find_scenes(self, query, open_provider(provider))
+        return SceneList(find_scenes(self, query, open_provider(provider)))
 
     def fetch(
         self,
@@ -237,7 +239,7 @@ class Site:
         Raises
         ------
         UsageError, MissingBandError
-            When the provider or the scene does not have a band.
+            When this is no scene, or the provider or the scene does not have a band.
         NoOverlapError
             When the scene does not reach the grid.
         ProviderError, CredentialsError
@@ -250,7 +252,13 @@ class Site:
         >>> image.band("B08").mean(where=image.valid)                        # doctest: +SKIP
         """
         from changedet.providers.cached import open_cached
+        from changedet.scene import Scene
 
+        if not isinstance(scene, Scene):
+            raise UsageError(
+                f"not a scene but of type {type(scene).__name__}",
+                todo='give one Scene from search, such as site.search("2025-05")[-1]',
+            )
         kept = open_cached(scene.provider, cache)
         return kept.load(scene, self.grid if grid is None else grid, bands, on_received=on_received)
 

@@ -212,8 +212,11 @@ def test_bright_ground_leaves_it_undecided_and_is_refused():
 def test_bands_that_are_not_there_are_named(world, days):
     provider = provider_of(world, "stac")
     scene = provider.search(query_of(days[0]))[0]
-    with pytest.raises(MissingBandError, match="the catalogue has no B10"):
+    with pytest.raises(MissingBandError, match="the catalogue has no B10") as caught:
         provider.load(scene, days[0].grid, ("B04", "B10"))
+    assert caught.value.todo.startswith("choose among B")
+    assert {"B04", "B8A"} <= set(caught.value.todo.removeprefix("choose among ").split(", "))
+    assert "SCL" not in caught.value.todo
     with pytest.raises(UsageError, match="names no granules"):
         provider.load(Scene("x", "stac"), days[0].grid)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from changedet.pairing import Pair
     from changedet.registration import Registration
     from changedet.result import ChangeResult
-    from changedet.scene import Image
+    from changedet.scene import Image, Scene
 
 _THUMBNAIL_PX = 320
 _BYTES_THUMBNAIL = 30_000
@@ -102,6 +102,28 @@ def image_html(image: Image) -> str:
     alarm = f'<p style="{_ALARM}">{facts.SIMULATED_NOTE}</p>' if image.scene.simulated else ""
     body = "".join(f"<div>{escape(line)}</div>" for line in lines)
     return f'<div style="{_FRAME}">{alarm}{_row([_picture(colour, "Image", image)])}{body}</div>'
+
+
+def scenes_html(scenes: Sequence[Scene]) -> str:
+    """Return scenes as an HTML table; the number in front is the index in the list.
+
+    Parameters
+    ----------
+    scenes : sequence of Scene
+        From a search.
+
+    Returns
+    -------
+    str
+        Loads nothing.
+    """
+    from changedet.output.summary import SCENE_HEADS, scene_cells
+
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in SCENE_HEADS)
+    lines = ("".join(f"<td>{escape(cell)}</td>" for cell in cells) for cells in scene_cells(scenes))
+    rows = "".join(f"<tr>{line}</tr>" for line in lines)
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'<div style="{_FRAME}"><div>{len(scenes)} scene(s)</div>{table}</div>'
 
 
 def pair_html(pair: Pair) -> str:

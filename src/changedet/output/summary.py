@@ -8,8 +8,11 @@ from changedet.output import facts
 from changedet.output.scene_facts import ids_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from changedet.registration import Registration
     from changedet.result import ChangeResult
+    from changedet.scene import Image, Scene
 
 #: How many objects, and how many warnings, the short forms of a result list.
 MOST_LISTED, MOST_WARNINGS = 5, 8
@@ -42,6 +45,63 @@ def result_text(result: ChangeResult) -> str:
         lines.append(f"  and {len(result.objects) - MOST_LISTED:,} more")
     lines += [f"  warning: {text}" for text in warning_texts(result)]
     return "\n".join([*lines, f"  {facts.NOT_FLAGGED_NOTE}"])
+
+
+def scene_text(scene: Scene) -> str:
+    """Return a scene as one line, without its links.
+
+    Parameters
+    ----------
+    scene : Scene
+        Any; of a composite all identifiers stand there.
+
+    Returns
+    -------
+    str
+        Such as ``Scene(pier, 2023-05-16T02:16:13Z, Sentinel-2A L2A, earth-search, 11 bands)``.
+    """
+    time = f"{len(scene.members)} dates" if scene.members else scene.time_text
+    named = facts.clean(f"{scene.platform} {scene.level}, {scene.provider}", 120)
+    return f"Scene({ids_text(scene)}, {time}, {named}, {len(scene.assets)} bands)"
+
+
+def image_text(image: Image) -> str:
+    """Return a loaded image as one line: its scene, bands, size and how much of it is usable."""
+    rows, columns = image.valid.shape
+    usable = facts.share_text(float(image.valid.mean())) if image.valid.size else "nothing"
+    return (
+        f"Image({ids_text(image.scene)}, {image.scene.time_text}, bands {', '.join(image.bands)}, "
+        f"{columns} x {rows} pixels, {facts.clean(image.grid.crs, 40)}, {usable} usable)"
+    )
+
+
+#: Heads of the table of scenes.
+SCENE_HEADS = ("", "date", "platform", "level", "orbit", "tile cloud", "covers", "id")
+
+
+def scene_cells(scenes: Sequence[Scene]) -> list[tuple[str, ...]]:
+    """Return the cells of `SCENE_HEADS` for each scene, its index first."""
+    return [
+        (
+            str(index),
+            scene.time_text,
+            facts.clean(scene.platform, 20),
+            facts.clean(scene.level, 10),
+            "" if scene.relative_orbit is None else str(scene.relative_orbit),
+            "" if scene.tile_cloud_share is None else f"{scene.tile_cloud_share:.0%}",
+            "" if scene.coverage is None else f"{scene.coverage:.0%}",
+            ids_text(scene),
+        )
+        for index, scene in enumerate(scenes)
+    ]
+
+
+def scenes_text(scenes: Sequence[Scene]) -> str:
+    """Return scenes as a table, one line for each; the number in front is the index in the list."""
+    rows = [SCENE_HEADS, *scene_cells(scenes)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join([f"{len(scenes)} scene(s)", *(line.rstrip() for line in lines)])
 
 
 def registration_lines(registration: Registration) -> list[str]:

@@ -231,8 +231,12 @@ class StacProvider:
         names = tuple(b for b in usual if b in shared) if bands is None else bands
         missing = [name for name in (*names, *(() if radar else (SCL,))) if name not in shared]
         if missing:
+            chosen = bands is not None and SCL not in missing
+            others = f"choose among {', '.join(sorted(shared - {SCL}))}"
             raise MissingBandError(
-                f"the catalogue has no {', '.join(missing)}", where=scene.id, todo="choose another date"
+                f"the catalogue has no {', '.join(missing)}",
+                where=scene.id,
+                todo=others if chosen else "choose another date",
             )
         return names
 
