@@ -118,6 +118,26 @@ def parameters_table():
     return table(["parameter", "default"], own + [[name, f"`{v!r}`"] for name, v in constants.items()])
 
 
+def provider_settings_table():
+    from changedet.providers.settings import ProviderSettings
+
+    meant = {}
+    for names, text in re.findall(
+        r"^    ([a-z_, ]+) : [^\n]*\n((?:        .*\n)+)", ProviderSettings.__doc__, re.M
+    ):
+        meant |= dict.fromkeys(names.split(", "), " ".join(text.split()))
+    rows = [
+        [f"`{one.name}`", "the provider's own" if one.name.endswith("url") else default_text(one.default),
+         meant[one.name].replace("``", "`")]
+        for one in fields(ProviderSettings)
+    ]  # fmt: skip
+    return table(["setting", "default", "what it is"], rows)
+
+
+def default_text(value):
+    return "no limit" if value is None else f"`{value:g}`"
+
+
 GENERATED = {
     "kinds": kinds_table,
     "surfaces": surfaces_table,
@@ -126,6 +146,7 @@ GENERATED = {
     "kind-codes": kind_codes_table,
     "bands": bands_table,
     "parameters": parameters_table,
+    "provider-settings": provider_settings_table,
 }
 
 

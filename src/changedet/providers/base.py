@@ -116,8 +116,8 @@ class Estimate:
     requests : int
         Requests that are sent, retries and searching left out.
     megabytes : float
-        Size of the pixels as they are stored, before compression, in 10**6 bytes. What goes over the line is
-        less.
+        Size of the pixels as they are stored, before compression, in 10**6 bytes. Whole blocks go over the
+        line, so somewhat more or, compressed, less.
     processing_units : float
         What a service that charges by processing units charges; 0 for all others.
 

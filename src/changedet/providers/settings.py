@@ -23,10 +23,20 @@ class ProviderSettings:
 
     Attributes
     ----------
-    url, token_url, catalog_url, process_url, signing_url : str or None
-        Addresses; None = the provider's own. ``url`` of the provider ``stac`` may be a path.
-    connect_timeout_s, read_timeout_s : float
-        Seconds to wait for a connection, and for the next bytes.
+    url : str or None
+        Address of the service; of ``stac`` it may be a path. None is the provider's own, here and below.
+    token_url : str or None
+        Where Sentinel Hub gives tokens.
+    catalog_url : str or None
+        Where Sentinel Hub lists scenes.
+    process_url : str or None
+        Where Sentinel Hub gives pixels.
+    signing_url : str or None
+        Address of the Planetary Computer that gives signatures for links.
+    connect_timeout_s : float
+        Seconds to wait for a connection.
+    read_timeout_s : float
+        Seconds to wait for the next bytes.
     total_deadline_s : float
         Seconds after which a request is given up, retries and waiting included.
     max_retries : int
