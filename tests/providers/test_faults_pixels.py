@@ -171,7 +171,14 @@ def test_an_interruption_waits_for_no_more_than_what_is_under_way(world):
     provider, scene = opened(world, max_retries=0, max_parallel=4)
     world.add_faults(delays("*.tif", 1.0))
     main = threading.main_thread().ident
-    threading.Timer(0.4, signal.pthread_kill, [main, signal.SIGINT]).start()
+
+    def _interrupt():
+        while world.max_in_flight < 4:
+            time.sleep(0.01)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    world.reset_log()
+    threading.Thread(target=_interrupt, daemon=True).start()
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         provider.load(scene, GRID)
