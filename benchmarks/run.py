@@ -1,7 +1,7 @@
 """Measure every kernel of the core beside plain NumPy and peers; print one table, write one JSON file.
 
     python benchmarks/run.py            all sizes, under two minutes on two processors
-    python benchmarks/run.py --quick    512 pixels square only
+    python benchmarks/run.py --quick    512 pixels square only, and the quick part of registration.py
 
 The versions of a kernel take turns, so that a busy machine slows all of them alike; the shortest of their
 times counts. Each first gives its result, which has to agree with ours, and its peak of memory; where that
@@ -41,7 +41,7 @@ _LONG_S = 0.5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmarks; 1 when a result disagrees with ours."""
+    """Run the benchmarks; 1 when a result disagrees with ours, or registration is not accurate enough."""
     from benchmarks.kernels import KERNELS, SIZES
 
     options = _options(arguments)
@@ -58,7 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"\n{_versions(report['machine'])}\nwritten: {options.out}")
     for text in disagreements:
         print(f"DISAGREES: {text}", file=sys.stderr)
-    return 1 if disagreements else 0
+    status = 1 if disagreements else 0
+    if options.quick and not options.only:
+        from benchmarks import registration
+
+        print()
+        status |= registration.main(["--quick"])
+    return status
 
 
 def measure(kernel: Kernel, size: int, disagreements: list[str]) -> list[dict[str, Any]]:

@@ -31,6 +31,8 @@ _COARSE_PX = 640
 _LEAST_WINDOW_PX, _LEAST_STRIP_PX = 8, 32
 #: Windows of the first pass: large ones, which bear a coarse guess that is a few pixels off.
 _FIRST_WINDOW_PX, _FIRST_TIES = 64, 600
+#: One shift needs no more windows than this in the second pass.
+_SHIFT_TIES = 2500
 #: Windows of the second pass by the size of the image: small ones follow a field better.
 _SECOND_WINDOWS_PX = ((2000, 32), (10**9, 48))
 _LEAST_SPACING_PX = 12.0
@@ -55,7 +57,7 @@ class AlignmentSettings:
     local : bool
         Whether the shift may vary over the image.
     tie_points : int
-        About so many windows are matched.
+        About so many windows are matched; a shift that does not vary needs no more than 2500.
     agreement_px : float
         A tie point agrees when the others predict it within this distance.
     least_agreement : float
@@ -248,7 +250,8 @@ class _Stage:
         count, coarse, best = tried[0]
         rivals = [n for n, _, other in tried[1:] if _apart(best.fit.field, other.fit.field) > _SAME_PX]
         window_px = next(px for longest, px in _SECOND_WINDOWS_PX if max(shape) <= longest)
-        second = self.fit(best.fit.field, min(window_px, side), self.settings.tie_points)
+        tie_points = self.settings.tie_points if self.settings.local else _SHIFT_TIES
+        second = self.fit(best.fit.field, min(window_px, side), min(tie_points, self.settings.tie_points))
         if second is None:
             return _without_field(coarse, "no tie points")
         ambiguity = max(max(rivals, default=0) / max(count, 1), self.repetition(second, best.window_px))
