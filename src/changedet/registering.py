@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from changedet.bands import SCL
 from changedet.core.alignment import AlignmentSettings, align
 from changedet.core.residual import measure_remainder
-from changedet.core.warping import bridge_gaps, sample, warp
+from changedet.core.warping import bridge_gaps, equals, sample, warp
 from changedet.errors import CrsMismatchError, NoOverlapError, QualityGateError, UsageError
 from changedet.progress import Progress, Silent
 from changedet.provenance import to_json_types
@@ -174,13 +174,13 @@ class Raster:
             return sample(values, shape, positions, nodata=self.nodata)
         floats = values.astype(np.float32)
         if self.nodata is not None:
-            floats[values == self.nodata] = np.nan
+            floats[equals(values, self.nodata)] = np.nan
         return self._stored(sample(smoothed(floats, ratio), shape, positions))
 
     def usable(self, values: NDArray[Any]) -> NDArray[np.bool_]:
         """Return where numbers can be matched, shape of `values`; an integer zero may mean anything."""
-        found = np.isfinite(values) if np.issubdtype(self.dtype, np.floating) else True
-        return np.asarray(found if np.isnan(self.fill) else found & (values != self.fill))
+        found = ~equals(values, self.fill)
+        return found & np.isfinite(values) if np.issubdtype(values.dtype, np.floating) else found
 
     def _masked(self, values: NDArray[Any]) -> NDArray[Any]:
         """Put numbers with a mask of their own, which come as NaN, into the type of the raster."""
@@ -427,7 +427,7 @@ class _Match:
         )
 
     def _valid(self, raster: Raster, planes: list[NDArray[Any]]) -> NDArray[np.bool_]:
-        return np.asarray(np.logical_and.reduce([raster.usable(plane) for plane in planes]))
+        return reduce(np.logical_and, (raster.usable(plane) for plane in planes))
 
 
 def _is_still(displacement: DisplacementField | None) -> bool:

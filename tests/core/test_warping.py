@@ -10,6 +10,7 @@ from changedet.core import warping
 from changedet.core.displacement import DisplacementField
 from changedet.core.warping import (
     bridge_gaps,
+    equals,
     remap_is_exact,
     sample,
     shift_image,
@@ -222,3 +223,13 @@ class TestGaps:
         planes, whole = bridge_gaps([image], valid)
         assert planes[0] is image
         np.testing.assert_array_equal(whole, valid)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64"])
+@pytest.mark.parametrize("number", [0, 7.0, -3, 0.5, 300, 1e9, np.nan, np.inf])
+def test_numbers_are_compared_as_their_values_are(dtype, number):
+    values = np.array([0, 7, 100, 44], dtype)
+    if dtype.startswith("float"):
+        values = np.append(values, np.array([np.nan, 0.5, -3], dtype))
+    expected = [v == number or bool(np.isnan(v) and np.isnan(number)) for v in values.astype(float)]
+    assert equals(values, number).tolist() == expected
