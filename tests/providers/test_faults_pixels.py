@@ -167,6 +167,15 @@ def test_a_file_that_stalls_once_comes_in_the_end(world):
     assert is_true(world, load(world, read_timeout_s=0.2))
 
 
+@pytest.fixture
+def interruptible():
+    """A process that was started in the background ignores interruptions, and would so here."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interruption_waits_for_no_more_than_what_is_under_way(world):
     provider, scene = opened(world, max_retries=0, max_parallel=4)
     world.add_faults(delays("*.tif", 1.0))
