@@ -210,14 +210,15 @@ def bridge_gaps(planes: Sequence[Plane], valid: NDArray[np.bool_]) -> tuple[list
     valid : ndarray of bool, shape (y, x)
         True there too; gaps wider than 4 pixels are left.
     """
-    if valid.all():
+    # the corners of clouds and edges are closed a little too, which is no reason to touch the numbers
+    few = _GAPS_SHARE * valid.size
+    if valid.size - np.count_nonzero(valid) < max(few, 1):
         return list(planes), valid
     closed = cv2.morphologyEx(
         valid.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((_GAP_PX + 1, _GAP_PX + 1), np.uint8)
     )
     wide = np.asarray(closed > 0)
-    # the corners of clouds and edges are closed a little too, which is no reason to touch the numbers
-    if np.count_nonzero(wide != valid) < _GAPS_SHARE * valid.size:
+    if np.count_nonzero(wide != valid) < few:
         return list(planes), valid
     return [_bridged(plane, valid) for plane in planes], wide
 
