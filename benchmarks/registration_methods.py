@@ -232,7 +232,7 @@ METHODS = (
     Method("ours file", "changedet register, 3 bands read and written", ours_register, True, from_files=True),
     Method("skimage", "scikit-image phase correlation x100", skimage_phase, False, "skimage", 5490),
     Method("cv2 phase", "OpenCV phaseCorrelate", opencv_phase, False, "cv2", 5490),
-    Method("cv2 phase even", "the same, padded to an even size", opencv_phase_even, False, "cv2", 5490),
+    Method("cv2 phase even", "OpenCV phaseCorrelate, even size", opencv_phase_even, False, "cv2", 5490),
     Method("ecc", "OpenCV findTransformECC", opencv_ecc, False, "cv2", 5490),
     Method("eo-learn", "eo-learn ECCRegistrationTask", eolearn_ecc, False, "eolearn", 1098),
     Method("lk fit", "Lucas-Kanade grid, our fit", lucas_kanade_fit, True),

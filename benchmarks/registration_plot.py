@@ -103,6 +103,7 @@ def plot_effect(means, path):
         label = "not registered" if name == "none" else name
         panel.annotate(label, (1, value), (0, -11), textcoords="offset points", color=color, ha="right")
     panel.set(xlabel="deliberate residual, px", ylabel="mean average precision")
+    panel.margins(y=0.12)
     panel.grid(color="#e5e7eb", linewidth=0.6)
     save(figure, path)
 
