@@ -34,6 +34,8 @@ _EDGE_POINTS = 17
 _LATTICE_PX = 64
 #: An image whose pixels are smaller than those of the target by more than this is smoothed before.
 _FINER = 1.25
+#: Grids that are turned or stretched by less than this, in pixels a pixel, lie side by side.
+_NO_TURN = 1e-9
 
 
 def resample(
@@ -197,6 +199,9 @@ def displaced_positions(source: GeoBox, target: GeoBox, displacement: Displaceme
     from changedet.core.warping import source_positions
 
     step, bend = _relation(source, target)
+    turn = step.a - 1, step.b, step.d, step.e - 1
+    if displacement is not None and source.crs == target.crs and np.abs(turn).max() < _NO_TURN:
+        return lambda rows: _moved_by(source_positions(displacement, rows), (step.f, step.c))
 
     def _positions(rows: slice) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         down: NDArray[Any] = np.arange(rows.start, rows.stop)[:, None]
@@ -209,6 +214,17 @@ def displaced_positions(source: GeoBox, target: GeoBox, displacement: Displaceme
         return (lines - 0.5 + bent[0]).astype(np.float32), (columns - 0.5 + bent[1]).astype(np.float32)
 
     return _positions
+
+
+def _moved_by(
+    positions: tuple[NDArray[np.float32], NDArray[np.float32]], offsets_px: tuple[float, float]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Add offsets to positions; large arrays are not gone through for nothing."""
+    rows, columns = (
+        axis + np.float32(offset) if offset else axis
+        for axis, offset in zip(positions, offsets_px, strict=True)
+    )
+    return rows, columns
 
 
 def pixel_size_m(grid: GeoBox) -> tuple[float, float]:
