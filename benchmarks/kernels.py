@@ -11,11 +11,13 @@ from scipy import ndimage
 from skimage.measure import label, regionprops_table
 from skimage.registration import phase_cross_correlation
 
+from changedet.core.change_vectors import cva_score
 from changedet.core.components import component_quantile, component_sizes, label_components
 from changedet.core.composite import median_composite, medoid_composite
 from changedet.core.normalization import apply_normalization, fit_normalization
-from changedet.core.optical import cva_score, predict_score, smooth_score
+from changedet.core.prediction import predict_score
 from changedet.core.registration import estimate_shift, measure_residual
+from changedet.core.smoothing import smooth_score
 from changedet.core.warping import shift_image
 
 if TYPE_CHECKING:

@@ -117,7 +117,7 @@ def test_an_object_is_never_asked_to_be_smaller_than_a_pixel():
 _SCORE = """
 import hashlib, numpy as np
 from tests.synthetic import make_image
-from changedet.core.optical import predict_score
+from changedet.core.prediction import predict_score
 a, b = make_image(0), make_image(1)
 valid = a.valid & b.valid
 print(hashlib.sha256(predict_score(a.data, b.data, valid, (1.0,) * len(a.bands)).tobytes()).hexdigest())

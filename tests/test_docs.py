@@ -86,7 +86,7 @@ def parameters_table():
     from changedet import pipeline, registration
     from changedet.core import masking, normalization
     from changedet.core.alignment import AlignmentSettings
-    from changedet.core.optical import PredictParameters
+    from changedet.core.prediction import PredictParameters
     from changedet.core.threshold import ThresholdParameters
     from changedet.pairing import LOW_CLEAR_SHARE, SEASON_GAP_DAYS
     from changedet.selection import SelectionRules

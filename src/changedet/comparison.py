@@ -11,7 +11,9 @@ import numpy as np
 from changedet.bands import SENTINEL2_BANDS, change_weights
 from changedet.core.components import label_components
 from changedet.core.normalization import Normalization, apply_normalization, fit_normalization
-from changedet.core.optical import DETECTORS, PredictParameters, contrast_of_score, smooth_score
+from changedet.core.optical import DETECTORS, contrast_of_score
+from changedet.core.prediction import PredictParameters
+from changedet.core.smoothing import smooth_score
 from changedet.core.threshold import ThresholdParameters, outline_pixels, robust_thresholds
 from changedet.errors import UsageError
 from changedet.objects import Flagged, split_by_kind
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from changedet.core.optical import CvaParameters
+    from changedet.core.change_vectors import CvaParameters
     from changedet.pairing import Pair
     from changedet.scene import Image
 

@@ -10,15 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from changedet.core.optical import (
-    DETECTORS,
-    CvaParameters,
-    PredictParameters,
-    _surprise,
-    cva_score,
-    predict_score,
-    smooth_score,
-)
+from changedet.core.change_vectors import CvaParameters, cva_score
+from changedet.core.optical import DETECTORS
+from changedet.core.prediction import PredictParameters, _surprise, predict_score
+from changedet.core.smoothing import smooth_score
 
 SIZE = 96
 PATCH = np.s_[40:50, 60:70]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from changedet.core.optical import smooth_score
+from changedet.core.smoothing import smooth_score
 from changedet.core.threshold import ThresholdParameters, Thresholds, robust_thresholds
 
 EVERYWHERE = np.ones((300, 300), bool)

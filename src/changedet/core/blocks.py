@@ -1,0 +1,67 @@
+"""How arrays are cut into blocks that stay in the cache, and how many threads work on them."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+#: Threads of a kernel. NumPy and OpenCV let go of the interpreter while they compute.
+THREADS = 2
+#: What one block's buffers may take together: well below the second-level cache of one core.
+_BLOCK_BYTES = 350_000
+
+
+def row_blocks(shape: tuple[int, int], planes: int, block_bytes: int = _BLOCK_BYTES) -> tuple[slice, ...]:
+    """Cut a grid into blocks of whole rows whose buffers fit the cache.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns.
+    planes : int
+        How many float32 numbers a pixel has in the buffers of a block.
+    block_bytes : int
+        What the buffers may take.
+
+    Returns
+    -------
+    tuple of slice
+        Of rows, in order; together every row once.
+
+    Examples
+    --------
+    >>> row_blocks((5, 1000), 10, 80_000)
+    (slice(0, 2, None), slice(2, 4, None), slice(4, 5, None))
+    """
+    rows, columns = shape
+    step = max(1, block_bytes // max(4 * planes * columns, 1))
+    return tuple(slice(start, min(start + step, rows)) for start in range(0, rows, step))
+
+
+def run_blocks(work: Callable[[slice], None], blocks: Sequence[slice], threads: int = THREADS) -> None:
+    """Do the work of every block, several at a time.
+
+    Parameters
+    ----------
+    work : callable
+        Given a block; writes its own part of an output and nothing else, so that the order does not matter.
+    blocks : sequence of slice
+        As from `row_blocks`.
+    threads : int
+        How many at a time.
+
+    Raises
+    ------
+    Exception
+        The first that a block raised.
+    """
+    if threads < 2 or len(blocks) < 2:
+        for block in blocks:
+            work(block)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(work, blocks):
+            pass

@@ -1,0 +1,44 @@
+"""Blocks cover every row once, and whatever a block raises is heard."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from changedet.core.blocks import row_blocks, run_blocks
+
+
+@given(st.integers(0, 500), st.integers(0, 3000), st.integers(0, 40), st.integers(1, 1_000_000))
+def test_every_row_is_in_one_block(rows, columns, planes, block_bytes):
+    found = np.zeros(rows, int)
+    for block in row_blocks((rows, columns), planes, block_bytes):
+        found[block] += 1
+    assert (found == 1).all()
+
+
+@given(st.integers(1, 500), st.integers(1, 3000), st.integers(1, 40), st.integers(1, 1_000_000))
+def test_a_block_fits_unless_a_single_row_does_not(rows, columns, planes, block_bytes):
+    for block in row_blocks((rows, columns), planes, block_bytes):
+        height = block.stop - block.start
+        assert height == 1 or 4 * planes * columns * height <= block_bytes
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_all_work_is_done(threads):
+    out = np.zeros((37, 5))
+
+    def work(block):
+        out[block] += np.arange(37)[block, None]
+
+    run_blocks(work, row_blocks(out.shape, 1, 100), threads)
+    assert (out == np.arange(37)[:, None]).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_error_in_a_block_is_raised(threads):
+    def work(block):
+        if block.start:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_blocks(work, row_blocks((10, 10), 1, 40), threads)
