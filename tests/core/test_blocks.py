@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from changedet.core.blocks import row_blocks, run_blocks
+from changedet.core.blocks import row_blocks, run_blocks, tiles
 
 
 @given(st.integers(0, 500), st.integers(0, 3000), st.integers(0, 40), st.integers(1, 1_000_000))
@@ -42,3 +42,16 @@ def test_an_error_in_a_block_is_raised(threads):
 
     with pytest.raises(ZeroDivisionError):
         run_blocks(work, row_blocks((10, 10), 1, 40), threads)
+
+
+@given(
+    rows=st.integers(1, 40),
+    columns=st.integers(1, 40),
+    side=st.tuples(st.integers(1, 50), st.integers(1, 50)),
+)
+def test_tiles_hold_every_pixel_once(rows, columns, side):
+    seen = np.zeros((rows, columns), int)
+    for tile in tiles((rows, columns), side):
+        assert all(length <= most for length, most in zip(seen[tile].shape, side, strict=True))
+        seen[tile] += 1
+    assert (seen == 1).all()

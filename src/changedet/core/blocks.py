@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+Block = TypeVar("Block")
 
 #: Threads of a kernel. NumPy and OpenCV let go of the interpreter while they compute.
 THREADS = 2
@@ -41,15 +43,42 @@ def row_blocks(shape: tuple[int, int], planes: int, block_bytes: int = _BLOCK_BY
     return tuple(slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
 
-def run_blocks(work: Callable[[slice], None], blocks: Sequence[slice], threads: int = THREADS) -> None:
+def tiles(shape: tuple[int, int], tile_px: tuple[int, int]) -> tuple[tuple[slice, slice], ...]:
+    """Cut a grid into tiles, smaller ones at its end.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns.
+    tile_px : tuple of int
+        Rows and columns of a tile.
+
+    Returns
+    -------
+    tuple of pairs of slice
+        Rows and columns of each tile, in raster order; together every pixel once.
+
+    Examples
+    --------
+    >>> tiles((2, 5), (4, 4))
+    ((slice(0, 2, None), slice(0, 4, None)), (slice(0, 2, None), slice(4, 5, None)))
+    """
+    rows, columns = (
+        [slice(start, min(start + side, length)) for start in range(0, length, side)]
+        for length, side in zip(shape, tile_px, strict=True)
+    )
+    return tuple((row, column) for row in rows for column in columns)
+
+
+def run_blocks(work: Callable[[Block], None], blocks: Sequence[Block], threads: int = THREADS) -> None:
     """Do the work of every block, several at a time.
 
     Parameters
     ----------
     work : callable
         Given a block; writes its own part of an output and nothing else, so that the order does not matter.
-    blocks : sequence of slice
-        As from `row_blocks`.
+    blocks : sequence
+        As from `row_blocks` or `tiles`.
     threads : int
         How many at a time.
 

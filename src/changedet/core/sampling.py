@@ -14,6 +14,29 @@ if TYPE_CHECKING:
 Floating = TypeVar("Floating", np.float32, np.float64)
 
 
+def sample_index(valid: NDArray[np.bool_], size: int, seed: int) -> NDArray[np.intp]:
+    """Draw usable pixels.
+
+    Parameters
+    ----------
+    valid : ndarray of bool, shape (y, x)
+        True where usable.
+    size : int
+        Largest number of pixels; all are taken when there are fewer.
+    seed : int
+        Same seed, same pixels.
+
+    Returns
+    -------
+    ndarray of int, shape (pixel,)
+        Positions in the flattened grid, ascending.
+    """
+    index = np.flatnonzero(valid)
+    if len(index) > size:
+        index = np.sort(np.random.default_rng(seed).choice(index, size, replace=False))
+    return index
+
+
 def sample_pixels(
     images: Sequence[NDArray[np.float32]], valid: NDArray[np.bool_], size: int, seed: int
 ) -> tuple[NDArray[np.float64], ...]:
@@ -35,9 +58,7 @@ def sample_pixels(
     tuple of ndarray of float64, each of shape (band, pixel)
         In raster order, one for each image.
     """
-    index = np.flatnonzero(valid)
-    if len(index) > size:
-        index = np.sort(np.random.default_rng(seed).choice(index, size, replace=False))
+    index = sample_index(valid, size, seed)
     return tuple(image.reshape(len(image), -1)[:, index].astype(np.float64) for image in images)
 
 
