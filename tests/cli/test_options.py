@@ -28,6 +28,12 @@ ELSEWHERE = {
     ("register", "--local"),
     ("register", "--max-shift"),
     ("register", "--tie-points"),
+    ("evaluate", "--dataset"),
+    ("evaluate", "--pairs"),
+    ("evaluate", "--runs"),
+    ("evaluate", "--truth"),
+    ("evaluate", "--keep-runs"),
+    ("evaluate", "--out"),
 }
 SHARED = re.findall(r"^(--[-\w, ]*?) {2,}(\S.*)$", options.__doc__, re.MULTILINE)
 

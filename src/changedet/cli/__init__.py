@@ -13,6 +13,7 @@ from changedet.cli import (
     demo,
     detect,
     doctor,
+    evaluate,
     fetch,
     providers,
     register,
@@ -53,6 +54,7 @@ app.command("search")(search.search)
 app.command("fetch")(fetch.fetch)
 app.command("providers")(providers.providers)
 app.command("verify")(verify.verify)
+app.command("evaluate")(evaluate.evaluate)
 app.command("doctor")(doctor.doctor)
 app.add_typer(sites.app, name="sites")
 app.add_typer(cache.app, name="cache")

@@ -17,6 +17,11 @@ option                            used by
 --sites, --site, --dry-run        fetch
 --out, --overwrite                fetch
 --quiet, --verbose, --progress    fetch
+--site, --method, --min-area      evaluate
+--threshold, --grid               evaluate
+--max-residual, --overwrite       evaluate
+--json, --quiet, --verbose        evaluate
+--progress                        evaluate
 --json, --overwrite               register
 --max-residual                    register
 --quiet, --verbose, --progress    register
@@ -39,7 +44,8 @@ Options that one other command has alone stand in the file of that command:
 ``cache prune --max-size``; ``--period`` and ``--limit`` of search and fetch, ``search --near``,
 ``search --look``, ``fetch --scene``, ``fetch --bands``, ``fetch --clearest``; ``register --reference``,
 ``register --moving``, ``register --out`` (a file too), ``register --local``, ``register --max-shift``,
-``register --tie-points``.
+``register --tie-points``; ``evaluate --dataset``, ``evaluate --pairs``, ``evaluate --runs``,
+``evaluate --truth``, ``evaluate --keep-runs``, ``evaluate --out`` (another default).
 """
 
 from __future__ import annotations
