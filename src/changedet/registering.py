@@ -166,6 +166,8 @@ class Raster:
         if matching and self.clear is not None:
             values = np.where(self.clear[window], values, np.asarray(self.fill, self.dtype))
         shift = whole_pixel_shift(source, grid) if _is_still(displacement) else None
+        if shift == (0, 0) and values.shape == tuple(grid.shape):
+            return values
         if shift is not None:
             return paste(values, np.full(tuple(grid.shape), self.fill, self.dtype), shift)
         positions, shape = displaced_positions(source, grid, displacement), (grid.shape[0], grid.shape[1])
@@ -179,8 +181,11 @@ class Raster:
 
     def usable(self, values: NDArray[Any]) -> NDArray[np.bool_]:
         """Return where numbers can be matched, shape of `values`; an integer zero may mean anything."""
-        found = ~equals(values, self.fill)
-        return found & np.isfinite(values) if np.issubdtype(values.dtype, np.floating) else found
+        if np.issubdtype(values.dtype, np.floating):
+            return np.asarray(~equals(values, self.fill) & np.isfinite(values))
+        found = equals(values, self.fill)
+        np.logical_not(found, out=found)
+        return found
 
     def _masked(self, values: NDArray[Any]) -> NDArray[Any]:
         """Put numbers with a mask of their own, which come as NaN, into the type of the raster."""

@@ -201,30 +201,21 @@ def displaced_positions(source: GeoBox, target: GeoBox, displacement: Displaceme
     step, bend = _relation(source, target)
     turn = step.a - 1, step.b, step.d, step.e - 1
     if displacement is not None and source.crs == target.crs and np.abs(turn).max() < _NO_TURN:
-        return lambda rows: _moved_by(source_positions(displacement, rows), (step.f, step.c))
+        return source_positions(displacement, (step.f, step.c))
+
+    moved = None if displacement is None else source_positions(displacement)
 
     def _positions(rows: slice) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         down: NDArray[Any] = np.arange(rows.start, rows.stop)[:, None]
         right: NDArray[Any] = np.arange(target.shape[1])[None, :]
         bent = bend(down[:, 0], right[0])
-        if displacement is not None:
-            down, right = source_positions(displacement, rows)
+        if moved is not None:
+            down, right = moved(rows)
         # transforms count from the corner of the first pixel, positions from its centre
         columns, lines = _apply(step, right + 0.5, down + 0.5)
         return (lines - 0.5 + bent[0]).astype(np.float32), (columns - 0.5 + bent[1]).astype(np.float32)
 
     return _positions
-
-
-def _moved_by(
-    positions: tuple[NDArray[np.float32], NDArray[np.float32]], offsets_px: tuple[float, float]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Add offsets to positions; large arrays are not gone through for nothing."""
-    rows, columns = (
-        axis + np.float32(offset) if offset else axis
-        for axis, offset in zip(positions, offsets_px, strict=True)
-    )
-    return rows, columns
 
 
 def pixel_size_m(grid: GeoBox) -> tuple[float, float]:

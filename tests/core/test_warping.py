@@ -83,7 +83,7 @@ class TestExactness:
     @pytest.mark.parametrize("order", ["linear", "cubic"])
     def test_the_installed_remap_interpolates_where_it_is_told(self, order):
         image, field = smooth(), bent((90, 120))
-        positions = source_positions(field, slice(0, 90))
+        positions = source_positions(field)(slice(0, 90))
         expected = warping._gathered(image, *positions, order)
         got = warp(image, field, order=order)
         inside = np.isfinite(got)
@@ -114,7 +114,7 @@ class TestExactness:
 
     def test_a_field_moves_a_known_surface_by_that_much(self):
         field = bent((90, 120))
-        rows, columns = source_positions(field, slice(0, 90))
+        rows, columns = source_positions(field)(slice(0, 90))
 
         def surface(y, x):
             return 0.2 + 0.1 * np.sin(2 * np.pi * x / 24) * np.cos(2 * np.pi * y / 24)
@@ -181,7 +181,8 @@ class TestMissing:
 def test_blocks_leave_no_seams(monkeypatch):
     image, field = smooth((90, 120)), bent((90, 120))
     whole = warp(image, field)
-    monkeypatch.setattr(warping, "_BLOCK_ROWS", 7)
+    monkeypatch.setattr(warping, "_BLOCK_PX", 7 * 120)
+    monkeypatch.setattr(warping, "_LEAST_ROWS", 1)
     monkeypatch.setattr(warping, "_BLOCK_COLUMNS", 11)
     np.testing.assert_allclose(warp(image, field), whole, atol=1e-5)
 

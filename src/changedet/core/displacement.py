@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy import linalg, sparse
-from scipy.interpolate import BSpline
+
+from changedet.core.splines import basis, roughness, support
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -80,22 +81,39 @@ class DisplacementField:
         ndarray of float32, shape (2, r, c)
             Row and column shift.
         """
+        return np.stack([left @ right for left, right in self._factors(rows, columns)])
+
+    def by_rows(self) -> Callable[[slice], tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Prepare the evaluation at every pixel, some whole rows at one time.
+
+        Returns
+        -------
+        callable
+            Takes rows as a slice and returns their row and column shifts, shape (rows, x) each.
+        """
+        first, second = self._factors(*(np.arange(length, dtype=np.float64) for length in self.shape))
+        return lambda rows: (first[0][rows] @ first[1], second[0][rows] @ second[1])
+
+    def _factors(self, rows: Array, columns: Array) -> list[tuple[sparse.csr_array, NDArray[np.float32]]]:
+        """Return, for either axis, what depends on rows and what on columns; the field is their product."""
         by_row = self.gradient[:, :1] * (rows - (self.shape[0] - 1) / 2) + np.array(self.centre_px)[:, None]
         by_column = self.gradient[:, 1:] * (columns - (self.shape[1] - 1) / 2)
+        down, across = sparse.csr_array((len(rows), 0)), np.empty((2, 0, len(columns)))
         if self.lines is not None:
-            by_row += (_basis(rows, self.lines.shape[1] - 3, self.shape[0]) @ self.lines.T).T
-        by_row, by_column = by_row.astype(np.float32), by_column.astype(np.float32)
-        if self.surface is None:
-            return np.asarray(by_row[:, :, None] + by_column[:, None, :], np.float32)
-        down = _basis(rows, self.surface.shape[1] - 3, self.shape[0])
-        across = _basis(columns, self.surface.shape[2] - 3, self.shape[1])
-        out = np.empty((2, len(rows), len(columns)), np.float32)
-        for axis, (surface, row, column) in enumerate(zip(self.surface, by_row, by_column, strict=True)):
-            # all terms in one pass: four splines, what a row has of its own, what a column has
-            left = sparse.hstack([down, row[:, None], np.ones((len(row), 1))], "csr", np.float32)
-            right = [(across @ surface.T).T, np.ones_like(column), column]
-            out[axis] = left @ np.vstack(right, dtype=np.float32)
-        return out
+            by_row += (basis(rows, self.lines.shape[1] - 3, self.shape[0]) @ self.lines.T).T
+        if self.surface is not None:
+            down = basis(rows, self.surface.shape[1] - 3, self.shape[0])
+            over = basis(columns, self.surface.shape[2] - 3, self.shape[1])
+            across = np.stack([(over @ one.T).T for one in self.surface])
+        ones = np.ones((len(rows), 1)), np.ones(len(columns))
+        return [
+            (
+                # all terms in one pass: four splines, what a row has of its own, what a column has
+                sparse.hstack([down, row[:, None], ones[0]], "csr", np.float32),
+                np.ascontiguousarray(np.vstack([spline, ones[1], column]), np.float32),
+            )
+            for spline, row, column in zip(across, by_row, by_column, strict=True)
+        ]
 
     @cached_property
     def _affine_part(self) -> tuple[Array, float]:
@@ -253,9 +271,7 @@ class _Problem:
         """Values of the basis functions at the tie points."""
         down, across, lines = self.intervals
         axes = (self.rows, down, self.shape[0]), (self.columns, across, self.shape[1])
-        first, second, third = (
-            _basis(*axis).toarray() for axis in (*axes, (self.rows, lines, self.shape[0]))
-        )
+        first, second, third = (basis(*axis).toarray() for axis in (*axes, (self.rows, lines, self.shape[0])))
         return first, second, third
 
     @cached_property
@@ -385,11 +401,11 @@ class _Solver:
         first, second = np.indices(self._size).reshape(2, -1)
         first = np.append(first, self._size[0] + np.arange(self._lines))
         second = np.append(second, np.full(self._lines, self._size[1]))
-        start, stop = np.hstack([_support(self._size[0]), *([_support(self._lines)] if lines else [])])
+        start, stop = np.hstack([support(self._size[0]), *([support(self._lines)] if lines else [])])
         order = np.lexsort((second, (start + stop)[first]))
         self._row, self._column = first[order], second[order]
         near_rows = (start[:, None] < stop) & (start < stop[:, None])
-        start, stop = np.hstack([_support(self._size[1]), *([[[-np.inf], [np.inf]]] if lines else [])])
+        start, stop = np.hstack([support(self._size[1]), *([[[-np.inf], [np.inf]]] if lines else [])])
         self._arrange(near_rows, (start[:, None] < stop) & (start < stop[:, None]))
         self._penalties = self._penalty_bands()
 
@@ -417,7 +433,7 @@ class _Solver:
         """Return the bands of the penalties of the surface and of the term along the rows."""
         row, other_row = self._row[self._one], self._row[self._other]
         column, other_column = self._column[self._one], self._column[self._other]
-        down, across, lines = (_roughness(size) for size in (*self._size, self._lines))
+        down, across, lines = (roughness(size) for size in (*self._size, self._lines))
         surface = (column < self._size[1]) & (other_column < self._size[1])
         along = (row >= self._size[0]) & (other_row >= self._size[0])
         smooth, line = np.zeros(len(row)), np.zeros(len(row))
@@ -470,25 +486,6 @@ class _Solver:
         every = np.zeros((2, self._rows.shape[1], self._columns.shape[1]))
         every[:, self._row, self._column] = found.T
         return every
-
-
-def _support(size: int) -> Array:
-    """Where uniform cubic B-splines over an axis of length 1 begin and end, shape (2, size)."""
-    intervals = size - 3
-    return np.stack([np.arange(-3, size - 3), np.arange(1, size + 1)]) / intervals
-
-
-def _basis(positions: Array, intervals: int, length: int) -> sparse.csr_array:
-    """Values of the uniform cubic B-splines over pixels 0 to length - 1, shape (n, intervals + 3)."""
-    step = max(length - 1, 1) / intervals
-    knots = np.arange(-3, intervals + 4) * step
-    inside = np.clip(positions, 0, (length - 1) * (1 - 1e-12))
-    return BSpline.design_matrix(inside, knots, 3)
-
-
-def _roughness(size: int) -> Array:
-    second = np.diff(np.eye(size), 2, axis=0)
-    return np.asarray(second.T @ second)
 
 
 def _weighted_fit(terms: Array, values: Array, weight: Array) -> Array:

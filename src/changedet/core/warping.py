@@ -32,7 +32,11 @@ _FLAGS = {"nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR, "cubic": cv2
 _GAP_PX = 4
 #: ... if they cover more than this share.
 _GAPS_SHARE = 1e-3
-_BLOCK_ROWS, _BLOCK_COLUMNS = 512, 8192
+#: Pixels that are interpolated at one time: few enough for the cache of a core, and for memory that is used
+#: again instead of being asked of the system anew.
+_BLOCK_PX, _LEAST_ROWS = 2**17, 8
+#: OpenCV takes no images of 32767 columns.
+_BLOCK_COLUMNS = 2**14
 
 
 def warp(
@@ -78,30 +82,36 @@ def warp(
         raise ValueError(message)
     if field.model == "translation" and plane.dtype == np.float32 and order == "cubic" and nodata is None:
         return shift_image(np.asarray(plane, np.float32), *field.centre_px)
-    return sample(plane, field.shape, lambda rows: source_positions(field, rows), order=order, nodata=nodata)
+    return sample(plane, field.shape, source_positions(field), order=order, nodata=nodata)
 
 
-def source_positions(
-    field: DisplacementField, rows: slice
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return where the pixels of some rows stand in the moving image.
+def source_positions(field: DisplacementField, origin_px: tuple[float, float] = (0.0, 0.0)) -> Positions:
+    """Return the map from the pixels of the reference to where they stand in the moving image.
 
     Parameters
     ----------
     field : DisplacementField
         Any.
-    rows : slice
-        Rows of the reference.
+    origin_px : tuple of float
+        Where the first pixel of the reference lies in the moving image: row and column.
 
     Returns
     -------
-    rows, columns : ndarray of float32, shape (rows, all columns)
-        Positions in pixels; (0, 0) is the centre of the first pixel.
+    callable
+        Takes rows of the reference as a slice and returns the rows and columns of the moving image, float32,
+        shape (rows, all columns) each; (0, 0) is the centre of its first pixel.
     """
-    down = np.arange(rows.start, rows.stop, dtype=np.float64)
-    right = np.arange(field.shape[1], dtype=np.float64)
-    shift = field.on(down, right)
-    return down.astype(np.float32)[:, None] - shift[0], right.astype(np.float32)[None, :] - shift[1]
+    shifts = field.by_rows()
+    right = (np.arange(field.shape[1]) + origin_px[1]).astype(np.float32)
+
+    def _positions(rows: slice) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        down = (np.arange(rows.start, rows.stop) + origin_px[0]).astype(np.float32)
+        row_px, column_px = shifts(rows)
+        np.subtract(down[:, None], row_px, out=row_px)
+        np.subtract(right, column_px, out=column_px)
+        return row_px, column_px
+
+    return _positions
 
 
 def sample(
@@ -138,8 +148,7 @@ def sample(
         As for `warp`, but for `lenient`.
     """
     floating = np.issubdtype(plane.dtype, np.floating)
-    gaps = equals(plane, np.nan if nodata is None else nodata)
-    missing = gaps if gaps.any() else None
+    missing = _missing(plane, nodata)
     if missing is not None and floating:
         plane = _filled(plane, missing) if lenient else np.where(missing, np.float32(0), plane)
     fill = nodata if nodata is not None else (np.nan if floating else 0.0)
@@ -149,11 +158,20 @@ def sample(
         down, right = (np.broadcast_to(axis, (rows.stop - rows.start, shape[1])) for axis in positions(rows))
         for columns in _spans(shape[1], _BLOCK_COLUMNS):
             where = np.ascontiguousarray(down[:, columns]), np.ascontiguousarray(right[:, columns])
-            out[rows, columns] = _block((plane, missing), where, order, fill, lenient=lenient)
+            _block((plane, missing), where, order, fill, lenient=lenient, out=out[rows, columns])
 
+    step = max(_LEAST_ROWS, _BLOCK_PX // max(shape[1], 1))
     with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(_work, _spans(shape[0], _BLOCK_ROWS)))
+        list(pool.map(_work, _spans(shape[0], step)))
     return out
+
+
+def _missing(plane: Plane, nodata: float | None) -> NDArray[np.bool_] | None:
+    """Tell which pixels have no data; None when all have."""
+    if nodata is None and not np.issubdtype(plane.dtype, np.floating):
+        return None
+    gaps = equals(plane, np.nan if nodata is None else nodata)
+    return gaps if gaps.any() else None
 
 
 def shift_image(image: NDArray[np.float32], row_px: float, column_px: float) -> NDArray[np.float32]:
@@ -292,54 +310,80 @@ def _block(
     fill: float,
     *,
     lenient: bool,
-) -> NDArray[Any]:
-    """Interpolate one block; only the part of the image that it needs is looked at."""
+    out: NDArray[Any],
+) -> None:
+    """Interpolate one block into `out`; only the part of the image that it needs is looked at."""
     plane, missing = source
-    before, after = (0, 0) if lenient else _REACH_PX[order]
-    spans = [_span(axis, length, order) for axis, length in zip(where, plane.shape, strict=True)]
+    reach = (0, 0) if lenient else _REACH_PX[order]
+    ends = [_ends(axis) for axis in where]
+    spans = [_span(end, length, order) for end, length in zip(ends, plane.shape, strict=True)]
     if spans[0].stop <= spans[0].start or spans[1].stop <= spans[1].start:
-        return np.full(where[0].shape, fill, plane.dtype)
-    rows, columns = (axis - np.float32(span.start) for axis, span in zip(where, spans, strict=True))
-    values = _interpolated(np.ascontiguousarray(plane[spans[0], spans[1]]), rows, columns, order)
+        out[...] = fill
+        return
+    rows, columns = (
+        axis - np.float32(span.start) if span.start else axis for axis, span in zip(where, spans, strict=True)
+    )
+    out[...] = _interpolated(plane[spans[0], spans[1]], rows, columns, order)
     if not np.issubdtype(plane.dtype, np.floating):
         # an interpolated number must not come to mean "no data" by chance
-        values[equals(values, fill)] = fill + 1 if fill < np.iinfo(plane.dtype).max else fill - 1
+        chance = equals(out, fill)
+        if chance.any():
+            out[chance] = fill + 1 if fill < np.iinfo(plane.dtype).max else fill - 1
     hole = None if missing is None else missing[spans[0], spans[1]].astype(np.uint8)
-    gaps = hole is not None and bool(hole.any())
-    if not gaps and all(
-        _within(axis, length, order) for axis, length in zip(where, plane.shape, strict=True)
-    ):
-        return values
+    hole = hole if hole is not None and hole.any() else None
+    inside = all(_within(end, length, order) for end, length in zip(ends, plane.shape, strict=True))
+    if hole is None and inside:
+        return
     # the pixels that the kernel reaches from
     cells = [np.rint(axis) if lenient or order == "nearest" else np.floor(axis) for axis in where]
-    outside = np.zeros(where[0].shape, np.bool_)
-    for cell, length in zip(cells, plane.shape, strict=True):
+    outside = _beyond(cells, plane.shape, reach)
+    if hole is not None:
+        near = [cell - np.float32(span.start) for cell, span in zip(cells, spans, strict=True)]
+        outside |= _in_holes(hole, near, reach)
+    out[outside] = fill
+
+
+def _beyond(
+    cells: list[NDArray[np.float32]], shape: tuple[int, ...], reach: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Tell where the kernel leaves the image."""
+    outside = np.zeros(cells[0].shape, np.bool_)
+    for cell, length in zip(cells, shape, strict=True):
         # written so that a position that is not a number is outside
-        outside |= ~((cell >= before) & (cell < length - after))
-    if hole is not None and gaps:
-        side = before + after + 1
-        wide = cv2.dilate(hole, np.ones((side, side), np.uint8), anchor=(before, before), borderValue=0)
-        at = [(cell - span.start).astype(np.float32) for cell, span in zip(cells, spans, strict=True)]
-        outside |= cv2.remap(wide, at[1], at[0], cv2.INTER_NEAREST, borderValue=1) > 0
-    values[outside] = fill
-    return values
+        outside |= ~((cell >= reach[0]) & (cell < length - reach[1]))
+    return outside
 
 
-def _span(positions: NDArray[np.float32], length: int, order: Order) -> slice:
+def _in_holes(
+    hole: NDArray[np.uint8], cells: list[NDArray[np.float32]], reach: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Tell where the kernel needs a pixel without data."""
+    side = reach[0] + reach[1] + 1
+    wide = cv2.dilate(hole, np.ones((side, side), np.uint8), anchor=(reach[0], reach[0]), borderValue=0)
+    at = [cell.astype(np.float32) for cell in cells]
+    return np.asarray(cv2.remap(wide, at[1], at[0], cv2.INTER_NEAREST, borderValue=1) > 0)
+
+
+def _ends(positions: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the least and the largest position; NaN for both when one is not a number."""
+    return float(positions.min()), float(positions.max())
+
+
+def _span(ends: tuple[float, float], length: int, order: Order) -> slice:
     """Return the pixels of an axis that positions and the kernel need; an empty slice for none."""
     before, after = _REACH_PX[order]
-    low, high = float(positions.min()), float(positions.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        finite = positions[np.isfinite(positions)]
-        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, -9.0)
-    first, last = np.clip((int(np.floor(low)) - before - 1, int(np.ceil(high)) + after + 2), 0, length)
+    if not np.isfinite(ends).all():
+        # some positions are no numbers: the whole axis is looked at
+        return slice(0, length)
+    low, high = int(np.floor(ends[0])) - before - 1, int(np.ceil(ends[1])) + after + 2
+    first, last = np.clip((low, high), 0, length)
     return slice(int(first), int(last))
 
 
-def _within(positions: NDArray[np.float32], length: int, order: Order) -> bool:
+def _within(ends: tuple[float, float], length: int, order: Order) -> bool:
     """Tell whether the kernel stays inside the image at every position."""
     before, after = _REACH_PX[order]
-    return bool(positions.min() >= before and positions.max() < length - 1 - after)
+    return bool(ends[0] >= before and ends[1] < length - 1 - after)
 
 
 def _interpolated(

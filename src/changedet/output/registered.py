@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from changedet.errors import OutputError
+from changedet.output.cloud_layout import assemble
 from changedet.output.whole import temporary_sibling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from concurrent.futures import Future
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -52,43 +56,57 @@ def write_registered(
     OutputError
         When the file cannot be written.
     """
-    import rasterio
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
-    from rasterio.shutil import copy
 
     try:
         with temporary_sibling(path) as folder:
-            plain, made = folder / "bands.tif", folder / "registered.tif"
-            with rasterio.open(plain, "w", **_plain_options(grid, moving)) as file:
-                for number, (name, values) in enumerate(zip(moving.bands, bands, strict=True), start=1):
-                    file.write(values, number)
-                    file.set_band_description(number, name)
-                    progress.advance(number / (len(moving.bands) + 1))
-                if moving.scales:
-                    file.scales, file.offsets = moving.scales, moving.offsets
-            _add_overviews(plain)
-            copy(plain, made, driver="COG", **_cog_options(moving))
+            made = folder / "registered.tif"
+            assemble(_write_levels(folder, grid, moving, bands, progress), made)
             made.replace(path)
     except (RasterioError, CPLE_BaseError, OSError) as error:
         todo = "check the free space and the permission"
         raise OutputError(f"raster cannot be written ({error})", where=str(path), todo=todo) from error
 
 
-def _add_overviews(path: Path) -> None:
-    """Add smaller versions by taking every other pixel; the COG driver would compress them twice."""
+def _write_levels(
+    folder: Path, grid: GeoBox, moving: Raster, bands: Iterable[NDArray[Any]], progress: Progress
+) -> list[Path]:
+    """Write the image and its overviews, which take every other pixel, each to a file of its own."""
     import rasterio
-    from rasterio.enums import Resampling
 
-    with rasterio.open(path, "r+") as file:
-        longest = max(file.shape)
-        factors = [2**n for n in range(1, 16) if longest > _TILE_PX * 2 ** (n - 1)]
-        if factors:
-            file.build_overviews(factors, Resampling.nearest)
-
-
-def _plain_options(grid: GeoBox, moving: Raster) -> dict[str, Any]:
     height, width = grid.shape
+    steps = [2**n for n in range(16) if n == 0 or max(height, width) > _TILE_PX * 2 ** (n - 1)]
+    paths = [folder / f"{step}.tif" for step in steps]
+    with ExitStack() as stack:
+        files = [
+            stack.enter_context(rasterio.open(path, "w", **_options(grid, moving, step)))
+            for path, step in zip(paths, steps, strict=True)
+        ]
+        files[0].descriptions = moving.bands
+        if moving.scales:
+            files[0].scales, files[0].offsets = moving.scales, moving.offsets
+
+        def _write(number: int, values: NDArray[Any]) -> None:
+            for file, step in zip(files, steps, strict=True):
+                file.write(values[::step, ::step], number)
+
+        # a band is encoded while the next one is made
+        writer = stack.enter_context(ThreadPoolExecutor(1))
+        waiting: Future[None] | None = None
+        for number, values in enumerate(bands, start=1):
+            if waiting is not None:
+                waiting.result()
+            waiting = writer.submit(_write, number, values)
+            progress.advance(number / (len(moving.bands) + 1))
+        if waiting is not None:
+            waiting.result()
+    return paths
+
+
+def _options(grid: GeoBox, moving: Raster, step: int) -> dict[str, Any]:
+    """Return how the level that takes every so many pixels is written."""
+    height, width = (-(-size // step) for size in grid.shape)
     return {
         "driver": "GTiff",
         "count": len(moving.bands),
@@ -102,18 +120,10 @@ def _plain_options(grid: GeoBox, moving: Raster) -> dict[str, Any]:
         "blockxsize": _TILE_PX,
         "blockysize": _TILE_PX,
         "interleave": "band",
-        "bigtiff": "IF_SAFER",
-    }
-
-
-def _cog_options(moving: Raster) -> dict[str, Any]:
-    floating = np.issubdtype(moving.dtype, np.floating)
-    return {
+        "bigtiff": "YES",
+        "endianness": "LITTLE",
         "compress": "ZSTD",
-        "level": 1,
-        "predictor": "FLOATING_POINT" if floating else "STANDARD",
-        "blocksize": _TILE_PX,
-        "overview_resampling": "NEAREST",
+        "zstd_level": 1,
+        "predictor": 3 if np.issubdtype(moving.dtype, np.floating) else 2,
         "num_threads": _THREADS,
-        "bigtiff": "IF_SAFER",
     }
