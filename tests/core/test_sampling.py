@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from changedet.core.sampling import last_axis_median, sample_pixels
+from changedet.core.sampling import last_axis_median, sample_index, sample_pixels
 
 
 @settings(max_examples=30, deadline=None)
@@ -62,3 +62,15 @@ def test_the_median_is_that_of_numpy(values):
     np.testing.assert_array_equal(found, np.median(values, axis=1))
     assert found.dtype == values.dtype
     assert last_axis_median(values[0]) == np.median(values[0])
+
+
+def test_the_sample_of_a_large_grid_is_that_of_the_list_of_its_usable_pixels():
+    rng = np.random.default_rng(0)
+    valid = rng.random((400, 500)) < 0.3
+    valid[100:300] = False
+    usable = np.flatnonzero(valid)
+    expected = np.sort(np.random.default_rng(5).choice(usable, 700, replace=False))
+    np.testing.assert_array_equal(sample_index(valid, 700, 5), expected)
+    everything = np.ones_like(valid)
+    assert len(np.unique(sample_index(everything, 700, 5))) == 700
+    np.testing.assert_array_equal(sample_index(valid, 10**6, 5), usable)

@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from changedet.core.change_vectors import CvaParameters, cva_score
+from changedet.core.change_vectors import (
+    CvaParameters,
+    PcaDifferenceParameters,
+    cva_score,
+    pca_difference_score,
+)
 from changedet.core.prediction import PredictParameters, predict_score
+from changedet.core.rings import RingParameters, ring_score
 from changedet.core.sampling import sample_pixels
 from changedet.core.scaling import robust_standardisation, standardisation
 
@@ -21,6 +27,10 @@ if TYPE_CHECKING:
 
 class DetectorParameters(Protocol):
     """What every detector's parameters can say of themselves."""
+
+    @property
+    def smoothing_px(self) -> tuple[float, ...]:
+        """Standard deviations of the Gaussians that smooth the score, in pixels."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable description."""
@@ -39,27 +49,120 @@ class Detector:
     function : callable
         ``(before, after, valid, weights, parameters) -> score``.
     parameters : type
-        Its parameters dataclass; the defaults are the detector's defaults.
+        Its parameters dataclass; the defaults are the detector's defaults. See `DetectorParameters`.
+    family : str
+        What it goes by: ``"prediction"``, ``"difference"``, ``"context"``, ``"index"``, ``"texture"``, ...
+    source : str
+        Where it was published, with a DOI if there is one.
+    needs : tuple of str
+        Canonical names of the bands that `function` takes, in this order; empty for any bands.
+    decides_at : float or None
+        The score, not smoothed, above which the method itself speaks of change; None when it gives a score
+        only.
     """
 
     name: str
     title: str
     function: Callable[..., NDArray[np.float32]]
     parameters: type[PredictParameters] | type[CvaParameters]
+    family: str = ""
+    source: str = ""
+    needs: tuple[str, ...] = ()
+    decides_at: float | None = None
 
+    def score(
+        self,
+        images: tuple[NDArray[np.float32], NDArray[np.float32]],
+        valid: NDArray[np.bool_],
+        bands: tuple[str, ...],
+        weights: tuple[float, ...],
+        parameters: DetectorParameters | None = None,
+    ) -> NDArray[np.float32]:
+        """Score a pair of images whose bands have names, with those bands that the detector takes.
+
+        Parameters
+        ----------
+        images : tuple of two ndarrays of float32, shape (band, y, x)
+            Before and after.
+        valid : ndarray of bool, shape (y, x)
+            True where both are usable.
+        bands : tuple of str
+            Canonical names, one for each band.
+        weights : tuple of float
+            One for each band.
+        parameters : DetectorParameters, optional
+            Of the detector; its defaults when left out.
+
+        Returns
+        -------
+        ndarray of float32, shape (y, x)
+            What `function` gives.
+
+        Raises
+        ------
+        ValueError
+            When a band is missing that the detector needs; it names the bands.
+
+        Examples
+        --------
+        >>> image = np.random.default_rng(0).random((3, 8, 8), dtype=np.float32)
+        >>> valid = np.ones((8, 8), bool)
+        >>> DETECTORS["cva"].score((image, image), valid, ("B02", "B03", "B04"), (1, 1, 1)).shape
+        (8, 8)
+        """
+        missing = [name for name in self.needs if name not in bands]
+        if missing:
+            message = f"{self.name} needs {', '.join(missing)}, and there is only {', '.join(bands)}"
+            raise ValueError(message)
+        before, after = images
+        if self.needs:
+            index = [bands.index(name) for name in self.needs]
+            before, after, weights = before[index], after[index], (1.0,) * len(index)
+        return self.function(before, after, valid, weights, parameters or self.parameters())
+
+
+def _detector(
+    name: str,
+    title: str,
+    how: tuple[Any, Any],
+    said: tuple[str, str],
+    *,
+    needs: tuple[str, ...] = (),
+    decides_at: float | None = None,
+) -> Detector:
+    """Return a detector: `how` is its function and parameters, `said` its family and source."""
+    return Detector(name, title, *how, *said, needs, decides_at)
+
+
+_ENTRIES = (
+    _detector(
+        "predict",
+        "trimmed linear prediction of each date from the other",
+        (predict_score, PredictParameters),
+        ("prediction", "after Theiler and Perkins 2006, and Schaum and Stocker 1997"),
+    ),
+    _detector(
+        "cva",
+        "change vector analysis of standardised bands",
+        (cva_score, CvaParameters),
+        ("difference", "Bovolo and Bruzzone 2007, doi:10.1109/TGRS.2006.885408"),
+    ),
+    _detector(
+        "pca-difference",
+        "principal part of the difference of standardised bands",
+        (pca_difference_score, PcaDifferenceParameters),
+        ("difference", "Singh 1989, doi:10.1080/01431168908903939"),
+    ),
+    _detector(
+        "rings",
+        "what rings of ground round a pixel do not predict of it, in either direction",
+        (ring_score, RingParameters),
+        ("context", "after Kondmann et al. 2022, doi:10.1109/TGRS.2021.3130842"),
+    ),
+)
 
 #: Every optical detector by name.
-DETECTORS: Mapping[str, Detector] = MappingProxyType(
-    {
-        "predict": Detector(
-            "predict",
-            "trimmed linear prediction of each date from the other",
-            predict_score,
-            PredictParameters,
-        ),
-        "cva": Detector("cva", "change vector analysis of standardised bands", cva_score, CvaParameters),
-    }
-)
+DETECTORS: Mapping[str, Detector] = MappingProxyType({entry.name: entry for entry in _ENTRIES})
 
 
 def contrast_of_score(
@@ -87,9 +190,22 @@ def contrast_of_score(
     Returns
     -------
     float
-        Reflectance, for ground larger than the smoothing; the larger of what the two dates would ask for.
+        Reflectance, for ground larger than the smoothing; the larger of what the two dates would ask for. 0
+        for detectors whose score is not in standard deviations of the bands: it cannot be said of them.
     """
-    standardise = robust_standardisation if method == "cva" else standardisation
+    standardise = _STANDARDISED.get(method)
+    if standardise is None:
+        return 0.0
     weight = np.array(weights) / sum(weights)
     scales = [standardise(sample)[1] for sample in sample_pixels(images, valid, 50_000, 0)]
     return max(float(score / np.sqrt((weight / scale**2).sum())) for scale in scales)
+
+
+#: How detectors bring bands to one scale whose score is in units of it.
+_STANDARDISED = MappingProxyType(
+    {
+        "predict": standardisation,
+        "cva": robust_standardisation,
+        "pca-difference": robust_standardisation,
+    }
+)

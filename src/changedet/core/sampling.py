@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+#: Pixels that are looked through at one time.
+_BLOCK_PIXELS = 1 << 16
+
 Floating = TypeVar("Floating", np.float32, np.float64)
 
 
@@ -31,10 +34,13 @@ def sample_index(valid: NDArray[np.bool_], size: int, seed: int) -> NDArray[np.i
     ndarray of int, shape (pixel,)
         Positions in the flattened grid, ascending.
     """
-    index = np.flatnonzero(valid)
-    if len(index) > size:
-        index = np.sort(np.random.default_rng(seed).choice(index, size, replace=False))
-    return index
+    usable = int(np.count_nonzero(valid))
+    if usable <= size:
+        return np.flatnonzero(valid)
+    chosen = np.sort(np.random.default_rng(seed).choice(usable, size, replace=False))
+    if usable == valid.size:
+        return chosen
+    return _positions(valid.reshape(-1), chosen)
 
 
 def sample_pixels(
@@ -60,6 +66,17 @@ def sample_pixels(
     """
     index = sample_index(valid, size, seed)
     return tuple(image.reshape(len(image), -1)[:, index].astype(np.float64) for image in images)
+
+
+def _positions(usable: NDArray[np.bool_], chosen: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return where the usable pixels with the given numbers, ascending, lie, without a list of them all."""
+    found, counted = np.empty_like(chosen), 0
+    for start in range(0, usable.size, _BLOCK_PIXELS):
+        here = np.flatnonzero(usable[start : start + _BLOCK_PIXELS])
+        first, last = np.searchsorted(chosen, (counted, counted + len(here)))
+        found[first:last] = start + here[chosen[first:last] - counted]
+        counted += len(here)
+    return found
 
 
 def last_axis_median(values: NDArray[Floating]) -> NDArray[Floating]:
