@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from changedet.core.blocks import run_blocks
+from changedet.core.medians import Gaps, date_blocks, middle_pair
 
+if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Values of one block of rows: as many as stay in the cache of a processor while they are sorted.
-_BLOCK_VALUES = 1 << 18
 #: Marks a pixel that no date shows in `Composite.date`.
 NO_DATE = -1
 
@@ -70,11 +69,15 @@ def medoid_composite(stack: NDArray[np.float32], valid: NDArray[np.bool_]) -> Co
     (2, 0.2, 3)
     """
     composite = _empty(stack, valid)
-    for rows, block, usable in _blocks(stack, valid):
+
+    def work(rows: slice) -> None:
+        block, usable = stack[:, :, rows], _usable(stack, valid, rows)
         date = _nearest(block, usable, _medians(block, usable))
         for index, observed in enumerate(block):
             np.copyto(composite.data[:, rows], observed, where=date == index)
         _note(composite, rows, date, usable)
+
+    run_blocks(work, date_blocks(stack.shape[2:]))
     return composite
 
 
@@ -106,10 +109,14 @@ def median_composite(stack: NDArray[np.float32], valid: NDArray[np.bool_]) -> Co
     0.2
     """
     composite = _empty(stack, valid)
-    for rows, block, usable in _blocks(stack, valid):
+
+    def work(rows: slice) -> None:
+        block, usable = stack[:, :, rows], _usable(stack, valid, rows)
         medians = _medians(block, usable)
-        composite.data[:, rows] = medians
+        np.copyto(composite.data[:, rows], medians, casting="same_kind")
         _note(composite, rows, _nearest(block, usable, medians), usable)
+
+    run_blocks(work, date_blocks(stack.shape[2:]))
     return composite
 
 
@@ -125,16 +132,12 @@ def _empty(stack: NDArray[np.float32], valid: NDArray[np.bool_]) -> Composite:
     )
 
 
-def _blocks(
-    stack: NDArray[np.float32], valid: NDArray[np.bool_]
-) -> Iterator[tuple[slice, NDArray[np.float32], NDArray[np.bool_]]]:
-    """Give rows, their values and where these are usable, a few rows at a time."""
-    times, bands, height, width = stack.shape
-    step = max(1, _BLOCK_VALUES // max(times * bands * width, 1))
-    for start in range(0, height, step):
-        rows = slice(start, start + step)
-        block = stack[:, :, rows]
-        yield rows, block, valid[:, rows] & np.isfinite(block).all(axis=1)
+def _usable(stack: NDArray[np.float32], valid: NDArray[np.bool_], rows: slice) -> NDArray[np.bool_]:
+    """Return where dates are usable and finite in every band, shape (time, y, x), for some rows."""
+    usable = valid[:, rows].copy()
+    for band in range(stack.shape[1]):
+        usable &= np.isfinite(stack[:, band, rows])
+    return usable
 
 
 def _note(composite: Composite, rows: slice, date: NDArray[np.int16], usable: NDArray[np.bool_]) -> None:
@@ -144,37 +147,15 @@ def _note(composite: Composite, rows: slice, date: NDArray[np.int16], usable: ND
 
 def _medians(block: NDArray[np.float32], usable: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the medians over time, shape (band, y, x): exact, so that what is equally near stays so."""
-    planes = np.where(usable[:, np.newaxis], block, np.float32(np.inf))
-    spare = np.empty_like(planes[0])
-    for low, high in _sorting_network(len(planes)):
-        np.minimum(planes[low], planes[high], out=spare)
-        np.maximum(planes[low], planes[high], out=planes[high])
-        planes[low] = spare
-    counts = usable.sum(axis=0)
-    medians = np.full(planes.shape[1:], np.nan)
-    for count in np.unique(counts[counts > 0]).tolist():
-        lower, upper = planes[(count - 1) // 2], planes[count // 2]
-        middle = lower if count % 2 else np.add(lower, upper, dtype=np.float64) / 2
-        np.copyto(medians, middle, where=counts == count)
+    gaps = Gaps.of(usable)
+    medians = np.empty(block.shape[1:])
+    for band, out in enumerate(medians):
+        lower, upper = middle_pair(block[:, band], gaps)
+        with np.errstate(invalid="ignore"):
+            np.add(lower, upper, out=out, dtype=np.float64)
+        np.multiply(out, 0.5, out=out)
+    np.copyto(medians, np.nan, where=gaps.count == 0)
     return medians
-
-
-def _sorting_network(count: int) -> Iterator[tuple[int, int]]:
-    """Give the places to be compared and exchanged so that any `count` values end up in order.
-
-    Merging of odd and even places (Batcher 1968, doi:10.1145/1468075.1468121): whole planes are sorted at
-    once, which takes a few comparisons where sorting each pixel's handful of values takes a call for each.
-    """
-    size = 1
-    while size < count:
-        reach = size
-        while reach >= 1:
-            for start in range(reach % size, count - reach, 2 * reach):
-                for place in range(start, min(start + reach, count - reach)):
-                    if place // (2 * size) == (place + reach) // (2 * size):
-                        yield place, place + reach
-            reach //= 2
-        size *= 2
 
 
 def _nearest(
@@ -183,9 +164,14 @@ def _nearest(
     """Return the index of the date nearest to the medians in all bands, the first of equals, shape (y, x)."""
     date = np.full(usable.shape[1:], NO_DATE, np.int16)
     least = np.full(usable.shape[1:], np.inf)
+    distance, difference = np.empty_like(least), np.empty_like(least)
     for index, (observed, seen) in enumerate(zip(block, usable, strict=True)):
-        distance = np.where(seen, ((observed - medians) ** 2).sum(axis=0), np.inf)
-        nearer = distance < least
+        distance.fill(0)
+        for values, median in zip(observed, medians, strict=True):
+            np.subtract(values, median, out=difference)
+            np.multiply(difference, difference, out=difference)
+            np.add(distance, difference, out=distance)
+        nearer = (distance < least) & seen
         np.copyto(date, np.int16(index), where=nearer)
         np.copyto(least, distance, where=nearer)
     return date
