@@ -14,10 +14,12 @@ from changedet.core.change_vectors import (
     cva_score,
     pca_difference_score,
 )
+from changedet.core.mad import IrMadParameters, MadParameters, mad_score
 from changedet.core.prediction import PredictParameters, predict_score
 from changedet.core.rings import RingParameters, ring_score
 from changedet.core.sampling import sample_pixels
 from changedet.core.scaling import robust_standardisation, standardisation
+from changedet.core.slow_features import IsfaParameters, SfaParameters, slow_feature_score
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -158,6 +160,30 @@ _ENTRIES = (
         "what rings of ground round a pixel do not predict of it, in either direction",
         (ring_score, RingParameters),
         ("context", "after Kondmann et al. 2022, doi:10.1109/TGRS.2021.3130842"),
+    ),
+    _detector(
+        "mad",
+        "differences of the best correlated combinations of bands",
+        (mad_score, MadParameters),
+        ("alteration", "Nielsen, Conradsen and Simpson 1998, doi:10.1016/S0034-4257(97)00162-4"),
+    ),
+    _detector(
+        "irmad",
+        "mad, fitted again and again to what it leaves unaltered",
+        (mad_score, IrMadParameters),
+        ("alteration", "Nielsen 2007, doi:10.1109/TIP.2006.888195"),
+    ),
+    _detector(
+        "sfa",
+        "differences of the slowest combinations of standardised bands",
+        (slow_feature_score, SfaParameters),
+        ("alteration", "Wu, Du and Zhang 2014, doi:10.1109/TGRS.2013.2266673"),
+    ),
+    _detector(
+        "isfa",
+        "sfa, fitted again and again to what it leaves unaltered",
+        (slow_feature_score, IsfaParameters),
+        ("alteration", "Wu, Du and Zhang 2014, doi:10.1109/TGRS.2013.2266673"),
     ),
 )
 
