@@ -127,7 +127,7 @@ def methods_table(rows):
                 errors = [error(found.get(case), "rmse_clear_px") for case in "ABDC"]
                 cells = [str(size), method.title, *errors, error(found.get("C"), "rmse_all_px")]
                 cells += [
-                    cell(timed, "seconds", ".2f"),
+                    cell(timed, "seconds", ".2f") + started(timed),
                     cell(timed, "cpu_seconds", ".2f"),
                     cell(timed, "peak_mb", ".0f"),
                 ]
@@ -149,6 +149,11 @@ def error(row, key):
 def cell(row, key, form):
     """One number, or that there is none."""
     return "failed" if "failed" in row else format(row[key], form)
+
+
+def started(row):
+    """The time of the command with the start of Python, where there is one."""
+    return f" ({row['started_s']:.2f} as a command)" if "started_s" in row else ""
 
 
 def effect_table(means):

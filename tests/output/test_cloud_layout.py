@@ -160,16 +160,26 @@ class TestRefusals:
         with pytest.raises(ValueError, match=r"a\.tif has more than one directory"):
             assemble([part], tmp_path / "b.tif")
 
-    def test_a_file_that_was_cut_off(self, tmp_path):
+    @pytest.mark.parametrize(
+        ("place", "message"), [(-10, "ends within a tile"), (None, "lacks tiles")], ids=["cut off", "missing"]
+    )
+    def test_tiles_that_are_not_there(self, tmp_path, place, message):
         part = write_part(
             tmp_path / "a.tif", np.random.default_rng(0).integers(0, 255, (1, 64, 64), np.uint8)
         )
         raw = bytearray(part.read_bytes())
-        directory = struct.unpack("<Q", raw[8:16])[0]
-        count = struct.unpack("<Q", raw[directory : directory + 8])[0]
-        for entry in range(directory + 8, directory + 8 + 20 * count, 20):
+        start = struct.unpack("<Q", raw[8:16])[0]
+        count = struct.unpack("<Q", raw[start : start + 8])[0]
+        for entry in range(start + 8, start + 8 + 20 * count, 20):
             if struct.unpack("<H", raw[entry : entry + 2])[0] == 324:
-                raw[entry + 12 : entry + 20] = struct.pack("<Q", len(raw) - 10)
+                raw[entry + 12 : entry + 20] = struct.pack("<Q", len(raw) + place if place else 0)
         part.write_bytes(raw)
-        with pytest.raises(ValueError, match=r"a\.tif ends within a tile"):
+        with pytest.raises(OSError, match=rf"a\.tif {message}"):
+            assemble([part], tmp_path / "b.tif")
+
+    @pytest.mark.parametrize("start", [0, 8, 16])
+    def test_a_file_that_was_never_closed(self, tmp_path, start):
+        part = tmp_path / "a.tif"
+        part.write_bytes(struct.pack("<2sHHHQ", b"II", 43, 8, 0, start))
+        with pytest.raises(OSError, match=r"a\.tif ends within its directory"):
             assemble([part], tmp_path / "b.tif")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -372,12 +373,11 @@ def _ends(positions: NDArray[np.float32]) -> tuple[float, float]:
 def _span(ends: tuple[float, float], length: int, order: Order) -> slice:
     """Return the pixels of an axis that positions and the kernel need; an empty slice for none."""
     before, after = _REACH_PX[order]
-    if not np.isfinite(ends).all():
+    if not (math.isfinite(ends[0]) and math.isfinite(ends[1])):
         # some positions are no numbers: the whole axis is looked at
         return slice(0, length)
-    low, high = int(np.floor(ends[0])) - before - 1, int(np.ceil(ends[1])) + after + 2
-    first, last = np.clip((low, high), 0, length)
-    return slice(int(first), int(last))
+    low, high = math.floor(ends[0]) - before - 1, math.ceil(ends[1]) + after + 2
+    return slice(min(max(low, 0), length), min(max(high, 0), length))
 
 
 def _within(ends: tuple[float, float], length: int, order: Order) -> bool:

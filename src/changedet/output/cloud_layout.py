@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from itertools import accumulate
+from os import SEEK_END
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def assemble(parts: Sequence[Path], path: Path) -> None:
     ValueError
         When a part is not such a file.
     OSError
-        When a part cannot be read, or the file not written.
+        When a part cannot be read or is not complete, or the file not written.
 
     Notes
     -----
@@ -115,22 +116,38 @@ def _read(path: Path, *, overview: bool) -> _Level:
         if file.read(8) != _BIG.header:
             message = f"{path.name} is not a little-endian BigTIFF"
             raise ValueError(message)
-        file.seek(_integer(file.read(8)))
-        stored = [
-            (*struct.unpack("<HHQ", file.read(12)), file.read(8)) for _ in range(_integer(file.read(8)))
-        ]
-        if _integer(file.read(8)):
-            message = f"{path.name} has more than one directory"
-            raise ValueError(message)
-        entries = {tag: (kind, count, _value(file, kind, count, raw)) for tag, kind, count, raw in stored}
+        try:
+            entries, following = _entries(file)
+        except struct.error:
+            message = f"{path.name} ends within its directory"
+            raise OSError(message) from None
+    if following:
+        message = f"{path.name} has more than one directory"
+        raise ValueError(message)
     if not {_TILE_OFFSETS, _TILE_SIZES} <= entries.keys():
         message = f"{path.name} has no tiles"
         raise ValueError(message)
     offsets, sizes = (_integers(*entries.pop(tag)) for tag in (_TILE_OFFSETS, _TILE_SIZES))
+    if not all(offsets):
+        message = f"{path.name} lacks tiles"
+        raise OSError(message)
     if overview:
         entries = {tag: entry for tag, entry in entries.items() if tag not in _OF_THE_IMAGE}
         entries[_SUBFILE] = _LONG, 1, struct.pack("<I", 1)
     return _Level(path, entries, offsets, sizes)
+
+
+def _entries(file: BinaryIO) -> tuple[dict[int, tuple[int, int, bytes]], int]:
+    """Return the entries of the first directory, and where the next one stands: 0 for nowhere."""
+    (start,) = struct.unpack("<Q", file.read(8))
+    # a file that was never closed says 0; then there is nothing to read
+    file.seek(start, 0 if start else SEEK_END)
+    (count,) = struct.unpack("<Q", file.read(8))
+    stored = [(*struct.unpack("<HHQ", file.read(12)), file.read(8)) for _ in range(count)]
+    (following,) = struct.unpack("<Q", file.read(8))
+    return {
+        tag: (kind, number, _value(file, kind, number, raw)) for tag, kind, number, raw in stored
+    }, following
 
 
 def _value(file: BinaryIO, kind: int, count: int, raw: bytes) -> bytes:
@@ -138,12 +155,8 @@ def _value(file: BinaryIO, kind: int, count: int, raw: bytes) -> bytes:
     size = _SIZES[kind] * count
     if size <= len(raw):
         return raw[:size]
-    file.seek(_integer(raw))
+    file.seek(*struct.unpack("<Q", raw))
     return file.read(size)
-
-
-def _integer(raw: bytes) -> int:
-    return int.from_bytes(raw, "little")
 
 
 def _integers(kind: int, count: int, raw: bytes) -> tuple[int, ...]:
@@ -204,7 +217,7 @@ def _copy_tiles(level: _Level, into: BinaryIO) -> None:
             file.seek(offset)
             if file.readinto(tile) != size:
                 message = f"{level.path.name} ends within a tile"
-                raise ValueError(message)
+                raise OSError(message)
             into.write(struct.pack("<I", size))
             into.write(tile)
             into.write(tile[-_TRAILER:])

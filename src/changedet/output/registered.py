@@ -55,6 +55,8 @@ def write_registered(
     ------
     OutputError
         When the file cannot be written.
+    ValueError
+        When there are fewer bands than names.
     """
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
@@ -62,11 +64,21 @@ def write_registered(
     try:
         with temporary_sibling(path) as folder:
             made = folder / "registered.tif"
-            assemble(_write_levels(folder, grid, moving, bands, progress), made)
+            _assemble(_write_levels(folder, grid, moving, bands, progress), made)
             made.replace(path)
     except (RasterioError, CPLE_BaseError, OSError) as error:
         todo = "check the free space and the permission"
         raise OutputError(f"raster cannot be written ({error})", where=str(path), todo=todo) from error
+
+
+def _assemble(parts: list[Path], path: Path) -> None:
+    """Put levels that were just written into one file."""
+    try:
+        assemble(parts, path)
+    except ValueError as error:
+        # GDAL does not always tell when it could not write
+        message = f"what was written is not complete: {error}"
+        raise OSError(message) from error
 
 
 def _write_levels(
@@ -94,6 +106,7 @@ def _write_levels(
         # a band is encoded while the next one is made
         writer = stack.enter_context(ThreadPoolExecutor(1))
         waiting: Future[None] | None = None
+        number = 0
         for number, values in enumerate(bands, start=1):
             if waiting is not None:
                 waiting.result()
@@ -101,6 +114,9 @@ def _write_levels(
             progress.advance(number / (len(moving.bands) + 1))
         if waiting is not None:
             waiting.result()
+        if number < len(moving.bands):
+            message = f"{number} of {len(moving.bands)} bands came"
+            raise ValueError(message)
     return paths
 
 
