@@ -35,7 +35,7 @@ class MadParameters(ReweightingParameters):
     Attributes
     ----------
     ridge : float
-        Share, 0 to 1, by which the correlations between the bands of a date are reduced before the fit. 0
+        Share of its own variance that every band gets on top in the fit, which keeps coefficients small. 0
         leaves the result as it is under every linear combination of bands; 1e-4 to 1e-2 steady bands that
         hardly differ.
     """
@@ -44,8 +44,8 @@ class MadParameters(ReweightingParameters):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.ridge < 1:
-            message = "ridge must lie in 0..1, below 1"
+        if not 0 <= self.ridge <= 1:
+            message = f"ridge must lie in 0..1, not {self.ridge}"
             raise ValueError(message)
 
 
@@ -175,7 +175,8 @@ def invariant_pixels(result: MadResult, at_least: float = 0.95) -> NDArray[np.bo
     result : MadResult
         From `irmad`.
     at_least : float
-        Least `invariance`, 0 to 1. Of ground that stayed as it was 5 % exceed 0.95.
+        Least `invariance`, 0 to 1. Ideally 5 % of what stayed as it was exceed 0.95; after rounds of
+        weighting it is far less, some 0.4 % of a Landsat scene.
 
     Returns
     -------

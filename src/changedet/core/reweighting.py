@@ -244,7 +244,7 @@ def whitening(
     mean : ndarray of float64, shape (band,)
         What tells a constant band from one in small units.
     ridge : float
-        Share, 0 to 1, by which the correlations of different bands are reduced first.
+        Share of its own variance that every band gets on top first.
 
     Returns
     -------
@@ -263,7 +263,7 @@ def whitening(
         )
     inverse = np.where(varies, 1 / np.where(varies, deviation, 1), 0)
     correlation = covariance * np.outer(inverse, inverse)
-    correlation = (1 - ridge) * correlation + ridge * np.diag(varies.astype(np.float64))
+    correlation += ridge * np.diag(varies.astype(np.float64))
     values, vectors = np.linalg.eigh(correlation)
     kept = values > _COLLINEAR * values[-1]
     return np.asarray(inverse[:, None] * vectors[:, kept] / np.sqrt(values[kept]))

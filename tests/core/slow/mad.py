@@ -27,17 +27,13 @@ def irmad(before, after, iterations, tolerance=1e-3):
     """Variates (y, x, variate), chi-square (y, x), its upper tail, correlations and rounds."""
     shape = before.shape[1:]
     x, y = (image.reshape(len(image), -1).T.astype(np.float64) for image in (before, after))
-    a, b, correlations, mean_x, mean_y = canonical(x, y, np.ones(len(x)))
-    made = 0
-    for _ in range(iterations + 1):
+    weights, previous, made = np.ones(len(x)), None, 0
+    while True:
+        a, b, correlations, mean_x, mean_y = canonical(x, y, weights)
         variates = np.array([a.T @ (p - mean_x) - b.T @ (q - mean_y) for p, q in zip(x, y, strict=True)])
         statistic = np.array([(m**2 / (2 * (1 - correlations))).sum() for m in variates])
         weights = chi2.sf(statistic, len(correlations))
-        if made and settled:
+        if made == iterations or (made and np.abs(correlations - previous).max() < tolerance):
             break
-        if made < iterations:
-            previous = correlations
-            a, b, correlations, mean_x, mean_y = canonical(x, y, weights)
-            settled = np.abs(correlations - previous).max() < tolerance
-            made += 1
+        previous, made = correlations, made + 1
     return variates.reshape(*shape, -1), statistic.reshape(shape), weights.reshape(shape), correlations, made

@@ -18,16 +18,15 @@ def isfa(before, after, iterations, tolerance=1e-3):
     """Statistic (y, x), eigenvalues and rounds."""
     raw = [image.reshape(len(image), -1).T.astype(np.float64) for image in (before, after)]
     weights, previous, made = np.ones(len(raw[0])), None, 0
-    for made in range(iterations + 1):
+    while True:
         x, y = (standardised(pixels, weights) for pixels in raw)
         share = weights / weights.sum()
         difference = sum(w * np.outer(p - q, p - q) for p, q, w in zip(x, y, share, strict=True))
         same = sum(w * (np.outer(p, p) + np.outer(q, q)) / 2 for p, q, w in zip(x, y, share, strict=True))
         slowness, features = eigh(difference, same)
-        statistic = np.array(
-            [((features.T @ (p - q)) ** 2 / slowness).sum() for p, q in zip(x, y, strict=True)]
-        )
-        if previous is not None and np.abs(slowness - previous).max() < tolerance:
+        squared = [((features.T @ (p - q)) ** 2 / slowness).sum() for p, q in zip(x, y, strict=True)]
+        weights = chi2.sf(squared, len(slowness))
+        if made == iterations or (made and np.abs(slowness - previous).max() < tolerance):
             break
-        weights, previous = chi2.sf(statistic, len(slowness)), slowness
-    return statistic.reshape(before.shape[1:]), slowness, made
+        previous, made = slowness, made + 1
+    return np.reshape(squared, before.shape[1:]), slowness, made
