@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import cv2
@@ -14,6 +15,24 @@ if TYPE_CHECKING:
 
 #: Rows that are worked on at one time, so that their buffers stay in the cache.
 _GROUP_ROWS = 16
+
+
+def check_radii(radii_px: tuple[int, ...]) -> None:
+    """Refuse half-widths between which no rings lie.
+
+    Parameters
+    ----------
+    radii_px : tuple of int
+        In pixels.
+
+    Raises
+    ------
+    ValueError
+        When there are fewer than two, one is negative, or they do not increase.
+    """
+    if len(radii_px) < 2 or radii_px[0] < 0 or any(outer <= inner for inner, outer in pairwise(radii_px)):
+        message = f"radii_px must be at least two, not negative and increasing, not {radii_px}"
+        raise ValueError(message)
 
 
 def with_margin(
@@ -71,15 +90,21 @@ class RingSums:
         What is summed, each cut with the largest half-width as its margin by `with_margin`.
     radii_px : tuple of int
         Half-widths, increasing.
+    corners : bool
+        Leave out also what lies in a ring beside, above and below the inner square: four squares at the
+        corners are left.
     """
 
-    def __init__(self, planes: Sequence[NDArray[np.float32]], radii_px: tuple[int, ...]) -> None:
+    def __init__(
+        self, planes: Sequence[NDArray[np.float32]], radii_px: tuple[int, ...], *, corners: bool = False
+    ) -> None:
         rows, columns = planes[0].shape
         self._tables = np.empty((len(planes), rows + 1, columns + 1))
         for table, plane in zip(self._tables, planes, strict=True):
             cv2.integral(plane, sum=table, sdepth=cv2.CV_64F)
         self._planes = planes
         self._radii_px = radii_px
+        self._corners = corners
         self._rows, self._columns = rows - 2 * radii_px[-1], columns - 2 * radii_px[-1]
         most = min(_GROUP_ROWS, self._rows)
         self._upright = np.empty((len(planes), most, columns + 1))
@@ -101,23 +126,30 @@ class RingSums:
 
     def _rings(self, rows: slice) -> Iterator[NDArray[np.float32]]:
         inner, outer, ring = self._squares[:, :, : rows.stop - rows.start]
+        before = 0
         for number, radius in enumerate(self._radii_px):
-            self._square(radius, rows, outer)
-            if number:
+            self._rectangle((radius, radius), rows, outer)
+            if number and self._corners:
+                np.add(outer, inner, out=inner)
+                for sides in ((before, radius), (radius, before)):
+                    self._rectangle(sides, rows, ring)
+                    inner -= ring
+                yield inner
+            elif number:
                 yield np.subtract(outer, inner, out=ring)
-            inner, outer = outer, inner
+            inner, outer, before = outer, inner, radius
 
-    def _square(self, radius_px: int, rows: slice, out: NDArray[np.float32]) -> None:
-        """Write the sums over the squares of one half-width."""
-        if radius_px == 0:
-            margin = self._radii_px[-1]
+    def _rectangle(self, sides_px: tuple[int, int], rows: slice, out: NDArray[np.float32]) -> None:
+        """Write the sums over rectangles of one half-height and half-width."""
+        margin, width = self._radii_px[-1], self._columns
+        if sides_px == (0, 0):
             for plane, square in zip(self._planes, out, strict=True):
                 square[:] = plane[margin + rows.start : margin + rows.stop, margin:-margin]
             return
-        first, side, width = self._radii_px[-1] - radius_px, 2 * radius_px + 1, self._columns
-        top, bottom = rows.start + first, rows.stop + first
-        columns = slice(first, first + side + width)
-        span = self._upright[:, : bottom - top, : side + width]
-        below = self._tables[:, top + side : bottom + side, columns]
+        (up, left), (high, wide) = (margin - side for side in sides_px), (2 * side + 1 for side in sides_px)
+        top, bottom = rows.start + up, rows.stop + up
+        columns = slice(left, left + wide + width)
+        span = self._upright[:, : bottom - top, : wide + width]
+        below = self._tables[:, top + high : bottom + high, columns]
         np.subtract(below, self._tables[:, top:bottom, columns], out=span)
-        np.subtract(span[:, :, side:], span[:, :, :width], out=out, casting="same_kind")
+        np.subtract(span[:, :, wide:], span[:, :, :width], out=out, casting="same_kind")

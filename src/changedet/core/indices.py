@@ -121,6 +121,41 @@ def ndwi(planes: Planes) -> NDArray[np.float32]:
     return normalised_difference(planes["B03"], planes["B08"])
 
 
+def nbr(planes: Planes) -> NDArray[np.float32]:
+    """Normalised burn ratio, B08 and B12: low where ground was burnt or cleared (Key and Benson 2006).
+
+    Parameters
+    ----------
+    planes : mapping of str to ndarray of float32
+        Reflectance by canonical band name.
+
+    Returns
+    -------
+    ndarray of float32, same shape
+        -1 to 1; NaN stays NaN.
+    """
+    return normalised_difference(planes["B08"], planes["B12"])
+
+
+def baei(planes: Planes) -> NDArray[np.float32]:
+    """Built-up area extraction index, (B04 + 0.3) / (B03 + B11).
+
+    Bouzekri, Lasbet and Lachehab 2015, doi:10.1007/s12524-015-0460-6.
+
+    Parameters
+    ----------
+    planes : mapping of str to ndarray of float32
+        Reflectance by canonical band name.
+
+    Returns
+    -------
+    ndarray of float32, same shape
+        Not bounded, and very large over dark water; NaN stays NaN.
+    """
+    below = np.maximum(planes["B03"] + planes["B11"], _SMALLEST)
+    return np.asarray((planes["B04"] + np.float32(0.3)) / below, np.float32)
+
+
 def redness(planes: Planes) -> NDArray[np.float32]:
     """Normalised difference of red and blue: high over soils, near zero over concrete and metal.
 

@@ -14,11 +14,21 @@ from changedet.core.change_vectors import (
     cva_score,
     pca_difference_score,
 )
+from changedet.core.index_change import (
+    DIFFERENCE_INDICES,
+    IndexParameters,
+    TextureParameters,
+    gradient_score,
+    index_detector,
+    texture_score,
+)
 from changedet.core.mad import IrMadParameters, MadParameters, mad_score
+from changedet.core.pca_kmeans import PcaKmeansParameters, pca_kmeans_score
 from changedet.core.prediction import PredictParameters, predict_score
 from changedet.core.rings import RingParameters, ring_score
 from changedet.core.sampling import sample_pixels
 from changedet.core.scaling import robust_standardisation, standardisation
+from changedet.core.siroc import SirocParameters, siroc_score
 from changedet.core.slow_features import IsfaParameters, SfaParameters, slow_feature_score
 
 if TYPE_CHECKING:
@@ -184,6 +194,42 @@ _ENTRIES = (
         "sfa, fitted again and again to what it leaves unaltered",
         (slow_feature_score, IsfaParameters),
         ("alteration", "Wu, Du and Zhang 2014, doi:10.1109/TGRS.2013.2266673"),
+    ),
+    _detector(
+        "siroc",
+        "votes of many neighbourhoods on what each does not predict of a pixel",
+        (siroc_score, SirocParameters),
+        ("context", "Kondmann et al. 2022, doi:10.1109/TGRS.2021.3130842"),
+        decides_at=0.5,
+    ),
+    _detector(
+        "pca-kmeans",
+        "two clusters of windows described by principal components",
+        (pca_kmeans_score, PcaKmeansParameters),
+        ("clusters", "Celik 2009, doi:10.1109/LGRS.2009.2025059"),
+        decides_at=1.0,
+    ),
+    *(
+        _detector(
+            f"{name}-difference",
+            f"difference of {name.upper()}, less its median",
+            (index_detector(name), IndexParameters),
+            ("index", index.source),
+            needs=index.bands,
+        )
+        for name, index in DIFFERENCE_INDICES.items()
+    ),
+    _detector(
+        "gradient-difference",
+        "difference of the lengths of the gradients: edges that came or went",
+        (gradient_score, IndexParameters),
+        ("texture", "Scharr 2000, doi:10.11588/heidok.00000962"),
+    ),
+    _detector(
+        "texture-difference",
+        "difference of the standard deviations in a window",
+        (texture_score, TextureParameters),
+        ("texture", "Haralick, Shanmugam and Dinstein 1973, doi:10.1109/TSMC.1973.4309314"),
     ),
 )
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from changedet.core.blocks import run_blocks, tiles
-from changedet.core.box_sums import RingSums, with_margin
+from changedet.core.box_sums import RingSums, check_radii, with_margin
 from changedet.core.sampling import last_axis_median, sample_index
 from changedet.core.scaling import check_pair
 from changedet.core.smoothing import smooth_score
@@ -57,24 +56,6 @@ class RingParameters:
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable description."""
         return {"radii_px": list(self.radii_px), "smoothing_px": list(self.smoothing_px)}
-
-
-def check_radii(radii_px: tuple[int, ...]) -> None:
-    """Refuse half-widths between which no rings lie.
-
-    Parameters
-    ----------
-    radii_px : tuple of int
-        In pixels.
-
-    Raises
-    ------
-    ValueError
-        When there are fewer than two, one is negative, or they do not increase.
-    """
-    if len(radii_px) < 2 or radii_px[0] < 0 or any(outer <= inner for inner, outer in pairwise(radii_px)):
-        message = f"radii_px must be at least two, not negative and increasing, not {radii_px}"
-        raise ValueError(message)
 
 
 def ring_score(
