@@ -15,6 +15,7 @@ from changedet.cli import (
     doctor,
     evaluate,
     fetch,
+    methods,
     providers,
     register,
     report,
@@ -53,6 +54,7 @@ app.command("report")(report.report)
 app.command("search")(search.search)
 app.command("fetch")(fetch.fetch)
 app.command("providers")(providers.providers)
+app.command("methods")(methods.methods)
 app.command("verify")(verify.verify)
 app.command("evaluate")(evaluate.evaluate)
 app.command("doctor")(doctor.doctor)

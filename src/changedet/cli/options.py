@@ -26,7 +26,7 @@ option                            used by
 --max-residual                    register
 --quiet, --verbose, --progress    register
 --verbose                         search
---json                            providers
+--json                            providers, methods
 --quiet, --verbose, --progress    detect, run, demo, verify
 --before, --after, --name         detect, run
 --method, --min-area              detect, run
@@ -181,7 +181,7 @@ Replan = Annotated[
 Method = Annotated[
     str,
     typer.Option(
-        "--method", help="Detector: predict (default) or cva.", rich_help_panel=_METHOD, metavar="NAME"
+        "--method", help="Detector, see changedet methods.", rich_help_panel=_METHOD, metavar="NAME"
     ),
 ]
 MinArea = Annotated[
