@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from changedet.evaluation_measures import Measures
-    from changedet.evaluation_sets import LabelledSite, SitePlace
+    from changedet.evaluation_sets import LabelledSite, SitePlace, Truth
     from changedet.result import ChangeResult
 
 #: Name and version of the layout of ``evaluation.json``.
@@ -226,6 +226,38 @@ def evaluate_site(
     NoUsableImageryError
         When nothing in the images can be compared.
     """
+    result, truth = labelled_result(site, settings, progress)
+    if keep is not None:
+        keep(site.name, result)
+    return SiteEvaluation(site.name, measure(result, truth), _about(site, result))
+
+
+def labelled_result(
+    site: LabelledSite, settings: DetectSettings, progress: Progress = _SILENT
+) -> tuple[ChangeResult, Truth]:
+    """Compare the images of a site, or open its run, and read its truth.
+
+    Parameters
+    ----------
+    site : LabelledSite
+        Images or a run, and the truth.
+    settings : DetectSettings
+        How images are compared.
+    progress : Progress
+        Told about each step.
+
+    Returns
+    -------
+    ChangeResult, Truth
+        On one grid.
+
+    Raises
+    ------
+    InputFileError
+        When a part of the site cannot be used.
+    NoUsableImageryError
+        When nothing in the images can be compared.
+    """
     from changedet.pipeline import detect
     from changedet.providers.local import open_source
     from changedet.result import ChangeResult
@@ -241,10 +273,7 @@ def evaluate_site(
         own = open_source(site.before).grid
         result = detect(site.before, site.after, settings=settings, progress=progress)
     progress.step("measuring")
-    truth = site.truth.read(result.grid, own)
-    if keep is not None:
-        keep(site.name, result)
-    return SiteEvaluation(site.name, measure(result, truth), _about(site, result))
+    return result, site.truth.read(result.grid, own)
 
 
 def _about(site: LabelledSite, result: ChangeResult) -> dict[str, Any]:

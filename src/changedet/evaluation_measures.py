@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ from changedet.resample import pixel_size_m
 from changedet.result import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     import geopandas as gpd
     from numpy.typing import NDArray
@@ -392,7 +393,7 @@ def _equal_area_cva(result: ChangeResult, ground: _Ground, pixels: int) -> Measu
         return None
     detector = result.parameters.get("detector", {})
     smoothing = detector.get("smoothing_px", _USUAL_SMOOTHING_PX) or _USUAL_SMOOTHING_PX
-    weights = change_weights(result.before.bands)
+    weights = _weights(result)
     parameters = CvaParameters(tuple(smoothing))
     images = np.nan_to_num(result.before.data), np.nan_to_num(result.after.data)
     score = cva_score(*images, seen, weights, parameters)
@@ -400,6 +401,16 @@ def _equal_area_cva(result: ChangeResult, ground: _Ground, pixels: int) -> Measu
     labels = flag_equal_area(score, pixels, smallest)
     background = robust_thresholds(score)
     return ground.measures(score, (background.median, background.mad), labels > 0, labels)
+
+
+def _weights(result: ChangeResult) -> tuple[float, ...]:
+    """Return the weights with which the bands were compared; the usual ones when the record does not say."""
+    bands = result.before.bands
+    for key in ("weight_of_band", "band_weights"):
+        said = result.parameters.get(key)
+        if isinstance(said, Mapping) and set(bands) <= set(said):
+            return tuple(float(said[name]) for name in bands)
+    return change_weights(bands)
 
 
 def _calibration(

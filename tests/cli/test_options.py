@@ -34,6 +34,11 @@ ELSEWHERE = {
     ("evaluate", "--truth"),
     ("evaluate", "--keep-runs"),
     ("evaluate", "--out"),
+    ("train", "--dataset"),
+    ("train", "--pairs"),
+    ("train", "--runs"),
+    ("train", "--truth"),
+    ("train", "--out"),
 }
 SHARED = re.findall(r"^(--[-\w, ]*?) {2,}(\S.*)$", options.__doc__, re.MULTILINE)
 

@@ -21,6 +21,7 @@ from changedet.cli import (
     report,
     search,
     sites,
+    train,
     verify,
 )
 from changedet.cli import run as run_command
@@ -57,6 +58,7 @@ app.command("providers")(providers.providers)
 app.command("methods")(methods.methods)
 app.command("verify")(verify.verify)
 app.command("evaluate")(evaluate.evaluate)
+app.command("train")(train.train)
 app.command("doctor")(doctor.doctor)
 app.add_typer(sites.app, name="sites")
 app.add_typer(cache.app, name="cache")

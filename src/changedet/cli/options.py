@@ -22,6 +22,9 @@ option                            used by
 --max-residual, --overwrite       evaluate
 --json, --quiet, --verbose        evaluate
 --progress                        evaluate
+--site, --grid, --max-residual    train
+--overwrite, --json, --progress   train
+--quiet, --verbose                train
 --json, --overwrite               register
 --max-residual                    register
 --quiet, --verbose, --progress    register
@@ -45,7 +48,8 @@ Options that one other command has alone stand in the file of that command:
 ``search --look``, ``fetch --scene``, ``fetch --bands``, ``fetch --clearest``; ``register --reference``,
 ``register --moving``, ``register --out`` (a file too), ``register --local``, ``register --max-shift``,
 ``register --tie-points``; ``evaluate --dataset``, ``evaluate --pairs``, ``evaluate --runs``,
-``evaluate --truth``, ``evaluate --keep-runs``, ``evaluate --out`` (another default).
+``evaluate --truth``, ``evaluate --keep-runs``, ``evaluate --out`` (another default); the first four
+also of ``train``, whose ``train --out`` is a file.
 """
 
 from __future__ import annotations
