@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 # what is summed in which order does not depend on how many there are
 _PRODUCT = 250_000
 # pixels of a block, whose buffer stays in the cache of one core, and of a task, which allocates it once
-_BLOCK_PIXELS = 6 * 1024
-_TASK_PIXELS = 16 * _BLOCK_PIXELS
+_BLOCK_PIXELS = 8 * 1024
+_TASK_PIXELS = 12 * _BLOCK_PIXELS
 _PILOT_PIXELS = 4096
 # keeps the rows of a buffer from starting in the same set of the cache
 _PADDING = 16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -293,11 +294,15 @@ def rounded(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _weigher(contrasts: Contrasts) -> Callable[[NDArray[Floating], NDArray[np.float64]], NDArray[Floating]]:
     """Return what weighs the pixels of a block under contrasts."""
-    matrix = contrasts.scaled
+    matrix, own = contrasts.scaled, threading.local()
 
     def weigh(pixels: NDArray[Floating], centre: NDArray[np.float64]) -> NDArray[Floating]:
         offset = (matrix @ (centre - contrasts.mean)).astype(pixels.dtype)
-        found = np.matmul(matrix.astype(pixels.dtype), pixels)
+        # a buffer for each thread: to ask for one at every block costs more than to fill it
+        space: NDArray[Floating] | None = getattr(own, "space", None)
+        if space is None or len(space) < len(pixels):
+            own.space = space = np.empty((len(pixels), len(matrix), pixels.shape[2]), pixels.dtype)
+        found = np.matmul(matrix.astype(pixels.dtype), pixels, out=space[: len(pixels)])
         found += offset[:, None]
         found *= found
         return chi_square_tail(found.sum(axis=1), len(matrix), threads=1)
