@@ -135,6 +135,7 @@ def cva_score(
     out = np.empty(valid.shape, np.float32)
 
     def length(rows: slice) -> None:
+        """Write the lengths of some rows."""
         total = difference.zeros(rows)
         for _, change in difference.planes(rows):
             cv2.accumulateSquare(change, total)
@@ -187,6 +188,7 @@ def change_vectors(
     difference = _difference(before, after, valid, weights)
 
     def polar(rows: slice) -> None:
+        """Write lengths and angles of some rows."""
         total, along = difference.zeros(rows), difference.zeros(rows)
         for axis, change in difference.planes(rows):
             cv2.accumulateSquare(change, total)
@@ -239,6 +241,7 @@ def pca_difference_score(
     out = np.empty(valid.shape, np.float32)
 
     def length(rows: slice) -> None:
+        """Write the lengths of the principal part of some rows."""
         scores = [difference.zeros(rows) for _ in kept]
         for number, (_, change) in enumerate(difference.planes(rows)):
             for score, component in zip(scores, kept, strict=True):
@@ -261,6 +264,7 @@ def _finished(
     """Do the work of every block, take out what is not usable, and smooth."""
 
     def masked(rows: slice) -> None:
+        """Do the work and take out what is not usable."""
         work(rows)
         np.copyto(out[rows], np.float32(np.nan), where=~valid[rows])
 
@@ -280,6 +284,7 @@ class _Difference:
     sample: NDArray[np.float64]
 
     def zeros(self, rows: slice) -> NDArray[np.float32]:
+        """Return memory for some rows."""
         return np.zeros((rows.stop - rows.start, self.bands[0][0].shape[1]), np.float32)
 
     def planes(self, rows: slice) -> Iterator[tuple[float, NDArray[np.float32]]]:

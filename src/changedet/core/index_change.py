@@ -222,6 +222,7 @@ def gradient_score(
     inner = np.asarray(cv2.erode(valid.astype(np.uint8), np.ones((3, 3), np.uint8)), bool)
 
     def length(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the lengths of the gradients of a band."""
         total = np.zeros(plane.shape, np.float32)
         for way in ((1, 0), (0, 1)):
             slope = cv2.Scharr(plane, cv2.CV_32F, *way, scale=1 / 32, borderType=cv2.BORDER_REPLICATE)
@@ -263,11 +264,13 @@ def texture_score(
     side = (parameters.window_px, parameters.window_px)
 
     def mean(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the means in the window, with 0 beyond the image."""
         return np.asarray(cv2.boxFilter(plane, cv2.CV_32F, side, borderType=cv2.BORDER_CONSTANT), np.float32)
 
     share = np.maximum(mean(valid.astype(np.float32)), np.float32(1e-6))
 
     def deviation(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the standard deviations of what is usable in the window."""
         middle = mean(plane) / share
         return np.sqrt(np.maximum(mean(plane * plane) / share - middle * middle, np.float32(0)))
 

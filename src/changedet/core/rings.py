@@ -194,6 +194,7 @@ def _places(valid: NDArray[np.bool_], radii_px: tuple[int, ...]) -> tuple[_Place
     cut = tiles(valid.shape, _TILE_PX)
 
     def count(number: int) -> None:
+        """Look at one tile."""
         found[number] = _Place(cut[number], _rings_hold_enough(valid, cut[number], radii_px))
 
     run_blocks(count, range(len(cut)))
