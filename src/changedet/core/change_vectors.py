@@ -200,7 +200,7 @@ def change_vectors(
         np.copyto(magnitude[rows], length, where=valid[rows])
         np.copyto(direction[rows], angle, where=differs)
 
-    run_blocks(polar, row_blocks(valid.shape, 4))
+    run_blocks(polar, row_blocks(valid.shape, 2))
     return ChangeVectors(magnitude, direction)
 
 
@@ -251,7 +251,7 @@ def pca_difference_score(
             cv2.accumulateSquare(score, total)
         np.sqrt(total, out=out[rows])
 
-    return _finished(length, out, valid, parameters.smoothing_px, planes=2 + len(kept))
+    return _finished(length, out, valid, parameters.smoothing_px)
 
 
 def _finished(
@@ -259,7 +259,6 @@ def _finished(
     out: NDArray[np.float32],
     valid: NDArray[np.bool_],
     smoothing_px: tuple[float, ...],
-    planes: int = 2,
 ) -> NDArray[np.float32]:
     """Do the work of every block, take out what is not usable, and smooth."""
 
@@ -268,7 +267,7 @@ def _finished(
         work(rows)
         np.copyto(out[rows], np.float32(np.nan), where=~valid[rows])
 
-    run_blocks(masked, row_blocks(valid.shape, planes))
+    run_blocks(masked, row_blocks(valid.shape, 2))
     return smooth_score(out, valid, smoothing_px) if smoothing_px else out
 
 
