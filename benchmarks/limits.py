@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,12 +19,13 @@ if TYPE_CHECKING:
 def threads(count: int) -> Iterator[None]:
     """Let `count` threads work inside the block.
 
-    OpenCV and BLAS are told; SciPy's transforms and anything else are held to `count` processors by the
-    affinity of the process, where the system has one (Linux). Elsewhere the transforms use all processors.
+    OpenCV, BLAS, numba and numexpr are told; SciPy's transforms and anything else are held to `count`
+    processors by the affinity of the process, where the system has one (Linux). Elsewhere they use all.
     """
     before = cv2.getNumThreads()
     processors = _affinity()
     cv2.setNumThreads(count)
+    _tell_compilers(count)
     _pin(processors[:count])
     try:
         with threadpool_limits(count):
@@ -31,6 +33,16 @@ def threads(count: int) -> Iterator[None]:
     finally:
         _pin(processors)
         cv2.setNumThreads(before)
+        _tell_compilers(len(processors) or count)
+
+
+def _tell_compilers(count: int) -> None:
+    """Tell numba and numexpr, where they are in use."""
+    if "numba" in sys.modules:
+        numba = sys.modules["numba"]
+        numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+    if "numexpr" in sys.modules:
+        sys.modules["numexpr"].set_num_threads(count)
 
 
 def processors() -> int:

@@ -108,29 +108,10 @@ def smooth_score(score, valid, sigmas):
     return np.where(valid, np.prod(blurred, axis=0) ** (1 / len(sigmas)), np.nan)
 
 
-def _unexpected(x, y, weights):
-    """Surprise at y given x over all pixels, three trimmed fits on all of them."""
-    design = np.vstack([x, np.ones(x.shape[1])])
-    keep = np.ones(x.shape[1], bool)
-    for _ in range(3):
-        kept = design[:, keep]
-        penalty = 0.01 * kept.shape[1] * np.eye(len(design))
-        penalty[-1, -1] = 0
-        fit = np.linalg.solve(kept @ kept.T + penalty, kept @ y[:, keep].T).T
-        squared = (y - fit @ design) ** 2
-        total = squared.sum(axis=0)
-        keep = total <= np.quantile(total, 0.85)
-    weights = np.asarray(weights)
-    return np.sqrt((weights[:, None] * squared).sum(axis=0) / weights.sum())
-
-
-def predict_score(before, after, valid, weights):
-    """Each date from the other, fitted to every pixel."""
-    x, y = (image[:, valid].astype(np.float64) for image in (before, after))
-    x, y = ((v - v.mean(axis=1, keepdims=True)) / v.std(axis=1, keepdims=True) for v in (x, y))
-    score = np.zeros(valid.shape)
-    score[valid] = np.minimum(_unexpected(x, y, weights), _unexpected(y, x, weights))
-    return smooth_score(score, valid, (1.0, 2.0, 4.0))
+def change_length(before, after, _, factors):
+    """Length of the standardised change vector, whole arrays at a time."""
+    of_before, of_after, added = (np.float32(factor)[:, None, None] for factor in factors)
+    return np.sqrt(((before * of_before + after * of_after + added) ** 2).sum(axis=0))
 
 
 def cva_score(before, after, valid, weights):
@@ -155,6 +136,13 @@ def objects(grow, seed, score):
             sizes.append(int(inside.sum()))
             medians.append(float(np.quantile(score[box][inside], 0.5, method="lower")))
     return np.array(sizes), np.array(medians)
+
+
+def median_of_dates(stack):
+    """Median of what is not NaN."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.nanmedian(stack, axis=0)
 
 
 def median(stack, valid):

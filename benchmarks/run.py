@@ -1,64 +1,66 @@
-"""Measure every kernel of the core beside plain NumPy and peers; print one table, write one JSON file.
+"""Measure every kernel of the core beside plain NumPy and other libraries: one table, one JSON file.
 
-    python benchmarks/run.py            all sizes, under two minutes on two processors
+    python benchmarks/run.py            1, 4, 30 and 120 million pixels; a quarter of an hour
     python benchmarks/run.py --quick    512 pixels square only, and the quick part of registration.py
+    python benchmarks/run.py --docs     measure nothing: put what was measured into documents
 
-The versions of a kernel take turns, so that a busy machine slows all of them alike; the shortest of their
-times counts. Each first gives its result, which has to agree with ours, and its peak of memory; where that
-alone takes a plain version longer than half a second, it is the time too, with one thread only.
+Every kernel is measured at every size in a process of its own (`measure.py`). What would take more memory
+than --most-gb, judged by the next smaller size, is left out, and the report says so.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
+import subprocess
 import sys
-import time
-import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from benchmarks.kernels import Kernel
 
 HERE = Path(__file__).resolve().parent
-HEADINGS = (
-    "kernel",
-    "size",
-    "threads",
-    "ours s",
-    "naive s",
-    "peer s",
-    "naive/ours",
-    "peer/ours",
-    "ours MB",
-    "naive MB",
+RESULTS = HERE / "results.json"
+#: What the documents show.
+SHOWN = HERE / "core_results.json"
+_LIBRARIES = (
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "opencv-python-headless",
+    "numba",
+    "numexpr",
+    "bottleneck",
+    "xarray",
 )
-_LONG_S = 0.5
+#: What the process of a kernel may take in all, in GB.
+MOST_GB = 6.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmarks; 1 when a result disagrees with ours, or registration is not accurate enough."""
-    from benchmarks.kernels import KERNELS, SIZES
-
     options = _options(arguments)
-    rows, disagreements = [], []
-    print("  ".join(f"{h:>10}" if i else f"{h:<30}" for i, h in enumerate(HEADINGS)), flush=True)
-    for size in SIZES[:1] if options.quick else SIZES:
-        for kernel in KERNELS:
-            if options.only in kernel.name:
-                for row in measure(kernel, size, disagreements):
-                    rows.append(row)
-                    print(line(row), flush=True)
-    report = {"machine": machine(), "rows": rows, "disagreements": disagreements}
-    options.out.write_text(json.dumps(report, indent=1) + "\n")
-    print(f"\n{_versions(report['machine'])}\nwritten: {options.out}")
-    for text in disagreements:
+    if options.docs:
+        from benchmarks import documents
+
+        documents.write(json.loads((options.out or SHOWN).read_text()))
+        return 0
+    from benchmarks import tables
+
+    report = run(options)
+    print("\n" + tables.bars_text(report) + "\n" + tables.machine_text(report))
+    if options.out or not options.quick:
+        path = options.out or RESULTS
+        path.write_text(json.dumps(report, indent=1) + "\n")
+        print(f"written: {path}")
+    for text in report["disagreements"]:
         print(f"DISAGREES: {text}", file=sys.stderr)
-    status = 1 if disagreements else 0
+    status = 1 if report["disagreements"] else 0
     if options.quick and not options.only:
         from benchmarks import registration
 
@@ -67,110 +69,119 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def measure(kernel: Kernel, size: int, disagreements: list[str]) -> list[dict[str, Any]]:
-    """Check and time one kernel at one size, with one thread and with two."""
-    from benchmarks.limits import processors, threads
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure what the options ask for; a part replaces what was measured of it before."""
+    from benchmarks import tables
+    from benchmarks.kernels import KERNELS
 
-    arguments, versions = kernel.prepare(size), kernel.versions(size)
-    peaks, rows = {}, []
-    ours = None
-    first: dict[str, float] = {}
-    for name, function in versions.items():
-        with threads(1):
-            result, first[name], peaks[name] = _traced(function, arguments)
-        if name == "ours":
-            ours = result
-            continue
-        try:
-            kernel.agree(ours, result)
-        except AssertionError as error:
-            disagreements.append(f"{kernel.name} at {size}: {name}: {' '.join(str(error).split())[:200]}")
-    for count in range(1, min(processors(), 2) + 1):
-        once = first.get("naive", 0.0) > _LONG_S and not kernel.naive_loops
-        slow = {"naive": first["naive"]} if once else {}
-        quick = {name: function for name, function in versions.items() if name not in slow}
-        with threads(count):
-            seconds = _interleaved(quick, arguments) | (slow if count == 1 else {})
-        rows.append(
-            {
-                "kernel": kernel.name,
-                "size_px": size,
-                "threads": count,
-                "seconds": seconds,
-                "ratio": {name: seconds[name] / seconds["ours"] for name in seconds if name != "ours"},
-                "peak_mb": peaks,
-                "peer": kernel.peer_name,
-            }
-        )
-    return rows
+    report: dict[str, Any] = {"machine": machine(), "bandwidth": {}, "rows": [], "left_out": []}
+    report |= {"disagreements": [], "whole_mb": {}}
+    path = options.out or RESULTS
+    if (options.only or options.sizes) and path.exists() and not options.quick:
+        report |= {k: v for k, v in json.loads(path.read_text()).items() if k != "machine"}
+    report["bandwidth"] = in_process("stream", 1 << 22 if options.quick else 0)
+    print(tables.bandwidth_text(report) + "\n\n" + tables.heading(), flush=True)
+    for size in _sizes(options):
+        for kernel in KERNELS:
+            if options.only in kernel.name:
+                add(report, kernel, size, options.most_gb)
+    return report
 
 
-def _traced(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, float, float]:
-    """Result, seconds, and the most memory in arrays held at once, in MB; buffers inside C++ are not seen."""
-    tracemalloc.start()
-    try:
-        start = time.perf_counter()
-        result = function(*arguments)
-        return result, time.perf_counter() - start, tracemalloc.get_traced_memory()[1] / 1e6
-    finally:
-        tracemalloc.stop()
+def add(report: dict[str, Any], kernel: Kernel, size: int, most_gb: float) -> None:
+    """Measure one kernel at one size and print its rows, or say why not."""
+    from benchmarks import tables
+
+    name, key = kernel.name, f"{kernel.name} {size}"
+    for part, same in (("rows", "kernel"), ("left_out", "kernel")):
+        report[part] = [row for row in report[part] if (row[same], row["size_px"]) != (name, size)]
+    report["disagreements"] = [t for t in report["disagreements"] if not t.startswith(f"{name} at {size}:")]
+    reasons = [too_large(report, kernel, size, most_gb)]
+    if not reasons[0]:
+        found = in_process(name, size)
+        reasons = [found["failed"]] if "failed" in found else found["left_out"]
+        for row in found.get("rows", ()):
+            report["rows"].append(row)
+            print(tables.line(row, report["bandwidth"]), flush=True)
+        report["disagreements"] += found.get("disagreements", [])
+        report["whole_mb"][key] = found.get("whole_mb", 0.0)
+    for reason in reasons:
+        report["left_out"].append({"kernel": name, "size_px": size, "why": reason})
 
 
-def _interleaved(versions: dict[str, Callable[..., Any]], arguments: tuple[Any, ...]) -> dict[str, float]:
-    """Shortest of three times of each version, taking turns; slow peers have one turn."""
-    best = dict.fromkeys(versions, float("inf"))
-    for turn in range(3):
-        for name, function in versions.items():
-            if turn and name == "peer" and best[name] > _LONG_S:
-                continue
-            start = time.perf_counter()
-            function(*arguments)
-            best[name] = min(best[name], time.perf_counter() - start)
-    return best
+def too_large(report: dict[str, Any], kernel: Kernel, size: int, most_gb: float) -> str:
+    """Why a kernel is not measured at a size at all; empty when it is."""
+    if size > kernel.up_to:
+        return f"measured up to {kernel.up_to} px"
+    smaller = [row["size_px"] for row in report["rows"] if row["kernel"] == kernel.name]
+    nearest = max((other for other in smaller if other < size), default=0)
+    needed = report["whole_mb"].get(f"{kernel.name} {nearest}", 0.0) * (size / max(nearest, 1)) ** 2 / 1e3
+    return f"would take some {needed:.0f} GB" if needed > most_gb else ""
 
 
-def line(row: dict[str, Any]) -> str:
-    """One row of the table."""
-
-    def cell(values: dict[str, float], name: str, form: str) -> str:
-        return format(values[name], form) if name in values else "-"
-
-    cells = (
-        *(cell(row["seconds"], name, ".4f") for name in ("ours", "naive", "peer")),
-        *(cell(row["ratio"], name, ".1f") for name in ("naive", "peer")),
-        *(cell(row["peak_mb"], name, ".0f") for name in ("ours", "naive")),
-    )
-    start = f"{row['kernel']:<30}  {row['size_px']:>10}  {row['threads']:>10}"
-    return "  ".join([start, *(f"{text:>10}" for text in cells)])
+def in_process(name: str, size: int) -> dict[str, Any]:
+    """Measure in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.measure", name, str(size)],
+        env={**os.environ, "PYTHONPATH": str(HERE.parent)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1][:200]
+        print(f"{name} at {size} failed: {why}", file=sys.stderr)
+        return {"failed": why}
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def machine() -> dict[str, Any]:
     """What the numbers were measured on, without naming it."""
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
     from benchmarks.limits import processors
 
-    names = ("numpy", "scipy", "scikit-image", "opencv-python-headless")
+    versions = {}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
     return {
         "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
         "processors": processors(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in names},
+        "versions": versions,
     }
 
 
-def _versions(found: dict[str, Any]) -> str:
-    libraries = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
-    return f"{found['processors']} processors, {found['system']}, Python {found['python']}, {libraries}"
+def _processor() -> str:
+    """The make of the processor, where the system says it."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text().splitlines() if about.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _sizes(options: argparse.Namespace) -> Sequence[int]:
+    from benchmarks.kernels import QUICK_SIZE, SIZES
+
+    if options.quick:
+        return (QUICK_SIZE,)
+    return sorted(options.sizes) or SIZES
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="512 pixels square only")
-    parser.add_argument("--only", default="", metavar="TEXT", help="kernels whose name contains this")
     parser.add_argument(
-        "--out", type=Path, default=HERE / "results.json", help="JSON file (default: %(default)s)"
+        "--quick", action="store_true", help="512 pixels square only; written with --out only"
     )
+    parser.add_argument(
+        "--docs", action="store_true", help=f"write tables and plots from {SHOWN.name}, or from --out"
+    )
+    parser.add_argument("--only", default="", metavar="TEXT", help="kernels whose name contains this")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[], metavar="PX", help="pixels on a side")
+    parser.add_argument("--most-gb", type=float, default=MOST_GB, help="memory of a process, at most")
+    parser.add_argument("--out", type=Path, help=f"JSON file (default: {RESULTS.name} beside this file)")
     return parser.parse_args(arguments)
 
 
