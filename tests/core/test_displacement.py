@@ -307,3 +307,18 @@ def test_bend_median_and_extent_are_those_of_the_whole_field():
     np.testing.assert_allclose(
         field.extent_px, np.abs(values - medians[:, None, None]).max(axis=(1, 2)), rtol=0.05
     )
+
+
+@pytest.mark.parametrize("lines", [False, True])
+@pytest.mark.parametrize("surface", [False, True])
+def test_whole_rows_are_evaluated_as_single_pixels_are(surface, lines):
+    rng = np.random.default_rng(3)
+    field = DisplacementField(
+        "spline and lines", (83, 61), (1.5, -2.5), rng.normal(0, 0.01, (2, 2)),
+        surface=rng.normal(0, 1, (2, 7, 6)) if surface else None,
+        lines=rng.normal(0, 1, (2, 12)) if lines else None,
+    )  # fmt: skip
+    found = field.by_rows()(slice(7, 20))
+    expected = field.on(np.arange(7.0, 20.0), np.arange(61.0))
+    assert [axis.shape for axis in found] == [(13, 61)] * 2
+    np.testing.assert_allclose(np.stack(found), expected, atol=1e-6)

@@ -234,3 +234,25 @@ def test_numbers_are_compared_as_their_values_are(dtype, number):
         values = np.append(values, np.array([np.nan, 0.5, -3], dtype))
     expected = [v == number or bool(np.isnan(v) and np.isnan(number)) for v in values.astype(float)]
     assert equals(values, number).tolist() == expected
+
+
+def test_positions_start_where_the_image_lies():
+    field = bent((30, 40))
+    here = source_positions(field)(slice(5, 9))
+    there = source_positions(field, (2.5, -7.0))(slice(5, 9))
+    np.testing.assert_allclose(there[0] - here[0], 2.5, atol=1e-5)
+    np.testing.assert_allclose(there[1] - here[1], -7.0, atol=1e-5)
+
+
+def test_positions_that_are_no_numbers_have_no_data():
+    def positions(rows):
+        down, right = np.meshgrid(
+            np.arange(rows.start, rows.stop, dtype=float), np.arange(50.0), indexing="ij"
+        )
+        down[:, 9] = np.nan
+        return down.astype(np.float32), right.astype(np.float32)
+
+    image = smooth((40, 50))
+    found = warping.sample(image, (40, 50), positions)
+    assert np.isnan(found[:, 9]).all()
+    np.testing.assert_allclose(found[5:30, 10:40], image[5:30, 10:40], atol=1e-5)
