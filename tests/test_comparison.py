@@ -54,7 +54,7 @@ def test_thresholds_that_are_no_numbers_are_refused(name):
 def test_a_change_is_flagged_where_it_is():
     found = compare(pair_of(*changed()), EVERYWHERE, DetectSettings(), refused=False)
     assert (found.state[BOX] == State.CHANGED).mean() > 0.9
-    assert not found.undecided
+    assert not found.refusal
 
 
 def test_a_refused_pair_is_judged_nowhere():
@@ -83,15 +83,15 @@ def test_a_score_without_a_background_decides_nothing():
     data = before.data.copy()
     data[:, 40:43, 50:53] += np.float32(0.2)
     found = compare(pair_of(before, replace(before, data=data)), EVERYWHERE, DetectSettings(), refused=False)
-    assert found.undecided or (found.state[41, 51] == State.CHANGED)
-    if found.undecided:
+    assert found.refusal or (found.state[41, 51] == State.CHANGED)
+    if found.refusal:
         assert not (found.state == State.NOT_FLAGGED).any()
 
 
 def test_equal_images_give_no_reason_to_flag():
     before = make_image(0)
     found = compare(pair_of(before, before), EVERYWHERE, DetectSettings(), refused=False)
-    assert not found.undecided
+    assert not found.refusal
     assert set(np.unique(found.state)) == {State.NOT_FLAGGED, State.NOT_OBSERVED}
 
 

@@ -79,11 +79,11 @@ def bands_table():
         [b.name, b.common_name, f"{b.wavelength_nm:g}", b.resolution_m, f"{b.change_weight:g}"]
         for b in SENTINEL2_BANDS
     ]
-    return table(["band", "common name", "nm", "m", "weight (0 = not compared)"], rows)
+    return table(["band", "common name", "nm", "m", "weight in the score"], rows)
 
 
 def parameters_table():
-    from changedet import pipeline, registration
+    from changedet import gates, pipeline, registration
     from changedet.core import masking, normalization
     from changedet.core.alignment import AlignmentSettings
     from changedet.core.prediction import PredictParameters
@@ -111,7 +111,7 @@ def parameters_table():
         "largest distortion, px": AlignmentSettings().most_bend_px,
         "share of invariant pixels": normalization.INVARIANT_SHARE,
         "margin round clouds, m": masking.CLOUD_BUFFER_M,
-        "least contrast of a flagged pixel, reflectance": pipeline.MIN_CONTRAST,
+        "variance in common below which clouds must have been looked for": gates.LEAST_EXPLAINED,
         "season gap that is warned about, days": SEASON_GAP_DAYS,
         "clear share that is warned about": LOW_CLEAR_SHARE,
     }

@@ -441,7 +441,7 @@ class TestSettings:
 
     def test_a_higher_threshold_flags_less(self, sample, sample_result):
         result = detect(
-            sample / "before", sample / "after", settings=DetectSettings(threshold=threshold_of(25))
+            sample / "before", sample / "after", settings=DetectSettings(threshold=threshold_of(14))
         )
         flagged = [(r.state == State.CHANGED).sum() for r in (result, sample_result)]
         assert 0 < flagged[0] < flagged[1]

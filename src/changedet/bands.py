@@ -27,7 +27,8 @@ class Band:
         Native ground sampling distance in metres: 10, 20 or 60.
     change_weight : float
         Weight of the band in the optical change score for built-up change at 10 m. The visible bands
-        detect, the others explain (Daudt et al. 2018 data, measured on labelled city pairs).
+        detect, the others explain (Daudt et al. 2018 data, measured on labelled city pairs): all bands
+        predict what is usual, and only those with a weight are asked what is not.
     """
 
     name: str
@@ -43,22 +44,22 @@ SENTINEL2_BANDS: tuple[Band, ...] = (
     Band("B02", "blue", 492.4, 10, 1.0),
     Band("B03", "green", 559.8, 10, 1.0),
     Band("B04", "red", 664.6, 10, 1.0),
-    Band("B05", "rededge1", 704.1, 20, 0.6),
-    Band("B06", "rededge2", 740.5, 20, 0.1),
-    Band("B07", "rededge3", 782.8, 20, 0.1),
-    Band("B08", "nir", 832.8, 10, 0.1),
-    Band("B8A", "nir08", 864.7, 20, 0.1),
+    Band("B05", "rededge1", 704.1, 20, 0.3),
+    Band("B06", "rededge2", 740.5, 20, 0.0),
+    Band("B07", "rededge3", 782.8, 20, 0.0),
+    Band("B08", "nir", 832.8, 10, 0.0),
+    Band("B8A", "nir08", 864.7, 20, 0.0),
     Band("B09", "nir09", 945.1, 60, 0.0),
     Band("B10", "cirrus", 1373.5, 60, 0.0),
-    Band("B11", "swir16", 1613.7, 20, 0.3),
-    Band("B12", "swir22", 2202.4, 20, 0.3),
+    Band("B11", "swir16", 1613.7, 20, 0.0),
+    Band("B12", "swir22", 2202.4, 20, 0.0),
 )
 
 #: Name of the scene classification layer of Level-2A products.
 SCL = "SCL"
 
 #: Bands that a comparison uses when both dates have them, in this order.
-COMPARED_BANDS: tuple[str, ...] = tuple(b.name for b in SENTINEL2_BANDS if b.change_weight > 0)
+COMPARED_BANDS: tuple[str, ...] = tuple(b.name for b in SENTINEL2_BANDS if b.resolution_m <= 20)
 
 #: Bands without which an optical comparison is refused.
 REQUIRED_BANDS: tuple[str, ...] = ("B02", "B03", "B04", "B08")
@@ -136,24 +137,50 @@ def canonical_name(text: str) -> str | None:
     return _BY_COMMON_NAME.get(word.lower())
 
 
-def change_weights(names: tuple[str, ...]) -> tuple[float, ...]:
-    """Return the weight of each band in the optical change score.
+#: How bands may be weighted, see `change_weights`.
+BAND_WEIGHTS: tuple[str, ...] = ("auto", "built-up", "equal")
+#: Pixels up to this size show single buildings; on larger ones built-up change is a change of cover.
+_BUILT_UP_PIXEL_M = 20.0
 
-    A band that is not in the table (another sensor's) gets weight 1: nothing is known against it.
+
+def change_weights(
+    names: tuple[str, ...], scheme: str = "built-up", pixel_m: float = 10.0
+) -> tuple[float, ...]:
+    """Return the weight of each band in the optical change score.
 
     Parameters
     ----------
     names : tuple of str
         Canonical band names.
+    scheme : {"auto", "built-up", "equal"}
+        ``"built-up"``: the table, which leans on the visible bands; a band that is not in the table (another
+        sensor's) gets weight 1, as nothing is known against it. ``"equal"``: all alike. ``"auto"``:
+        built-up on pixels of up to 20 m, where roofs and pavements show, and equal on larger ones, where
+        change is a change of cover.
+    pixel_m : float
+        Side of a pixel in metres, for ``"auto"``.
 
     Returns
     -------
     tuple of float
-        One weight for each name, in the same order.
+        One weight for each name, in the same order; all 1 where the scheme would leave none.
+
+    Raises
+    ------
+    ValueError
+        When the scheme is not known.
 
     Examples
     --------
     >>> change_weights(("B04", "B08", "thermal"))
-    (1.0, 0.1, 1.0)
+    (1.0, 0.0, 1.0)
+    >>> change_weights(("B04", "B08"), "auto", pixel_m=30.0)
+    (1.0, 1.0)
     """
-    return tuple(_BY_NAME[n].change_weight if n in _BY_NAME else 1.0 for n in names)
+    if scheme not in BAND_WEIGHTS:
+        message = f"unknown band weights {scheme!r}: choose one of {', '.join(BAND_WEIGHTS)}"
+        raise ValueError(message)
+    if scheme == "equal" or (scheme == "auto" and pixel_m > _BUILT_UP_PIXEL_M):
+        return (1.0,) * len(names)
+    weights = tuple(_BY_NAME[n].change_weight if n in _BY_NAME else 1.0 for n in names)
+    return weights if any(weights) else (1.0,) * len(names)

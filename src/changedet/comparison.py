@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from changedet.bands import SENTINEL2_BANDS, change_weights
+from changedet.bands import BAND_WEIGHTS, SENTINEL2_BANDS, change_weights
 from changedet.core.components import label_components
 from changedet.core.normalization import Normalization, apply_normalization, fit_normalization
-from changedet.core.optical import DETECTORS, contrast_of_score
-from changedet.core.prediction import PredictParameters
+from changedet.core.optical import DETECTORS
+from changedet.core.prediction import Prediction, PredictParameters, predict_change
 from changedet.core.smoothing import smooth_score
 from changedet.core.threshold import ThresholdParameters, outline_pixels, robust_thresholds
 from changedet.errors import UsageError
+from changedet.gates import unlikeness
 from changedet.objects import Flagged, split_by_kind
 from changedet.registration import RESIDUAL_LIMIT_PX
 from changedet.resample import pixel_size_m
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from changedet.core.change_vectors import CvaParameters
+    from changedet.core.optical import DetectorParameters
     from changedet.pairing import Pair
     from changedet.scene import Image
 
@@ -36,8 +37,14 @@ _OUTLINE_SMOOTHING_PX = (1.0,)
 _PART_FACTOR = 3.0
 #: Snow edges melt: this many pixels round snow on one date are not compared either.
 _SNOW_MARGIN_PX = 3
-#: Changes smaller than this in every band, in reflectance, are within the sensor's own uncertainty.
-MIN_CONTRAST = 0.01
+#: A site up to this share of the compared ground does not teach what is normal, if enough ground is left.
+_SMALL_SITE_SHARE, _ENOUGH_PIXELS = 0.25, 50_000
+#: Images in other units than reflectance are measured by their own spread: so large is it in reflectance.
+_USUAL_SPREAD_REFLECTANCE = 0.08
+#: Scores within this factor of the threshold tell how much contrast it takes to reach it.
+_NEAR_THRESHOLD, _ENOUGH_NEAR = 1.25, 20
+#: Why nothing was decided where scores vary and their background does not.
+_NO_BACKGROUND = "not comparable: the score has no background that a change could rise above"
 #: Which detector gives the second opinion on what another one flags.
 _SECOND_OPINION = {"predict": "cva"}
 _REFLECTANCE_BANDS = frozenset(band.name for band in SENTINEL2_BANDS)
@@ -61,6 +68,12 @@ class DetectSettings:
         Registration residual above which nothing is compared.
     seed : int
         Seed of every random sample.
+    band_weights : {"auto", "built-up", "equal"}
+        Which bands score, see `changedet.bands.change_weights`.
+    budget : float or None
+        Flag this share of the judged ground, 0 to 1, whatever its score: for looking through the leading
+        candidates of a place where something is known to have happened. None, the usual, flags what stands
+        out, which may be nothing.
     """
 
     method: str = "predict"
@@ -69,6 +82,8 @@ class DetectSettings:
     grid: Literal["before", "utm"] = "before"
     residual_limit_px: float = RESIDUAL_LIMIT_PX
     seed: int = 0
+    band_weights: str = "auto"
+    budget: float | None = None
 
     def __post_init__(self) -> None:
         if self.method not in DETECTORS:
@@ -78,6 +93,13 @@ class DetectSettings:
         # written so that NaN, which compares false with everything, is refused too
         if not (0 <= self.min_area_m2 < math.inf and 0 < self.residual_limit_px < math.inf):
             raise UsageError("the minimum area must not be negative and the residual limit must be positive")
+        if self.band_weights not in BAND_WEIGHTS:
+            known = ", ".join(BAND_WEIGHTS)
+            raise UsageError(f"unknown band weights {self.band_weights!r}", todo=f"choose one of {known}")
+        if self.budget is not None and not 0 < self.budget < 1:
+            raise UsageError(
+                "the budget must be a share of the ground between 0 and 1", todo="write for example 2.5%"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable description."""
@@ -107,12 +129,19 @@ class DetectSettings:
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"settings cannot be understood ({error})") from error
 
-    def detector_parameters(self, method: str) -> PredictParameters | CvaParameters:
+    def detector_parameters(self, method: str) -> DetectorParameters:
         """Return the parameters of a detector under these settings."""
-        parameters = DETECTORS[method].parameters()
-        if isinstance(parameters, PredictParameters):
-            return replace(parameters, seed=self.seed)
-        return parameters
+        if method == "predict":
+            return self.predict_parameters()
+        return DETECTORS[method].parameters()
+
+    def predict_parameters(self) -> PredictParameters:
+        """Return the parameters of the default detector, which also tells the contrast of every other."""
+        return PredictParameters(seed=self.seed)
+
+    def weights_of(self, image: Image) -> tuple[float, ...]:
+        """Return the weights of the bands of an image under these settings."""
+        return change_weights(image.bands, self.band_weights, max(pixel_size_m(image.grid)))
 
 
 def threshold_of(seed_mads: float) -> ThresholdParameters:
@@ -143,8 +172,8 @@ class Comparison:
         `State` codes.
     detection_floor : mapping of str to float
         What was too small or too faint to be flagged.
-    undecided : bool
-        True when the score has no background to rise above, so that nothing could have been flagged.
+    refusal : str
+        Why nothing was decided after all, in words for a reader; empty when something was.
     """
 
     after: Image
@@ -152,7 +181,7 @@ class Comparison:
     flagged: Flagged
     state: NDArray[np.uint8]
     detection_floor: Mapping[str, float]
-    undecided: bool = False
+    refusal: str = ""
 
 
 def compare(pair: Pair, inside: NDArray[np.bool_], settings: DetectSettings, *, refused: bool) -> Comparison:
@@ -177,20 +206,57 @@ def compare(pair: Pair, inside: NDArray[np.bool_], settings: DetectSettings, *, 
     observed = pair.before.valid & pair.after.valid
     snow = _snow_on_one_date(pair)
     if refused:
-        state = _states(inside, observed, np.ones(inside.shape, bool))
-        return Comparison(pair.after, None, _nothing(observed), state, _floor(pair, settings, math.inf))
+        return _not_compared(pair, inside, settings)
     fitted = observed & ~snow
+    learn = _teaching(fitted, inside)
     bands = pair.before.bands
-    normalization = fit_normalization(pair.before.data, pair.after.data, fitted, bands, seed=settings.seed)
+    normalization = fit_normalization(pair.before.data, pair.after.data, learn, bands, seed=settings.seed)
     data = apply_normalization(pair.after.data, normalization, clip=set(bands) <= _REFLECTANCE_BANDS)
     after = replace(pair.after, data=data)
+    prediction = predict_change(
+        pair.before.data,
+        after.data,
+        fitted,
+        settings.weights_of(pair.before),
+        settings.predict_parameters(),
+        learn,
+    )
+    if refusal := unlikeness(pair, prediction.explained):
+        return replace(_not_compared(pair, inside, settings), refusal=refusal)
     state = _states(inside, observed, snow)
-    flagged = _decide(pair.before, after, fitted, state == State.NOT_FLAGGED, settings)
+    ground = _Ground(fitted, learn, state == State.NOT_FLAGGED)
+    flagged = _decide(pair.before, after, ground, prediction, settings)
     undecided = _undecided(flagged)
     state[(state == State.NOT_FLAGGED) & (undecided | np.isnan(flagged.score))] = State.NOT_COMPARABLE
     state[flagged.labels > 0] = State.CHANGED
-    floor = _floor(replace(pair, after=after), settings, flagged.thresholds.seed)
-    return Comparison(after, normalization, flagged, state, floor, undecided)
+    floor = _floor(pair, settings, flagged, prediction)
+    return Comparison(after, normalization, flagged, state, floor, _NO_BACKGROUND if undecided else "")
+
+
+@dataclass(frozen=True, eq=False)
+class _Ground:
+    """Which pixels are usable, which of them teach what is normal, and which are judged."""
+
+    usable: NDArray[np.bool_]
+    learn: NDArray[np.bool_]
+    judged: NDArray[np.bool_]
+
+
+def _not_compared(pair: Pair, inside: NDArray[np.bool_], settings: DetectSettings) -> Comparison:
+    observed = pair.before.valid & pair.after.valid
+    state = _states(inside, observed, np.ones(inside.shape, bool))
+    floor = {"min_area_m2": _min_area_m2(pair.before, settings)}
+    return Comparison(pair.after, None, _nothing(observed), state, floor)
+
+
+def _teaching(usable: NDArray[np.bool_], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the ground that teaches what is normal: without the site, when that is small.
+
+    A change that fills the site would otherwise be part of what is expected there.
+    """
+    around = usable & ~inside
+    small = int((usable & inside).sum()) <= _SMALL_SITE_SHARE * int(usable.sum())
+    return around if small and int(around.sum()) >= _ENOUGH_PIXELS else usable
 
 
 def _states(
@@ -218,29 +284,20 @@ def _undecided(flagged: Flagged) -> bool:
 
 
 def _decide(
-    before: Image,
-    after: Image,
-    fitted: NDArray[np.bool_],
-    judged: NDArray[np.bool_],
-    settings: DetectSettings,
+    before: Image, after: Image, ground: _Ground, prediction: Prediction, settings: DetectSettings
 ) -> Flagged:
     """Score with the chosen detector and with another one, and flag what stands out of the first."""
-    raw = _raw_score(settings.method, before, after, fitted, settings)
-    smoothing_px = settings.detector_parameters(settings.method).smoothing_px
-    score = smooth_score(raw, fitted, smoothing_px)
-    thresholds = robust_thresholds(score, settings.threshold)
-    outline = outline_pixels(smooth_score(raw, fitted, _OUTLINE_SMOOTHING_PX), settings.threshold)
-    contrast = np.max(np.abs(np.nan_to_num(after.data - before.data)), axis=0) >= MIN_CONTRAST
-    grow = judged & contrast & outline & (np.nan_to_num(score) > thresholds.grow)
+    fine, score = _scores(settings.method, (before, after), ground.usable, prediction, settings)
+    thresholds = robust_thresholds(np.where(ground.learn, score, np.float32(np.nan)), settings.threshold)
+    grow, seeds = _candidates(before, (fine, score), ground, prediction, settings)
     min_pixels = _min_area_m2(before, settings) / float(np.prod(pixel_size_m(before.grid)))
-    labels = label_components(grow, grow & (score > thresholds.seed), min_pixels=min_pixels)
+    labels = label_components(grow, seeds, min_pixels=min_pixels)
     labels = split_by_kind(labels, before, after, min_pixels=_PART_FACTOR * min_pixels)
     second = _SECOND_OPINION.get(settings.method, "predict")
-    second_raw = _raw_score(second, before, after, fitted, settings)
-    second_score = smooth_score(second_raw, fitted, settings.detector_parameters(second).smoothing_px)
+    _, second_score = _scores(second, (before, after), ground.usable, prediction, settings)
     return Flagged(
         labels=labels,
-        score=np.where(judged, score, np.float32(np.nan)),
+        score=np.where(ground.judged, score, np.float32(np.nan)),
         thresholds=thresholds,
         second_score=second_score,
         second_thresholds=robust_thresholds(second_score, settings.threshold),
@@ -248,12 +305,51 @@ def _decide(
     )
 
 
-def _raw_score(
-    method: str, before: Image, after: Image, fitted: NDArray[np.bool_], settings: DetectSettings
-) -> NDArray[np.float32]:
-    parameters = replace(settings.detector_parameters(method), smoothing_px=())
-    weights = change_weights(before.bands)
-    return DETECTORS[method].function(before.data, after.data, fitted, weights, parameters)
+def _scores(
+    method: str,
+    images: tuple[Image, Image],
+    usable: NDArray[np.bool_],
+    prediction: Prediction,
+    settings: DetectSettings,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return what shows the outlines of changes, and the smoothed score of a detector."""
+    parameters = settings.detector_parameters(method)
+    if method == "predict":
+        return prediction.surprise, smooth_score(prediction.raw, usable, parameters.smoothing_px)
+    plain = replace(parameters, smoothing_px=())  # type: ignore[type-var]  # all are dataclasses
+    before, after = images
+    detector, weights = DETECTORS[method], settings.weights_of(before)
+    raw = detector.score((before.data, after.data), usable, before.bands, weights, plain)
+    return raw, smooth_score(raw, usable, parameters.smoothing_px)
+
+
+def _candidates(
+    before: Image,
+    scores: tuple[NDArray[np.float32], NDArray[np.float32]],
+    ground: _Ground,
+    prediction: Prediction,
+    settings: DetectSettings,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return the pixels that may belong to an object, and those of which every object needs one."""
+    fine, score = scores
+    filled = np.nan_to_num(score)
+    judged = ground.judged & np.isfinite(score)
+    if settings.budget is not None:
+        limit = np.quantile(score[judged], 1 - settings.budget) if judged.any() else np.inf
+        leading = judged & (filled > limit)
+        return leading, leading
+    learnt = np.where(ground.learn, score, np.float32(np.nan))
+    thresholds = robust_thresholds(learnt, settings.threshold)
+    outline = outline_pixels(smooth_score(fine, ground.usable, _OUTLINE_SMOOTHING_PX), settings.threshold)
+    least = _least_contrast(before, prediction, settings)
+    grow = judged & outline & (filled > thresholds.grow) & (prediction.contrast >= least[1])
+    return grow, grow & (filled > thresholds.seed) & (prediction.contrast >= least[0])
+
+
+def _least_contrast(image: Image, prediction: Prediction, settings: DetectSettings) -> tuple[float, float]:
+    """Smallest contrast of the seed of an object and of the rest of it, in the unit of the image."""
+    unit = 1.0 if set(image.bands) <= _REFLECTANCE_BANDS else prediction.spread / _USUAL_SPREAD_REFLECTANCE
+    return unit * settings.threshold.seed_contrast, unit * settings.threshold.grow_contrast
 
 
 def _snow_on_one_date(pair: Pair) -> NDArray[np.bool_]:
@@ -270,14 +366,17 @@ def _min_area_m2(image: Image, settings: DetectSettings) -> float:
     return max(settings.min_area_m2, float(np.prod(pixel_size_m(image.grid))))
 
 
-def _floor(pair: Pair, settings: DetectSettings, seed: float) -> dict[str, float]:
-    """Smallest object, and how large a difference alike in all bands it took to be flagged in this pair."""
+def _floor(
+    pair: Pair, settings: DetectSettings, flagged: Flagged, prediction: Prediction
+) -> dict[str, float]:
+    """Smallest object, and how large a difference from what was expected it took in this pair."""
     floor = {"min_area_m2": _min_area_m2(pair.before, settings)}
-    both = pair.before.valid & pair.after.valid
-    if math.isfinite(seed) and both.any():
-        weights = change_weights(pair.before.bands)
-        contrast = contrast_of_score(
-            settings.method, seed, (pair.before.data, pair.after.data), both, weights
-        )
-        floor["contrast_reflectance"] = max(contrast, MIN_CONTRAST)
+    seed = flagged.thresholds.seed
+    if not math.isfinite(seed) or settings.budget is not None:
+        return floor
+    least = _least_contrast(pair.before, prediction, settings)[0]
+    score = np.nan_to_num(flagged.score)
+    near = (score > seed / _NEAR_THRESHOLD) & (score < seed * _NEAR_THRESHOLD) & (prediction.contrast > 0)
+    usual = float(np.median(prediction.contrast[near])) if near.sum() >= _ENOUGH_NEAR else 0.0
+    floor["contrast_reflectance"] = max(usual, least)
     return floor

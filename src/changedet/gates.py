@@ -16,6 +16,10 @@ OFFSET_JUMP = (0.08, 0.12)
 #: Gains beyond these say that light, haze or season differ strongly between the dates.
 USUAL_GAIN = (0.65, 1.55)
 
+#: Where clouds could not be looked for, one date must predict this share of the other,
+#: over the ground that is predicted best.
+LEAST_EXPLAINED = 0.6
+
 
 def refusals(registration: Registration, pair: Pair) -> tuple[str, ...]:
     """Return why a pair must not be compared; empty when it may.
@@ -33,6 +37,31 @@ def refusals(registration: Registration, pair: Pair) -> tuple[str, ...]:
         One sentence for each gate that refused, each with what to do.
     """
     return (*_registration_refusal(registration), *_offset_refusal(pair))
+
+
+def unlikeness(pair: Pair, explained: float) -> str:
+    """Return why dates that look unlike each other are not compared; empty when they are.
+
+    Parameters
+    ----------
+    pair : Pair
+        Registered.
+    explained : float
+        Share of the variance of one date that the other predicts, see `changedet.core.prediction`.
+
+    Returns
+    -------
+    str
+        A sentence, when clouds could not be looked for and the dates have little in common: cloud, haze or
+        a harvest over half of the scene is then as likely as change.
+    """
+    looked = "none" not in {pair.before.classes_source, pair.after.classes_source}
+    if looked or not explained < LEAST_EXPLAINED:
+        return ""
+    return (
+        f"not comparable: one date predicts only {max(explained, 0.0):.0%} of the other, and clouds could "
+        "not be looked for, as the bands for it are missing; give blue, green, red and near infrared"
+    )
 
 
 def gain_warnings(normalization: Normalization) -> tuple[str, ...]:

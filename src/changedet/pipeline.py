@@ -6,8 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from changedet.bands import change_weights
-from changedet.comparison import MIN_CONTRAST, DetectSettings, compare
+from changedet.comparison import DetectSettings, compare
 from changedet.core.alignment import AlignmentSettings, align
 from changedet.core.residual import measure_remainder
 from changedet.core.warping import bridge_gaps
@@ -148,8 +147,8 @@ def compare_sources(
     progress.step("comparing")
     refused = refusals(registration, pair)
     comparison = compare(pair, inside, settings, refused=bool(refused))
-    if comparison.undecided:
-        refused = ("not comparable: the score has no background that a change could rise above",)
+    if comparison.refusal:
+        refused = (comparison.refusal,)
     progress.step("describing the objects")
     objects, kind = build_objects(comparison.flagged, pair.before, comparison.after, inside)
     window = frame.window
@@ -166,7 +165,7 @@ def compare_sources(
         pair=replace(pair, before=frame.crop(pair.before), after=frame.crop(pair.after), reason=reason),
         registration=registration,
         normalization=comparison.normalization,
-        parameters=_parameters(settings, pair.before.bands, frame),
+        parameters=_parameters(settings, pair.before, frame),
         thresholds=asdict(comparison.flagged.thresholds),
         detection_floor=comparison.detection_floor,
         warnings=(*refused, *pair.warnings, *notes),
@@ -244,12 +243,11 @@ def _views(reference: Image, moving: Image, moved: Image) -> Views:
     return Views(*(image.data[0][middle].copy() for image in (reference, moving, moved)))
 
 
-def _parameters(settings: DetectSettings, bands: tuple[str, ...], frame: Frame) -> dict[str, Any]:
+def _parameters(settings: DetectSettings, image: Image, frame: Frame) -> dict[str, Any]:
     return {
         **settings.to_dict(),
         "detector": settings.detector_parameters(settings.method).to_dict(),
-        "band_weights": dict(zip(bands, change_weights(bands), strict=True)),
-        "min_contrast_reflectance": MIN_CONTRAST,
+        "weight_of_band": dict(zip(image.bands, settings.weights_of(image), strict=True)),
         "context_pixels": list(frame.context.shape),
     }
 

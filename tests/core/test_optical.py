@@ -139,7 +139,7 @@ def test_a_moved_scene_moves_the_score(name):
     back = np.roll(run(name, *rolled), (-7, -11), axis=(0, 1))
     # away from the seam, where the smoothing sees other neighbours
     inner = np.s_[16:-24, 16:-28]
-    np.testing.assert_allclose(back[inner], there[inner], rtol=1e-3)
+    np.testing.assert_allclose(back[inner], there[inner], rtol=1e-2)
 
 
 @pytest.mark.parametrize("name", NAMES)

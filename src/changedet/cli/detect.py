@@ -38,6 +38,8 @@ def detect(
     method: options.Method = "predict",
     min_area: options.MinArea = "500m2",
     threshold: options.Threshold = 10.0,
+    budget: options.Budget = None,
+    band_weights: options.BandWeights = "auto",
     grid: options.Grid = "before",
     max_residual: options.MaxResidual = 0.5,
     strict: options.Strict = False,
@@ -64,7 +66,7 @@ def detect(
         (before, said.options(before_offset, before_time)),
         (after, said.options(after_offset, after_time)),
         choose_site(at, radius, bbox, aoi, name),
-        settings_of(method, threshold, min_area, grid, max_residual),
+        settings_of(method, (threshold, budget), min_area, grid, max_residual, band_weights),
         name,
     )
     out = task.target(out, overwrite=overwrite)
@@ -146,19 +148,55 @@ class _Task:
 
 
 def settings_of(
-    method: str, threshold: float, min_area: str, grid: str, max_residual: float
+    method: str,
+    decision: tuple[float, str | None],
+    min_area: str,
+    grid: str,
+    max_residual: float,
+    band_weights: str = "auto",
 ) -> DetectSettings:
-    """Make the settings of a comparison from the options that say how."""
+    """Make the settings of a comparison from the options that say how; `decision`: threshold and budget."""
     from changedet.comparison import DetectSettings, threshold_of
     from changedet.site import parse_area_m2
 
+    threshold, budget = decision
     return DetectSettings(
         method=method,
         threshold=threshold_of(threshold),
+        budget=None if budget is None else parse_share(budget),
+        band_weights=band_weights,
         min_area_m2=parse_area_m2(min_area),
         grid=grid,  # type: ignore[arg-type]  # checked by DetectSettings, whose message is better
         residual_limit_px=max_residual,
     )
+
+
+def parse_share(text: str) -> float:
+    """Read a share of the ground: ``"2.5%"`` or ``"0.025"``.
+
+    Parameters
+    ----------
+    text : str
+        A number, with or without a percent sign.
+
+    Returns
+    -------
+    float
+        0.025 for both examples.
+
+    Raises
+    ------
+    UsageError
+        When it is not a number above 0 and below 1.
+    """
+    percent = text.strip().endswith("%")
+    try:
+        share = float(text.strip().removesuffix("%")) / (100 if percent else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 < share < 1:
+        raise UsageError(f"cannot read the share {text!r}", todo="write for example 2.5%, or 0.025")
+    return share
 
 
 def choose_site(

@@ -34,6 +34,7 @@ option                            used by
 --before, --after, --name         detect, run
 --method, --min-area              detect, run
 --threshold, --max-residual       detect, run
+--budget, --band-weights          detect, run, evaluate
 --keep-images, --exit-code        detect, run
 --min-clear, --max-season-gap     run
 --cache, --dry-run, --explain     run
@@ -197,6 +198,16 @@ Threshold = Annotated[
     float,
     typer.Option("--threshold", help="How far the score must rise above the background, in robust standard "
                  "deviations.", rich_help_panel=_METHOD, min=1.0, max=1000.0),
+]  # fmt: skip
+Budget = Annotated[
+    str | None,
+    typer.Option("--budget", help="Flag this leading share of the ground, such as 2.5%, whatever its score. "
+                 "It always flags something.", rich_help_panel=_METHOD, metavar="SHARE"),
+]  # fmt: skip
+BandWeights = Annotated[
+    str,
+    typer.Option("--band-weights", help="auto, built-up (the visible bands decide) or equal.",
+                 rich_help_panel=_METHOD, metavar="NAME"),
 ]  # fmt: skip
 Grid = Annotated[
     str,

@@ -143,9 +143,8 @@ def _scores(
 ) -> Iterator[NDArray[np.float32]]:
     for name in SCORED_BY:
         detector = DETECTORS[name]
-        raw = detector.function(
-            before, after, valid, weights, replace(detector.parameters(), smoothing_px=())
-        )
+        plain = replace(detector.parameters(), smoothing_px=())  # type: ignore[type-var]  # all are dataclasses
+        raw = detector.function(before, after, valid, weights, plain)
         for sigma in SCORE_SCALES_PX:
             score = smooth_score(raw, valid, (sigma,) if sigma else ())
             background = robust_thresholds(score)

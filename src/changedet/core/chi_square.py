@@ -63,6 +63,7 @@ def chi_square_tail(
     closed = float(degrees).is_integer() and degrees % 2 == 0 and degrees <= _MOST_DEGREES_IN_CLOSED_FORM
 
     def tail(block: slice) -> None:
+        """Fill one block."""
         if closed:
             out[block] = _polynomial_tail(flat[block], int(degrees) // 2)
         else:

@@ -106,6 +106,7 @@ def weighted_moments(
     sums = np.zeros((len(tasks), len(reading.centre) + 1, len(reading.centre) + 1))
 
     def add(task: slice) -> None:
+        """Sum one task, in a place of its own."""
         sums[task.start // _TASK_PIXELS] = reading.sums(task)
 
     run_blocks(add, tasks, threads)
@@ -131,7 +132,17 @@ def batches(rows: NDArray[Floating]) -> NDArray[Floating]:
 
 
 def batch_pixels(bands: int) -> int:
-    """Return how many pixels a batch has: a power of 2, from 64 to 2048.
+    """Return how many pixels a batch has.
+
+    Parameters
+    ----------
+    bands : int
+        Rows of a batch.
+
+    Returns
+    -------
+    int
+        A power of 2, from 64 to 2048.
 
     Examples
     --------

@@ -51,7 +51,13 @@ class MadParameters(ReweightingParameters):
 
 @dataclass(frozen=True)
 class IrMadParameters(MadParameters):
-    """Parameters of `irmad`: as `MadParameters`, with up to 50 rounds of weighting."""
+    """Parameters of `irmad`: those of `MadParameters`, with rounds of weighting.
+
+    Attributes
+    ----------
+    iterations : int
+        Most rounds.
+    """
 
     iterations: int = 50
 
@@ -214,7 +220,7 @@ def mad_score(
         True where both are usable; both are finite there.
     weights : tuple of float
         One for each band. Bands of no weight are left out, all others count alike: a combination of bands
-        has no weights to respect.
+        has no weights to respect. In cities fewer bands find more.
     parameters : MadParameters
 
     Returns

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 from changedet.core.change_vectors import (
     CvaParameters,
     PcaDifferenceParameters,
@@ -26,14 +24,13 @@ from changedet.core.mad import IrMadParameters, MadParameters, mad_score
 from changedet.core.pca_kmeans import PcaKmeansParameters, pca_kmeans_score
 from changedet.core.prediction import PredictParameters, predict_score
 from changedet.core.rings import RingParameters, ring_score
-from changedet.core.sampling import sample_pixels
-from changedet.core.scaling import robust_standardisation, standardisation
 from changedet.core.siroc import SirocParameters, siroc_score
 from changedet.core.slow_features import IsfaParameters, SfaParameters, slow_feature_score
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -76,7 +73,7 @@ class Detector:
     name: str
     title: str
     function: Callable[..., NDArray[np.float32]]
-    parameters: type[PredictParameters] | type[CvaParameters]
+    parameters: Callable[[], DetectorParameters]
     family: str = ""
     source: str = ""
     needs: tuple[str, ...] = ()
@@ -117,6 +114,7 @@ class Detector:
 
         Examples
         --------
+        >>> import numpy as np
         >>> image = np.random.default_rng(0).random((3, 8, 8), dtype=np.float32)
         >>> valid = np.ones((8, 8), bool)
         >>> DETECTORS["cva"].score((image, image), valid, ("B02", "B03", "B04"), (1, 1, 1)).shape
@@ -149,7 +147,7 @@ def _detector(
 _ENTRIES = (
     _detector(
         "predict",
-        "trimmed linear prediction of each date from the other",
+        "what neither date predicts of the other, where the local pattern changed",
         (predict_score, PredictParameters),
         ("prediction", "after Theiler and Perkins 2006, and Schaum and Stocker 1997"),
     ),
@@ -235,49 +233,3 @@ _ENTRIES = (
 
 #: Every optical detector by name.
 DETECTORS: Mapping[str, Detector] = MappingProxyType({entry.name: entry for entry in _ENTRIES})
-
-
-def contrast_of_score(
-    method: str,
-    score: float,
-    images: tuple[NDArray[np.float32], NDArray[np.float32]],
-    valid: NDArray[np.bool_],
-    weights: tuple[float, ...],
-) -> float:
-    """Return how large a change, alike in all bands, gives a score.
-
-    Parameters
-    ----------
-    method : str
-        Name of the detector that gave the score.
-    score : float
-        In units of that detector.
-    images : tuple of two ndarrays of float32, shape (band, y, x)
-        Before and after.
-    valid : ndarray of bool, shape (y, x)
-        True where both are usable.
-    weights : tuple of float
-        One for each band.
-
-    Returns
-    -------
-    float
-        Reflectance, for ground larger than the smoothing; the larger of what the two dates would ask for. 0
-        for detectors whose score is not in standard deviations of the bands: it cannot be said of them.
-    """
-    standardise = _STANDARDISED.get(method)
-    if standardise is None:
-        return 0.0
-    weight = np.array(weights) / sum(weights)
-    scales = [standardise(sample)[1] for sample in sample_pixels(images, valid, 50_000, 0)]
-    return max(float(score / np.sqrt((weight / scale**2).sum())) for scale in scales)
-
-
-#: How detectors bring bands to one scale whose score is in units of it.
-_STANDARDISED = MappingProxyType(
-    {
-        "predict": standardisation,
-        "cva": robust_standardisation,
-        "pca-difference": robust_standardisation,
-    }
-)

@@ -1,21 +1,36 @@
-"""Change as what neither date predicts of the other."""
+"""Change as what neither date predicts of the other, where the structure of the ground changed too."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
+from changedet.core.blocks import row_blocks, run_blocks
+from changedet.core.piecewise import PiecewiseFit, fit_piecewise
 from changedet.core.sampling import sample_pixels
 from changedet.core.scaling import check_pair, standardisation
-from changedet.core.smoothing import smooth_score
+from changedet.core.smoothing import blur_valid, smooth_score
+from changedet.core.structure_change import structure_change
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Rows per block: small enough that the buffers of ten bands stay in the cache of one core.
-_BLOCK_PIXELS = 16_384
+#: The prediction error is smoothed this much, in pixels, before its size is read: noise and the edges of
+#: ground that lies a tenth of a pixel off have both signs and cancel.
+CONTRAST_SMOOTHING_PX = 1.5
+#: How far registered images may still lie apart, in pixels: what an edge shows then is not change.
+RESIDUAL_PX = 0.1
+# Rows of a tile hold its halo several times over, and the tiles of two threads stay far below the images.
+_TILE_BYTES = 24_000_000
+_TILE_PLANES = 24
+_HALO_PX = 8
+# Caps are not drawn tighter than this, so that two images that are nearly equal do not saturate.
+_LEAST_SURPRISE_CAP, _LEAST_STRUCTURE_CAP = 1.0, 0.2
+# Ground without any pattern counts like this share of the usual change of structure.
+_PLAIN_GROUND = 0.5
 
 
 @dataclass(frozen=True)
@@ -24,10 +39,17 @@ class PredictParameters:
 
     Attributes
     ----------
+    knots : tuple of float
+        Quantiles of each band at which the slope of a prediction may change; empty for straight lines.
     trim : float
         Share of the sampled pixels, those predicted best, that the second and third fit keep.
     ridge : float
-        Ridge penalty per sampled pixel, on standardised bands.
+        Ridge penalty per sampled pixel, on standardised predictors.
+    surprise_cap, structure_cap : float
+        Larger values than this many medians count as so many: one glinting roof is not more of a change
+        than a building site.
+    structure_weight : float
+        Power to which the change of structure enters; 0 leaves it out.
     smoothing_px : tuple of float
         Standard deviations of the Gaussians whose smoothed scores are combined by geometric mean.
     sample : int
@@ -36,9 +58,13 @@ class PredictParameters:
         Seed of that sample.
     """
 
+    knots: tuple[float, ...] = (0.25, 0.5, 0.75)
     trim: float = 0.85
-    ridge: float = 0.01
-    smoothing_px: tuple[float, ...] = (1.0, 2.0, 4.0)
+    ridge: float = 0.001
+    surprise_cap: float = 10.0
+    structure_cap: float = 5.0
+    structure_weight: float = 0.5
+    smoothing_px: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0)
     sample: int = 50_000
     seed: int = 0
 
@@ -46,10 +72,48 @@ class PredictParameters:
         if not 0.5 <= self.trim <= 1 or self.ridge < 0 or self.sample < 1:
             message = "trim must lie in 0.5..1, ridge must not be negative, sample must be positive"
             raise ValueError(message)
+        if any(not 0 < knot < 1 for knot in self.knots):
+            message = "knots are quantiles and must lie between 0 and 1"
+            raise ValueError(message)
+        if min(self.surprise_cap, self.structure_cap) < 1 or self.structure_weight < 0:
+            message = "caps must be at least 1 and structure_weight must not be negative"
+            raise ValueError(message)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable description."""
-        return asdict(self) | {"smoothing_px": list(self.smoothing_px)}
+        return asdict(self) | {"smoothing_px": list(self.smoothing_px), "knots": list(self.knots)}
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the prediction of each date from the other left over.
+
+    Attributes
+    ----------
+    surprise : ndarray of float32, shape (y, x)
+        How far each pixel is from what the other date predicts, in standard deviations, capped; 0 where not
+        usable.
+    raw : ndarray of float32, shape (y, x)
+        The score before it is smoothed: the surprise, more where the structure changed; 0 where not usable.
+    contrast : ndarray of float32, shape (y, x)
+        How far the ground differs from what was expected, in the unit of the images, after the sign of the
+        error was smoothed and less than what a registration residual of a tenth of a pixel explains; 0 where
+        not usable. Small where the score is raised only by noise or by edges that do not lie exactly on
+        each other.
+    explained : float
+        Share of the variance of one date, in the bands that score, that the other predicts; of the two
+        directions the smaller, over the share `trim` of the ground that is predicted best. Below 0 when the
+        prediction is worse than none; NaN when there was nothing to learn from.
+    spread : float
+        Standard deviation of the less varied date over that ground, in the unit of the images: the scoring
+        bands together, weighted.
+    """
+
+    surprise: NDArray[np.float32]
+    raw: NDArray[np.float32]
+    contrast: NDArray[np.float32]
+    explained: float
+    spread: float
 
 
 def predict_score(
@@ -61,11 +125,14 @@ def predict_score(
 ) -> NDArray[np.float32]:
     """Score change as the part of each date that the other date does not predict.
 
-    From the scene itself a linear map is learnt that says what the after image normally looks like where
-    the before image looked like this, and the reverse. What neither direction expects is change: the score is
-    the smaller of the two surprises, so a seasonal shift that is the same everywhere, haze, a gain or an
-    offset on one date leave it as it is. The fit is repeated without the pixels it predicts worst. Ancestors:
-    the chronochrome of Schaum and Stocker (1997), and Theiler and Perkins (2006) for the symmetric view.
+    From the scene itself a piecewise linear map is learnt that says what the after image normally looks like
+    where the before image looked like this, and the reverse. What neither direction expects is change: a
+    seasonal shift that is the same everywhere, haze, a gain or an offset on one date leave the score as it
+    is. The fit is repeated without the pixels it predicts worst. The surprise of both directions (their
+    geometric mean) counts more where the local pattern of light and dark changed as well
+    (`changedet.core.structure_change`), is capped, and is smoothed at several scales: changes on the ground
+    have an extent. Ancestors: the chronochrome of Schaum and Stocker (1997), Theiler and Perkins (2006) for
+    the symmetric view, and Carlotto 2005, doi:10.1109/TGRS.2004.841481, for fits that differ with the cover.
 
     Parameters
     ----------
@@ -80,8 +147,8 @@ def predict_score(
     Returns
     -------
     ndarray of float32, shape (y, x)
-        Unitless, never negative: surprise in standard deviations of the bands, smoothed. NaN where `valid`
-        is False. Swapping before and after leaves it unchanged.
+        Unitless, never negative: surprise in standard deviations of the bands, times the root of a local
+        decorrelation, smoothed. NaN where `valid` is False. Swapping before and after leaves it unchanged.
 
     Raises
     ------
@@ -98,63 +165,206 @@ def predict_score(
     >>> bool(score[32, 32] > 20 * np.median(score))
     True
     """
-    check_pair(before, after, valid, weights)
-    if not valid.any():
-        return np.full(valid.shape, np.nan, np.float32)
-    samples = sample_pixels((before, after), valid, parameters.sample, parameters.seed)
-    standard = tuple(standardisation(sample) for sample in samples)
-    scaled = tuple((s - m[:, None]) / d[:, None] for s, (m, d) in zip(samples, standard, strict=True))
-    forward = _trimmed_fit(scaled[0], scaled[1], parameters)
-    backward = _trimmed_fit(scaled[1], scaled[0], parameters)
-    surprise = np.minimum(
-        _surprise(before, after, standard[0], standard[1], forward, weights),
-        _surprise(after, before, standard[1], standard[0], backward, weights),
-    )
-    return smooth_score(surprise, valid, parameters.smoothing_px)
+    prediction = predict_change(before, after, valid, weights, parameters)
+    return smooth_score(prediction.raw, valid, parameters.smoothing_px)
 
 
-def _trimmed_fit(
-    x: NDArray[np.float64], y: NDArray[np.float64], parameters: PredictParameters
-) -> NDArray[np.float64]:
-    """Fit ``y = C [x; 1]`` by ridge regression, refitting without the pixels predicted worst."""
-    design = np.vstack([x, np.ones((1, x.shape[1]))])
-    keep = np.ones(x.shape[1], bool)
-    coefficients = np.zeros((len(y), len(design)))
-    for _ in range(3):
-        kept = design[:, keep]
-        penalty = parameters.ridge * kept.shape[1] * np.eye(len(design))
-        penalty[-1, -1] = 0.0
-        coefficients = np.linalg.solve(kept @ kept.T + penalty, kept @ y[:, keep].T).T
-        squared = ((y - coefficients @ design) ** 2).sum(axis=0)
-        keep = squared <= np.quantile(squared, parameters.trim)
-    # the last digits depend on the processor and the number of threads; results must not
-    return np.round(coefficients, 9)
-
-
-def _surprise(
-    given: NDArray[np.float32],
-    target: NDArray[np.float32],
-    given_standard: tuple[NDArray[np.float64], NDArray[np.float64]],
-    target_standard: tuple[NDArray[np.float64], NDArray[np.float64]],
-    coefficients: NDArray[np.float64],
+def predict_change(
+    before: NDArray[np.float32],
+    after: NDArray[np.float32],
+    valid: NDArray[np.bool_],
     weights: tuple[float, ...],
+    parameters: PredictParameters = PredictParameters(),
+    learn: NDArray[np.bool_] | None = None,
+) -> Prediction:
+    """Predict each date from the other; give what is left and how large it is in the unit of the images.
+
+    Parameters
+    ----------
+    before, after, valid, weights, parameters
+        As in `predict_score`.
+    learn : ndarray of bool, shape (y, x), optional
+        Ground that teaches what is normal; all valid ground when left out. Change that fills most of the
+        ground it is learnt from would pass for normal.
+
+    Returns
+    -------
+    Prediction
+        Raw score, contrast, and how much of one date follows from the other.
+
+    Raises
+    ------
+    ValueError
+        When shapes or the number of weights disagree.
+    """
+    check_pair(before, after, valid, weights)
+    taught = valid if learn is None else valid & learn
+    surprise, structure, contrast = (np.zeros(valid.shape, np.float32) for _ in range(3))
+    if not taught.any():
+        return Prediction(surprise, surprise, contrast, float("nan"), 0.0)
+    images = _Images.of((before, after), taught, weights, parameters)
+
+    def work(rows: slice) -> None:
+        _tile(images, valid, rows, (surprise, structure, contrast))
+
+    run_blocks(work, row_blocks(valid.shape, _TILE_PLANES, _TILE_BYTES))
+    _cap(surprise, taught, parameters.surprise_cap, _LEAST_SURPRISE_CAP)
+    median = _cap(structure, taught, parameters.structure_cap, _LEAST_STRUCTURE_CAP)
+    # inside a large uniform change there is no pattern on either date
+    structure += np.float32(_PLAIN_GROUND) * median
+    np.power(structure, np.float32(parameters.structure_weight), out=structure)
+    structure *= surprise
+    return Prediction(surprise, structure, contrast, images.explained, images.spread)
+
+
+@dataclass(frozen=True, eq=False)
+class _Images:
+    """Both dates, how to bring their scoring bands to one scale, and the fits of both directions."""
+
+    data: tuple[NDArray[np.float32], NDArray[np.float32]]
+    scoring: tuple[int, ...]
+    weights: NDArray[np.float32]
+    centre: tuple[NDArray[np.float64], NDArray[np.float64]]
+    scale: tuple[NDArray[np.float64], NDArray[np.float64]]
+    fits: tuple[PiecewiseFit, PiecewiseFit]
+    explained: float
+
+    @property
+    def spread(self) -> float:
+        """Weighted standard deviation of the less varied date, in the unit of the images."""
+        return float(min(np.sqrt(self.weights @ scale**2) for scale in self.scale))
+
+    @classmethod
+    def of(
+        cls,
+        data: tuple[NDArray[np.float32], NDArray[np.float32]],
+        taught: NDArray[np.bool_],
+        weights: tuple[float, ...],
+        parameters: PredictParameters,
+    ) -> _Images:
+        """Fit the prediction of either date from the other on a sample of the ground that teaches."""
+        samples = sample_pixels(data, taught, parameters.sample, parameters.seed)
+        centre, scale = zip(*(standardisation(sample) for sample in samples), strict=True)
+        scoring = tuple(i for i, weight in enumerate(weights) if weight > 0)
+        scaled = [
+            (sample - c[:, None]) / s[:, None] for sample, c, s in zip(samples, centre, scale, strict=True)
+        ]
+        fits = [
+            fit_piecewise(samples[i], scaled[1 - i][list(scoring)], parameters.knots, parameters)
+            for i in (0, 1)
+        ]
+        share = np.array([weights[i] for i in scoring], np.float64) / sum(weights)
+        chosen = list(scoring)
+        explained = [
+            _explained(fits[i], samples[i], scaled[1 - i][chosen], (share, parameters.trim)) for i in (0, 1)
+        ]
+        return cls(
+            data,
+            scoring,
+            share.astype(np.float32),
+            (centre[0][chosen], centre[1][chosen]),
+            (scale[0][chosen], scale[1][chosen]),
+            (fits[0], fits[1]),
+            min(explained),
+        )
+
+
+def _explained(
+    fit: PiecewiseFit,
+    pixels: NDArray[np.float64],
+    target: NDArray[np.float64],
+    how: tuple[NDArray[np.float64], float],
+) -> float:
+    """Share of the weighted variance of the targets that a fit explains where it predicts best."""
+    share, trim = how
+    error = target - fit.predict(pixels[:, None].astype(np.float32))[:, 0]
+    squared = share @ error**2
+    kept = squared <= np.quantile(squared, trim)
+    variance = float(share @ target[:, kept].var(axis=1))
+    return 1 - float(squared[kept].mean()) / max(variance, 1e-12)
+
+
+def _tile(
+    images: _Images, valid: NDArray[np.bool_], rows: slice, out: tuple[NDArray[np.float32], ...]
+) -> None:
+    """Compute surprise, change of structure and contrast of some rows; neighbours lend their edge."""
+    start, stop = max(0, rows.start - _HALO_PX), min(len(valid), rows.stop + _HALO_PX)
+    wide, inner = slice(start, stop), slice(rows.start - start, rows.stop - start)
+    usable = valid[wide]
+    planes = [_standard_planes(images, date, wide, usable) for date in (0, 1)]
+    errors = [_errors(images, given, wide, planes[1 - given], usable) for given in (0, 1)]
+    surprise, structure, contrast = out
+    squares = [np.einsum("byx,byx,b->yx", error, error, images.weights) for error in errors]
+    surprise[rows] = np.sqrt(np.sqrt(squares[0] * squares[1]))[inner]
+    changed = structure_change(planes[0], planes[1], usable, images.weights)
+    structure[rows] = changed[inner]
+    sizes = [
+        _size(error, images.scale[1 - given], images.weights, usable) for given, error in enumerate(errors)
+    ]
+    allowed = np.float32(RESIDUAL_PX) * blur_valid(_gradient(images, planes), usable, CONTRAST_SMOOTHING_PX)
+    least = np.maximum(np.sqrt(sizes[0] * sizes[1]) - allowed, np.float32(0))
+    contrast[rows] = np.where(usable, least, np.float32(0))[inner]
+
+
+def _standard_planes(
+    images: _Images, date: int, rows: slice, usable: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """Weighted length of the prediction error, in standard deviations of the target, block by block."""
-    (given_mean, given_scale), (target_mean, target_scale) = given_standard, target_standard
-    # one matrix from raw to raw: residual / scale = A target - B given - c
-    slope = (coefficients[:, :-1] / given_scale).astype(np.float32)
-    constant = (
-        coefficients[:, -1] - coefficients[:, :-1] @ (given_mean / given_scale) + target_mean / target_scale
-    )
-    inverse = (1 / target_scale).astype(np.float32)[:, None]
-    root_weights = np.sqrt(np.array(weights) / sum(weights)).astype(np.float32)[:, None]
-    flat_given, flat_target = given.reshape(len(given), -1), target.reshape(len(target), -1)
-    out = np.empty(flat_given.shape[1], np.float32)
-    shift = constant.astype(np.float32)[:, None]
-    for start in range(0, out.size, _BLOCK_PIXELS):
-        block = slice(start, start + _BLOCK_PIXELS)
-        # einsum, not a BLAS product, whose last digits depend on threads and processor
-        predicted = np.einsum("tg,gp->tp", slope, flat_given[:, block])
-        residual = root_weights * (flat_target[:, block] * inverse - predicted - shift)
-        np.sqrt(np.einsum("bp,bp->p", residual, residual), out=out[block])
-    return out.reshape(given.shape[1:])
+    """Scoring bands of a date in standard deviations from their mean; 0 where not usable."""
+    planes = np.empty((len(images.scoring), *usable.shape), np.float32)
+    for i, band in enumerate(images.scoring):
+        centre, scale = images.centre[date][i], images.scale[date][i]
+        np.multiply(images.data[date][band, rows], np.float32(1 / scale), out=planes[i])
+        planes[i] -= np.float32(centre / scale)
+    if not usable.all():
+        planes[:, ~usable] = 0
+    return planes
+
+
+def _errors(
+    images: _Images, given: int, rows: slice, target: NDArray[np.float32], usable: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Return what one date does not predict of the other's scoring bands, in their standard deviations."""
+    error = target - images.fits[given].predict(images.data[given][:, rows])
+    if not usable.all():
+        error[:, ~usable] = 0
+    return error
+
+
+def _size(
+    error: NDArray[np.float32],
+    scale: NDArray[np.float64],
+    weights: NDArray[np.float32],
+    usable: NDArray[np.bool_],
+) -> NDArray[np.float32]:
+    """Weighted length of the smoothed error, in the unit of the images."""
+    total = np.zeros(usable.shape, np.float32)
+    for plane, unit, weight in zip(error, scale, weights, strict=True):
+        smooth = blur_valid(plane, usable, CONTRAST_SMOOTHING_PX)
+        total += np.float32(weight * unit**2) * smooth * smooth
+    return np.asarray(np.sqrt(total))
+
+
+def _gradient(images: _Images, planes: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Weighted slope of edges that are there on both dates, in the unit of the images per pixel."""
+    total = np.zeros(planes[0].shape[1:], np.float32)
+    for i, weight in enumerate(images.weights):
+        squares = []
+        for plane, scale in zip(planes, images.scale, strict=True):
+            across = cv2.Sobel(plane[i], cv2.CV_32F, 1, 0, scale=0.125)
+            down = cv2.Sobel(plane[i], cv2.CV_32F, 0, 1, scale=0.125)
+            squares.append((across * across + down * down) * np.float32(scale[i] ** 2))
+        total += weight * np.minimum(*squares)
+    return np.asarray(np.sqrt(total))
+
+
+def _cap(plane: NDArray[np.float32], taught: NDArray[np.bool_], medians: float, least: float) -> np.float32:
+    """Cap a plane in place at so many of its medians over the ground that teaches; return a median.
+
+    The median is never so small that two images which are nearly equal would saturate.
+    """
+    step = max(1, plane.size // 4_000_000)
+    values = plane.ravel()[::step][taught.ravel()[::step]]
+    found = float(np.median(values)) if values.size else 0.0
+    median = np.float32(max(found, least / medians))
+    np.minimum(plane, np.float32(medians) * median, out=plane)
+    return median

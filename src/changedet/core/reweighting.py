@@ -153,6 +153,7 @@ def fit_contrasts(
         )
 
     def moments_under(weighing: Contrasts | None) -> Moments:
+        """Return moments in which contrasts weigh the pixels."""
         weigh = None if weighing is None else _weigher(weighing)
         if parameters.sample:
             return weighted_moments(sample, weigh=weigh)
@@ -203,6 +204,7 @@ def contrast_images(
     scale = contrasts.scale.astype(np.float32)[:, None]
 
     def contrast(block: slice) -> None:
+        """Fill one block."""
         # pixels that are not usable may hold anything
         with np.errstate(invalid="ignore", over="ignore"):
             # einsum, not a BLAS product, whose last digits depend on the processor
@@ -297,6 +299,7 @@ def _weigher(contrasts: Contrasts) -> Callable[[NDArray[Floating], NDArray[np.fl
     matrix, own = contrasts.scaled, threading.local()
 
     def weigh(pixels: NDArray[Floating], centre: NDArray[np.float64]) -> NDArray[Floating]:
+        """Return the weight of each pixel of a block."""
         offset = (matrix @ (centre - contrasts.mean)).astype(pixels.dtype)
         # a buffer for each thread: to ask for one at every block costs more than to fill it
         space: NDArray[Floating] | None = getattr(own, "space", None)

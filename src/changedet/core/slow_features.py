@@ -34,7 +34,13 @@ class SfaParameters(ReweightingParameters):
 
 @dataclass(frozen=True)
 class IsfaParameters(SfaParameters):
-    """Parameters of `slow_feature_score` with up to 50 rounds of weighting."""
+    """Parameters of `slow_feature_score`: those of `SfaParameters`, with rounds of weighting.
+
+    Attributes
+    ----------
+    iterations : int
+        Most rounds.
+    """
 
     iterations: int = 50
 

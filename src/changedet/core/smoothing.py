@@ -2,13 +2,47 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from changedet.core.blocks import row_blocks, run_blocks
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+# A tile holds its halo several times over.
+_TILE_BYTES = 16_000_000
+_TILE_PLANES = 4
+# OpenCV cuts a Gaussian off at four standard deviations.
+_REACH = 4.0
+
+
+def blur_valid(plane: NDArray[np.float32], valid: NDArray[np.bool_], sigma_px: float) -> NDArray[np.float32]:
+    """Smooth a plane with a Gaussian; unusable pixels neither give nor take.
+
+    Parameters
+    ----------
+    plane : ndarray of float32, shape (y, x)
+        Anything where not `valid`.
+    valid : ndarray of bool, shape (y, x)
+        True where usable.
+    sigma_px : float
+        Standard deviation in pixels.
+
+    Returns
+    -------
+    ndarray of float32, shape (y, x)
+        A weighted mean of usable neighbours, also where the pixel itself is not usable; 0 where there is no
+        usable neighbour.
+    """
+    if valid.all():
+        return _blur(plane, sigma_px)
+    share = _blur(valid.astype(np.float32), sigma_px)
+    blurred = _blur(np.where(valid, plane, np.float32(0)), sigma_px)
+    return np.asarray(blurred / np.maximum(share, np.float32(1e-6)))
 
 
 def smooth_score(
@@ -32,15 +66,30 @@ def smooth_score(
     ndarray of float32, shape (y, x)
         NaN where `valid` is False.
     """
-    weight = valid.astype(np.float32)
-    filled = np.where(valid, score, np.float32(0))
     if not smoothing_px:
-        return np.where(valid, filled, np.float32(np.nan))
+        return np.where(valid, score, np.float32(np.nan))
+    halo = math.ceil(_REACH * max(smoothing_px)) + 1
+    out = np.empty(valid.shape, np.float32)
+
+    def work(rows: slice) -> None:
+        start, stop = max(0, rows.start - halo), min(len(valid), rows.stop + halo)
+        inner = slice(rows.start - start, rows.stop - start)
+        smooth = _smooth_tile(score[start:stop], valid[start:stop], smoothing_px)[inner]
+        out[rows] = np.where(valid[rows], smooth, np.float32(np.nan))
+
+    run_blocks(work, row_blocks(valid.shape, _TILE_PLANES, _TILE_BYTES))
+    return out
+
+
+def _smooth_tile(
+    score: NDArray[np.float32], valid: NDArray[np.bool_], smoothing_px: tuple[float, ...]
+) -> NDArray[np.float32]:
+    power = np.float32(1 / len(smoothing_px))
     product = np.ones(valid.shape, np.float32)
     for sigma in smoothing_px:
-        share = cv2.GaussianBlur(weight, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
-        blurred = cv2.GaussianBlur(filled, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
-        product *= np.maximum(blurred / np.maximum(share, np.float32(1e-6)), 0) ** np.float32(
-            1 / len(smoothing_px)
-        )
-    return np.where(valid, product, np.float32(np.nan))
+        product *= np.maximum(blur_valid(score, valid, sigma), 0) ** power
+    return product
+
+
+def _blur(plane: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
+    return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma_px, borderType=cv2.BORDER_REFLECT))

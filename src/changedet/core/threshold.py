@@ -23,6 +23,10 @@ class ThresholdParameters:
     seed_mads, grow_mads : float
         An object needs a pixel above ``median + seed_mads * mad`` and consists of the connected pixels above
         ``median + grow_mads * mad``, where mad is the median absolute deviation times 1.4826.
+    seed_contrast, grow_contrast : float
+        Of these pixels the first must also differ from what was expected by at least `seed_contrast`, and
+        all by `grow_contrast`, in reflectance and after noise has been smoothed: what stands out of a very
+        quiet background may still be less than the sensor's own uncertainty.
     peak_share : float
         A pixel whose finely smoothed score is below this share of the highest one nearby is the halo of that
         peak, not part of the object.
@@ -31,13 +35,18 @@ class ThresholdParameters:
     """
 
     seed_mads: float = 10.0
-    grow_mads: float = 4.5
+    grow_mads: float = 5.0
+    seed_contrast: float = 0.02
+    grow_contrast: float = 0.01
     peak_share: float = 0.25
     peak_reach_px: int = 4
 
     def __post_init__(self) -> None:
         if not 0 < self.grow_mads <= self.seed_mads:
             message = "grow_mads must be positive and not above seed_mads"
+            raise ValueError(message)
+        if not 0 <= self.grow_contrast <= self.seed_contrast:
+            message = "grow_contrast must not be negative and not above seed_contrast"
             raise ValueError(message)
         if not 0 <= self.peak_share < 1 or self.peak_reach_px < 0:
             message = "peak_share must lie in 0..1 and peak_reach_px must not be negative"
