@@ -169,21 +169,31 @@ def split_by_kind(
     """
     if not labels.any():
         return labels
-    first, second = (compute_indices(_without_haze(image), image.bands) for image in (before, after))
+    inside = labels > 0
+    first, second = (_indices_of(image, inside) for image in (before, after))
     if not first:  # bands of another sensor, or without names: no index, so one kind everywhere
         return labels
-    kinds = map_kinds(first, second)
-    return split_components(labels, _majority(kinds, labels > 0), min_pixels=min_pixels)
+    kinds = np.full(labels.shape, Kind.NONE, np.uint8)
+    kinds[inside] = map_kinds(first, second)
+    return split_components(labels, _majority(kinds), min_pixels=min_pixels)
 
 
-def _majority(kinds: NDArray[np.uint8], inside: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def _indices_of(image: Image, inside: NDArray[np.bool_]) -> dict[str, NDArray[np.float32]]:
+    """Compute the indices of some pixels only, in raster order."""
+    return compute_indices(_without_haze(image.data[:, inside], image), image.bands)
+
+
+def _majority(kinds: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Let the pixels that have a kind vote in 5 x 5; the pixel's own kind wins a tie."""
     import cv2
 
-    codes = np.unique(kinds[inside])
-    votes = [cv2.boxFilter(((kinds == c) & inside).astype(np.float32), -1, (5, 5)) for c in codes]
-    # the pixel's own kind wins a tie
-    votes = [v + np.float32(1e-3) * (kinds == c) for v, c in zip(votes, codes, strict=True)]
-    return np.asarray(codes[np.argmax(votes, axis=0)], np.uint8)
+    best, most = np.zeros_like(kinds), np.zeros(kinds.shape, np.float32)
+    for code in np.unique(kinds[kinds != Kind.NONE]):
+        own = (kinds == code).astype(np.float32)
+        votes = cv2.boxFilter(own, -1, (5, 5)) + np.float32(1e-3) * own
+        best[votes > most] = code
+        np.maximum(votes, most, out=most)
+    return best
 
 
 def empty_objects(crs: str) -> gpd.GeoDataFrame:
@@ -248,10 +258,11 @@ def _centres(polygons: gpd.GeoSeries) -> list[GeoPoint]:
 
 
 def _kinds(labels: NDArray[np.int32], before: Image, after: Image) -> tuple[list[Kind], list[str]]:
-    medians = []
+    inside = labels > 0
+    flat, medians = labels[inside], []
     for image in (before, after):
-        indices = compute_indices(_without_haze(image), image.bands)
-        medians.append({name: component_quantile(labels, plane, 0.5) for name, plane in indices.items()})
+        indices = _indices_of(image, inside)
+        medians.append({name: component_quantile(flat, values, 0.5) for name, values in indices.items()})
     chosen = [
         choose_kind(*({name: float(values[i]) for name, values in side.items()} for side in medians))
         for i in range(int(labels.max(initial=0)))
@@ -259,16 +270,15 @@ def _kinds(labels: NDArray[np.int32], before: Image, after: Image) -> tuple[list
     return [kind for kind, _ in chosen], [text for _, text in chosen]
 
 
-def _without_haze(image: Image) -> NDArray[np.float32]:
+def _without_haze(pixels: NDArray[np.float32], image: Image) -> NDArray[np.float32]:
     """Subtract the darkest object of each band from top-of-atmosphere data, whose blue is lifted by the air.
 
     Chavez 1988, doi:10.1016/0034-4257(88)90019-3. Surface reflectance is left as it is.
     """
     if image.scene.level == "L2A" or not image.valid.any():
-        return image.data
+        return pixels
     darkest = np.array([np.quantile(band[image.valid], 0.001) for band in image.data], np.float32)
-    lowered = np.maximum(image.data - np.maximum(darkest - np.float32(0.01), 0)[:, None, None], 0)
-    return np.asarray(lowered, np.float32)
+    return np.asarray(np.maximum(pixels - np.maximum(darkest - np.float32(0.01), 0)[:, None], 0), np.float32)
 
 
 @dataclass(frozen=True)
