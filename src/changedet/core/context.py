@@ -1,0 +1,78 @@
+"""How rare a score is among windows of the same size in the context."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from changedet.core.components import component_quantile, component_sizes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Windows are at most this wide, in pixels: larger ones would be a large part of most contexts.
+_LARGEST_SIDE_PX = 64
+#: A window counts when at least this share of it can be used.
+_LEAST_USABLE = 0.5
+
+
+def window_share(score: NDArray[np.float32], labels: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Return for each object the share of windows of its size that score at least as high as it does.
+
+    An object of n pixels is compared with square windows of n pixels, everywhere in the context, each with
+    the mean score inside it; the object counts with the best window whose centre it holds. This is the
+    empirical p-value of a scan for the highest window (Kulldorff 1997, doi:10.1080/03610929708831995), taken
+    from the scene itself, changed or not: it says how unusual the place is there, not how sure a change is.
+
+    Parameters
+    ----------
+    score : ndarray of float32, shape (y, x)
+        NaN = not judged.
+    labels : ndarray of int32, shape (y, x)
+        0 = no object, then 1, 2, ...
+
+    Returns
+    -------
+    ndarray of float64, shape (number of objects,)
+        Above 0, at most 1; never less than one in the number of windows that do not overlap. NaN where an
+        object has no window of which half can be used.
+
+    Examples
+    --------
+    >>> score = np.ones((64, 64), np.float32)
+    >>> score[10:14, 10:14] = 9.0
+    >>> labels = (score > 5).astype(np.int32)
+    >>> window_share(score, labels).round(5).tolist()
+    [0.00391]
+    """
+    sides = _sides(component_sizes(labels))
+    usable = np.isfinite(score)
+    filled = np.where(usable, score, np.float32(0))
+    out = np.full(len(sides), np.nan)
+    for side in np.unique(sides):
+        mean = _window_means(filled, usable, int(side))
+        best = component_quantile(labels, mean, 1.0)
+        windows = np.sort(mean[np.isfinite(mean)])
+        own = np.flatnonzero((sides == side) & np.isfinite(best))
+        as_high = len(windows) - np.searchsorted(windows, best[own].astype(np.float32), side="left")
+        independent = max(len(windows) / side**2, 1.0)
+        out[own] = np.clip(np.maximum(as_high / len(windows), 1 / independent), 0, 1)
+    return out
+
+
+def _sides(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Side of the square of each size, in steps of a square root of two so that few sizes are asked for."""
+    exact = np.sqrt(np.maximum(sizes, 1))
+    steps = 2 ** (np.round(2 * np.log2(exact)) / 2)
+    return np.clip(np.round(steps), 1, _LARGEST_SIDE_PX).astype(np.int64)
+
+
+def _window_means(filled: NDArray[np.float32], usable: NDArray[np.bool_], side: int) -> NDArray[np.float32]:
+    """Mean of the usable pixels of the window round each pixel; NaN where less than half can be used."""
+    box = (side, side)
+    share = cv2.blur(usable.astype(np.float32), box, borderType=cv2.BORDER_CONSTANT)
+    total = cv2.blur(filled, box, borderType=cv2.BORDER_CONSTANT)
+    means = total / np.maximum(share, np.float32(1e-6))
+    return np.where(share >= _LEAST_USABLE, means, np.float32(np.nan))
