@@ -7,9 +7,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import sparse
 
-from changedet.core.splines import basis, roughness, support
+from changedet.core.field_equations import FieldEquations, Stiffness
+from changedet.core.splines import basis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -275,9 +276,9 @@ class _Problem:
         return first, second, third
 
     @cached_property
-    def surface(self) -> _Solver:
+    def surface(self) -> FieldEquations:
         """Equations of the surface alone."""
-        return _Solver(self, lines=False)
+        return FieldEquations(*self.bases[:2])
 
     @cached_property
     def blocks(self) -> NDArray[np.intp]:
@@ -307,7 +308,8 @@ class _Problem:
             return weight
         solver = self.surface
         for penalty in _SORTING_PENALTIES:
-            found = solver.solve(*solver.equations(weight), penalty, 0.0, weight.mean())
+            stiffness = Stiffness(penalty, 0.0, float(weight.mean()))
+            found = solver.solve(*solver.normal(weight, self.shifts), stiffness)
             weight = self._biweight(self.shifts - solver.at(found), _REACH)
         return weight
 
@@ -354,26 +356,29 @@ class _Problem:
         """Fit the surface alone, then with the term along the rows, with the penalties that predict best."""
         penalty, entry = self._best(self.surface, weight, [(p, 0.0) for p in _SURFACE_PENALTIES])
         yield entry
-        both = _Solver(self, lines=True)
+        both = FieldEquations(*self.bases)
         smoother = [(p, q) for p in (penalty[0], 10 * penalty[0]) for q in _LINE_PENALTIES]
         yield self._best(both, weight, smoother)[1]
 
     def _best(
-        self, solver: _Solver, weight: Array, penalties: list[tuple[float, float]]
+        self, solver: FieldEquations, weight: Array, penalties: list[tuple[float, float]]
     ) -> tuple[tuple[float, float], _Entry]:
-        parts = [solver.equations(weight * (self.folds == fold)) for fold in range(_FOLDS)]
-        whole = tuple(np.sum([part[index] for part in parts], axis=0) for index in range(2))
+        parts = [solver.normal(weight * (self.folds == fold), self.shifts) for fold in range(_FOLDS)]
+        products, right = (np.sum([part[index] for part in parts], axis=0) for index in range(2))
+        scale = float(weight.mean())
         tried = []
         for pair in penalties:
             predicted = np.empty_like(self.shifts)
             for fold, part in enumerate(parts):
-                found = solver.solve(whole[0] - part[0], whole[1] - part[1], *pair, weight.mean())
+                found = solver.solve(products - part[0], right - part[1], Stiffness(*pair, scale))
                 out = self.folds == fold
                 predicted[:, out] = solver.at(found)[:, out]
             tried.append((self._score(predicted, weight)[1], pair, predicted))
         _, pair, predicted = min(tried, key=lambda entry: entry[0])
-        found = solver.solve(whole[0], whole[1], *pair, weight.mean())
-        return pair, self._entry(solver.field(found), predicted, weight)
+        surface, lines = solver.parts(solver.solve(products, right, Stiffness(*pair, scale)))
+        model: Model = "spline" if lines is None else "spline and lines"
+        fitted = DisplacementField(model, self.shape, (0.0, 0.0), surface=surface, lines=lines)
+        return pair, self._entry(fitted, predicted, weight)
 
     def _entry(self, fitted: DisplacementField, predicted: Array, weight: Array) -> _Entry:
         return _Entry(fitted, *self._score(predicted, weight))
@@ -381,111 +386,6 @@ class _Problem:
     def _score(self, predicted: Array, weight: Array) -> tuple[Array, float]:
         residual = np.hypot(*(self.shifts - predicted))
         return residual, float(np.sqrt((weight * residual**2).sum() / max(weight.sum(), 1e-9)))
-
-
-class _Solver:
-    """Penalised least squares on a raster: the surface, with or without the term along the rows.
-
-    Every unknown belongs to the product of one function of the row and one of the column, a constant for the
-    term along the rows. Most of them do not overlap: in the order of their rows the normal matrix is a narrow
-    band. Dense products this small would keep the threads of a library waiting longer than they work.
-    """
-
-    def __init__(self, problem: _Problem, *, lines: bool) -> None:
-        down, across, along = problem.bases
-        self._problem = problem
-        self._size = down.shape[1], across.shape[1]
-        self._lines = along.shape[1] if lines else 0
-        self._rows = sparse.csr_array(np.hstack([down, along]) if lines else down)
-        self._columns = sparse.csr_array(np.hstack([across, np.ones((len(across), 1))]) if lines else across)
-        first, second = np.indices(self._size).reshape(2, -1)
-        first = np.append(first, self._size[0] + np.arange(self._lines))
-        second = np.append(second, np.full(self._lines, self._size[1]))
-        start, stop = np.hstack([support(self._size[0]), *([support(self._lines)] if lines else [])])
-        order = np.lexsort((second, (start + stop)[first]))
-        self._row, self._column = first[order], second[order]
-        near_rows = (start[:, None] < stop) & (start < stop[:, None])
-        start, stop = np.hstack([support(self._size[1]), *([[[-np.inf], [np.inf]]] if lines else [])])
-        self._arrange(near_rows, (start[:, None] < stop) & (start < stop[:, None]))
-        self._penalties = self._penalty_bands()
-
-    def _arrange(self, near_rows: NDArray[np.bool_], near_columns: NDArray[np.bool_]) -> None:
-        """List the unknowns that overlap, and where their products stand in the lower band."""
-        near = near_rows[np.ix_(self._row, self._row)] & near_columns[np.ix_(self._column, self._column)]
-        self._one, self._other = np.nonzero(np.tril(near))
-        count = len(self._row)
-        self._shape = int((self._one - self._other).max()) + 1, count
-        self._place = (self._one - self._other) * count + self._other
-        pairs, numbers = [], []
-        for near_axis, values in ((near_rows, self._rows), (near_columns, self._columns)):
-            one, other = np.nonzero(near_axis)
-            number = np.zeros(near_axis.shape, np.intp)
-            number[one, other] = np.arange(len(one))
-            dense = values.toarray().T
-            pairs.append(sparse.csr_array(dense[one] * dense[other]))
-            numbers.append(number)
-        self._row_pairs, self._column_pairs = pairs
-        row = numbers[0][self._row[self._one], self._row[self._other]]
-        column = numbers[1][self._column[self._one], self._column[self._other]]
-        self._product = row * pairs[1].shape[0] + column
-
-    def _penalty_bands(self) -> tuple[Array, Array]:
-        """Return the bands of the penalties of the surface and of the term along the rows."""
-        row, other_row = self._row[self._one], self._row[self._other]
-        column, other_column = self._column[self._one], self._column[self._other]
-        down, across, lines = (roughness(size) for size in (*self._size, self._lines))
-        surface = (column < self._size[1]) & (other_column < self._size[1])
-        along = (row >= self._size[0]) & (other_row >= self._size[0])
-        smooth, line = np.zeros(len(row)), np.zeros(len(row))
-        smooth[surface] = (
-            down[row[surface], other_row[surface]] * (column == other_column)[surface]
-            + across[column[surface], other_column[surface]] * (row == other_row)[surface]
-        )
-        line[along] = self._size[1] * lines[row[along] - self._size[0], other_row[along] - self._size[0]]
-        return self._band(smooth), self._band(line)
-
-    def _band(self, values: Array) -> Array:
-        band = np.zeros(self._shape)
-        band.ravel()[self._place] = values
-        return band
-
-    def equations(self, weight: Array) -> tuple[Array, Array]:
-        """Return the lower band of the normal matrix and the right sides (a column for rows and columns)."""
-        products = self._row_pairs @ (self._column_pairs @ weight.T).T
-        right = [
-            (self._rows.T @ (self._columns.T @ (weight * one).T).T)[self._row, self._column]
-            for one in self._problem.shifts
-        ]
-        return self._band(products.ravel()[self._product]), np.stack(right, axis=1)
-
-    def solve(
-        self, normal: Array, right: Array, surface_penalty: float, line_penalty: float, scale: float
-    ) -> Array:
-        """Return the coefficients, shape (n, 2); penalties are in units of one tie point's mean weight."""
-        smooth, line = self._penalties
-        band = normal + scale * (surface_penalty * smooth + line_penalty * line)
-        # the mean and slope of the term along the rows belong to the surface
-        band[0] += 1e-7 * scale + 1e-12 + 1e-6 * scale * (self._row >= self._size[0])
-        return np.asarray(
-            linalg.solveh_banded(band, right, overwrite_ab=True, lower=True, check_finite=False)
-        )
-
-    def at(self, found: Array) -> Array:
-        """Return the field at the tie points, shape (2, r, c)."""
-        return np.stack([(self._columns @ (self._rows @ one).T).T for one in self._coefficients(found)])
-
-    def field(self, found: Array) -> DisplacementField:
-        """Return the field that the coefficients describe."""
-        every, (down, across) = self._coefficients(found), self._size
-        surface, lines = every[:, :down, :across], every[:, down:, -1] if self._lines else None
-        model: Model = "spline and lines" if self._lines else "spline"
-        return DisplacementField(model, self._problem.shape, (0.0, 0.0), surface=surface, lines=lines)
-
-    def _coefficients(self, found: Array) -> Array:
-        """Put the coefficients onto the raster of their functions of row and column."""
-        every = np.zeros((2, self._rows.shape[1], self._columns.shape[1]))
-        every[:, self._row, self._column] = found.T
-        return every
 
 
 def _weighted_fit(terms: Array, values: Array, weight: Array) -> Array:
