@@ -14,7 +14,8 @@ from changedet.core.normalization import Normalization, apply_normalization, fit
 from changedet.core.optical import DETECTORS
 from changedet.core.prediction import Prediction, PredictParameters, predict_change
 from changedet.core.smoothing import smooth_score
-from changedet.core.threshold import ThresholdParameters, outline_pixels, robust_thresholds
+from changedet.core.threshold import ThresholdParameters, robust_thresholds
+from changedet.deciders import Deciders, Evidence, open_deciders
 from changedet.errors import UsageError
 from changedet.gates import unlikeness
 from changedet.objects import Flagged, split_by_kind
@@ -45,8 +46,6 @@ _USUAL_SPREAD_REFLECTANCE = 0.08
 _NEAR_THRESHOLD, _ENOUGH_NEAR = 1.25, 20
 #: Why nothing was decided where scores vary and their background does not.
 _NO_BACKGROUND = "not comparable: the score has no background that a change could rise above"
-#: Which detector gives the second opinion on what another one flags.
-_SECOND_OPINION = {"predict": "cva"}
 _REFLECTANCE_BANDS = frozenset(band.name for band in SENTINEL2_BANDS)
 
 
@@ -74,6 +73,10 @@ class DetectSettings:
         Flag this share of the judged ground, 0 to 1, whatever its score: for looking through the leading
         candidates of a place where something is known to have happened. None, the usual, flags what stands
         out, which may be nothing.
+    model : str or None
+        File of a trained model that decides in place of `method`, see `changedet.trained_model`.
+    model_sha256 : str
+        SHA-256 digest that this file must have; empty for whichever file is there.
     """
 
     method: str = "predict"
@@ -84,6 +87,8 @@ class DetectSettings:
     seed: int = 0
     band_weights: str = "auto"
     budget: float | None = None
+    model: str | None = None
+    model_sha256: str = ""
 
     def __post_init__(self) -> None:
         if self.method not in DETECTORS:
@@ -99,6 +104,22 @@ class DetectSettings:
         if self.budget is not None and not 0 < self.budget < 1:
             raise UsageError(
                 "the budget must be a share of the ground between 0 and 1", todo="write for example 2.5%"
+            )
+        self._check_model()
+
+    def _check_model(self) -> None:
+        """Refuse what a model would pass over without a word."""
+        if self.model is None:
+            return
+        if self.method != DetectSettings.method:
+            raise UsageError(
+                f"a model decides, and so cannot {self.method}", todo="leave out the method or the model"
+            )
+        usual, asked = ThresholdParameters(), self.threshold
+        if (asked.seed_mads, asked.grow_mads) != (usual.seed_mads, usual.grow_mads):
+            raise UsageError(
+                "a model brings its own thresholds",
+                todo="leave out the threshold; to see more or less give a budget",
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -131,9 +152,10 @@ class DetectSettings:
 
     def detector_parameters(self, method: str) -> DetectorParameters:
         """Return the parameters of a detector under these settings."""
-        if method == "predict":
-            return self.predict_parameters()
-        return DETECTORS[method].parameters()
+        parameters = DETECTORS[method].parameters()
+        if not hasattr(parameters, "seed"):
+            return parameters
+        return replace(parameters, seed=self.seed)  # type: ignore[type-var]  # all are dataclasses
 
     def predict_parameters(self) -> PredictParameters:
         """Return the parameters of the default detector, which also tells the contrast of every other."""
@@ -184,7 +206,14 @@ class Comparison:
     refusal: str = ""
 
 
-def compare(pair: Pair, inside: NDArray[np.bool_], settings: DetectSettings, *, refused: bool) -> Comparison:
+def compare(
+    pair: Pair,
+    inside: NDArray[np.bool_],
+    settings: DetectSettings,
+    *,
+    refused: bool,
+    deciders: Deciders | None = None,
+) -> Comparison:
     """Compare a registered pair.
 
     Parameters
@@ -197,11 +226,18 @@ def compare(pair: Pair, inside: NDArray[np.bool_], settings: DetectSettings, *, 
         Method and thresholds.
     refused : bool
         True when a gate refused the pair: then nothing is judged.
+    deciders : Deciders, optional
+        What `open_deciders` made of the settings; it is asked when left out.
 
     Returns
     -------
     Comparison
         With a state for every pixel.
+
+    Raises
+    ------
+    InputFileError
+        When a trained model cannot be used, or a band is missing that the method needs.
     """
     observed = pair.before.valid & pair.after.valid
     snow = _snow_on_one_date(pair)
@@ -224,9 +260,10 @@ def compare(pair: Pair, inside: NDArray[np.bool_], settings: DetectSettings, *, 
     if refusal := unlikeness(pair, prediction.explained):
         return replace(_not_compared(pair, inside, settings), refusal=refusal)
     state = _states(inside, observed, snow)
-    ground = _Ground(fitted, learn, state == State.NOT_FLAGGED)
-    flagged = _decide(pair.before, after, ground, prediction, settings)
-    undecided = _undecided(flagged)
+    ground = _Ground(learn, state == State.NOT_FLAGGED)
+    evidence = Evidence(pair.before, after, fitted, settings.weights_of(pair.before), prediction)
+    flagged = _decide(evidence, ground, settings, deciders or open_deciders(settings))
+    undecided = settings.budget is None and _undecided(flagged)
     state[(state == State.NOT_FLAGGED) & (undecided | np.isnan(flagged.score))] = State.NOT_COMPARABLE
     state[flagged.labels > 0] = State.CHANGED
     floor = _floor(pair, settings, flagged, prediction)
@@ -235,9 +272,8 @@ def compare(pair: Pair, inside: NDArray[np.bool_], settings: DetectSettings, *, 
 
 @dataclass(frozen=True, eq=False)
 class _Ground:
-    """Which pixels are usable, which of them teach what is normal, and which are judged."""
+    """Which usable pixels teach what is normal, and which are judged."""
 
-    usable: NDArray[np.bool_]
     learn: NDArray[np.bool_]
     judged: NDArray[np.bool_]
 
@@ -283,67 +319,39 @@ def _undecided(flagged: Flagged) -> bool:
     return math.isinf(flagged.thresholds.seed) and bool(np.nanmax(flagged.score, initial=0.0) > 0)
 
 
-def _decide(
-    before: Image, after: Image, ground: _Ground, prediction: Prediction, settings: DetectSettings
-) -> Flagged:
-    """Score with the chosen detector and with another one, and flag what stands out of the first."""
-    fine, score = _scores(settings.method, (before, after), ground.usable, prediction, settings)
-    thresholds = robust_thresholds(np.where(ground.learn, score, np.float32(np.nan)), settings.threshold)
-    grow, seeds = _candidates(before, (fine, score), ground, prediction, settings)
+def _decide(evidence: Evidence, ground: _Ground, settings: DetectSettings, deciders: Deciders) -> Flagged:
+    """Score, flag what stands out of the score, and ask for a second opinion."""
+    before, after = evidence.before, evidence.after
+    fine, score = deciders.first.scores(evidence)
+    _, second_score = deciders.second.scores(evidence)
+    thresholds = deciders.first.thresholds(np.where(ground.learn, score, np.float32(np.nan)))
+    judged = ground.judged & np.isfinite(score)
+    if settings.budget is None:
+        outline = deciders.first.outline(smooth_score(fine, evidence.usable, _OUTLINE_SMOOTHING_PX))
+        contrast = evidence.prediction.contrast
+        least = _least_contrast(before, evidence.prediction, settings)
+        grow = judged & outline & (score > thresholds.grow) & (contrast >= least[1])
+        seeds = grow & (score > thresholds.seed) & (contrast >= least[0])
+    else:
+        grow = seeds = _leading(score, judged, settings.budget)
     min_pixels = _min_area_m2(before, settings) / float(np.prod(pixel_size_m(before.grid)))
     labels = label_components(grow, seeds, min_pixels=min_pixels)
-    labels = split_by_kind(labels, before, after, min_pixels=_PART_FACTOR * min_pixels)
-    second = _SECOND_OPINION.get(settings.method, "predict")
-    _, second_score = _scores(second, (before, after), ground.usable, prediction, settings)
     return Flagged(
-        labels=labels,
+        labels=split_by_kind(labels, before, after, min_pixels=_PART_FACTOR * min_pixels),
         score=np.where(ground.judged, score, np.float32(np.nan)),
         thresholds=thresholds,
         second_score=second_score,
-        second_thresholds=robust_thresholds(second_score, settings.threshold),
+        second_thresholds=deciders.second.thresholds(second_score),
         observed=before.valid & after.valid,
+        opinions=deciders.opinions,
     )
 
 
-def _scores(
-    method: str,
-    images: tuple[Image, Image],
-    usable: NDArray[np.bool_],
-    prediction: Prediction,
-    settings: DetectSettings,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return what shows the outlines of changes, and the smoothed score of a detector."""
-    parameters = settings.detector_parameters(method)
-    if method == "predict":
-        return prediction.surprise, smooth_score(prediction.raw, usable, parameters.smoothing_px)
-    plain = replace(parameters, smoothing_px=())  # type: ignore[type-var]  # all are dataclasses
-    before, after = images
-    detector, weights = DETECTORS[method], settings.weights_of(before)
-    raw = detector.score((before.data, after.data), usable, before.bands, weights, plain)
-    return raw, smooth_score(raw, usable, parameters.smoothing_px)
-
-
-def _candidates(
-    before: Image,
-    scores: tuple[NDArray[np.float32], NDArray[np.float32]],
-    ground: _Ground,
-    prediction: Prediction,
-    settings: DetectSettings,
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return the pixels that may belong to an object, and those of which every object needs one."""
-    fine, score = scores
-    filled = np.nan_to_num(score)
-    judged = ground.judged & np.isfinite(score)
-    if settings.budget is not None:
-        limit = np.quantile(score[judged], 1 - settings.budget) if judged.any() else np.inf
-        leading = judged & (filled > limit)
-        return leading, leading
-    learnt = np.where(ground.learn, score, np.float32(np.nan))
-    thresholds = robust_thresholds(learnt, settings.threshold)
-    outline = outline_pixels(smooth_score(fine, ground.usable, _OUTLINE_SMOOTHING_PX), settings.threshold)
-    least = _least_contrast(before, prediction, settings)
-    grow = judged & outline & (filled > thresholds.grow) & (prediction.contrast >= least[1])
-    return grow, grow & (filled > thresholds.seed) & (prediction.contrast >= least[0])
+def _leading(score: NDArray[np.float32], judged: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
+    """Return the given share of the judged pixels, those of highest score."""
+    if not judged.any():
+        return judged
+    return judged & (score > np.quantile(score[judged], 1 - share, method="higher"))
 
 
 def _least_contrast(image: Image, prediction: Prediction, settings: DetectSettings) -> tuple[float, float]:

@@ -70,6 +70,8 @@ class Flagged:
         Of that score.
     observed : ndarray of bool, shape (y, x)
         True where both dates could be seen.
+    opinions : tuple of two str
+        What the evidence calls the detector that decided and the other one.
     """
 
     labels: NDArray[np.int32]
@@ -78,6 +80,7 @@ class Flagged:
     second_score: NDArray[np.float32]
     second_thresholds: Thresholds
     observed: NDArray[np.bool_]
+    opinions: tuple[str, str] = ("prediction", "change vector")
 
 
 def build_objects(
@@ -138,7 +141,9 @@ def build_objects(
         "last_seen_before": before.scene.acquisitions[0].time_text,
         **_acquisitions("before", before.scene),
         **_acquisitions("after", after.scene),
-        "evidence": [f"{e}; {_agreement(agreed=a)}" for e, a in zip(evidence, agreed, strict=True)],
+        "evidence": [
+            f"{e}; {_agreement(flagged.opinions, agreed=a)}" for e, a in zip(evidence, agreed, strict=True)
+        ],
         "warnings": [_warnings(kind, c) for kind, c in zip(kinds, seen, strict=True)],
     }
     order = np.lexsort((-scores, np.array([c.glint for c in seen])))
@@ -337,8 +342,8 @@ def _confidence(mads: float, seen: _Circumstances, *, agreed: bool) -> str:
     return "medium" if agreed and mads >= _CLEAR_SCORE_MADS and not doubtful else "low"
 
 
-def _agreement(*, agreed: bool) -> str:
-    return "prediction and change vector agree" if agreed else "only one of two detectors flags it"
+def _agreement(opinions: tuple[str, str], *, agreed: bool) -> str:
+    return f"{' and '.join(opinions)} agree" if agreed else "only one of two detectors flags it"
 
 
 def _warnings(kind: Kind, seen: _Circumstances) -> str:

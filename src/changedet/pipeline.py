@@ -10,6 +10,7 @@ from changedet.comparison import DetectSettings, compare
 from changedet.core.alignment import AlignmentSettings, align
 from changedet.core.residual import measure_remainder
 from changedet.core.warping import bridge_gaps
+from changedet.deciders import open_deciders
 from changedet.frame import choose_frame, displaced, require_memory, site_mask
 from changedet.gates import gain_warnings, refusals
 from changedet.hashing import sha256_file
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
     from changedet.core.displacement import DisplacementField
+    from changedet.deciders import Deciders
     from changedet.frame import Frame
     from changedet.scene import Image, Scene
     from changedet.site import Site
@@ -82,7 +84,8 @@ def detect(
     Raises
     ------
     InputFileError
-        When an input cannot be used, the images do not overlap, or their coordinate systems differ.
+        When an input or a trained model cannot be used, the images do not overlap, their coordinate systems
+        differ, or they lack a band that the method needs.
     NoUsableImageryError
         When nothing in the images can be compared.
 
@@ -134,6 +137,8 @@ def compare_sources(
     NoUsableImageryError
         When nothing in the images can be compared.
     """
+    deciders = open_deciders(settings)
+    settings = deciders.settled(settings)
     progress.step("reading the images")
     frame = choose_frame(sources[0], sources[1], settings.grid, site)
     require_memory(frame.context, max(source.band_count for source in sources))
@@ -141,12 +146,13 @@ def compare_sources(
     first = sources[0].load(frame.context)
     progress.advance(0.5)
     pair = make_pair(first, sources[1].load(frame.context), inside)
+    deciders.require(pair.before.bands)
     progress.step("registering")
     registration, moved = register(pair, sources[1], settings.residual_limit_px)
     pair = make_pair(first, moved, inside)
     progress.step("comparing")
     refused = refusals(registration, pair)
-    comparison = compare(pair, inside, settings, refused=bool(refused))
+    comparison = compare(pair, inside, settings, refused=bool(refused), deciders=deciders)
     if comparison.refusal:
         refused = (comparison.refusal,)
     progress.step("describing the objects")
@@ -165,14 +171,15 @@ def compare_sources(
         pair=replace(pair, before=frame.crop(pair.before), after=frame.crop(pair.after), reason=reason),
         registration=registration,
         normalization=comparison.normalization,
-        parameters=_parameters(settings, pair.before, frame),
+        parameters=_parameters(settings, pair.before, frame, deciders),
         thresholds=asdict(comparison.flagged.thresholds),
         detection_floor=comparison.detection_floor,
-        warnings=(*refused, *pair.warnings, *notes),
+        warnings=(*refused, *pair.warnings, *notes, *(() if refused else deciders.notes)),
         inputs={
             **inputs,
             "site": site.to_dict() if site else None,
             "settings": settings.to_dict(),
+            **deciders.inputs,
         },
         refusals=refused,
     )
@@ -243,10 +250,14 @@ def _views(reference: Image, moving: Image, moved: Image) -> Views:
     return Views(*(image.data[0][middle].copy() for image in (reference, moving, moved)))
 
 
-def _parameters(settings: DetectSettings, image: Image, frame: Frame) -> dict[str, Any]:
+def _parameters(settings: DetectSettings, image: Image, frame: Frame, deciders: Deciders) -> dict[str, Any]:
+    said = settings.to_dict()
+    del said["model_sha256"]
     return {
-        **settings.to_dict(),
-        "detector": settings.detector_parameters(settings.method).to_dict(),
+        **said,
+        "method": deciders.first.name,
+        "detector": deciders.first.to_dict(),
+        "model": deciders.model or None,
         "weight_of_band": dict(zip(image.bands, settings.weights_of(image), strict=True)),
         "context_pixels": list(frame.context.shape),
     }

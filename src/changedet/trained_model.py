@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 SCHEMA = "changedet.model/1"
 #: Largest model file that is read.
 _MOST_BYTES = 50_000_000
+#: Of the names of sites no more is shown.
+_LONGEST_NAME = 60
 #: How far a feature may move, relative to its own size, before a model is refused.
 _SAME_WITHIN = 1e-3
 _AGAIN = "train it again with changedet train"
@@ -73,7 +75,7 @@ class TrainedModel:
         str
             For every reader of a result.
         """
-        sites = [str(one.get("site", "?")) for one in self.provenance.get("sites", ())]
+        sites = [_shown(one.get("site", "?")) for one in self.provenance.get("sites", ())]
         named = ", ".join(sites[:5]) + (f" and {len(sites) - 5} more" if len(sites) > 5 else "")
         figures = self.provenance.get("cross_validation", {}).get("pooled", {})
         f1 = figures.get("f1")
@@ -235,6 +237,8 @@ def _model_of(data: Mapping[str, Any]) -> TrainedModel:
     if not all(0 < sigma < 100 for sigma in model.smoothing_px):
         message = "its smoothing is out of range"
         raise ValueError(message)
+    # a provenance that cannot be told is found here and not when a comparison is finished
+    model.sentence()
     return model
 
 
@@ -250,6 +254,33 @@ def _require_same_features(model: TrainedModel, features_version: object, path: 
             "in another way",
             where=str(path),
             todo=f"{_AGAIN}, or use the version that trained it",
+        )
+
+
+def _shown(name: object) -> str:
+    """Return a name that somebody else wrote as one short line."""
+    return "".join(letter for letter in str(name)[:_LONGEST_NAME] if letter.isprintable())
+
+
+def require_bands(model: TrainedModel, bands: tuple[str, ...]) -> None:
+    """Refuse images that a model cannot score.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        From `open_model` or a training.
+    bands : tuple of str
+        Canonical names of the bands of the images.
+
+    Raises
+    ------
+    MissingBandError
+        When the images lack a band that the model needs.
+    """
+    if lacking := [name for name in model.bands if name not in bands]:
+        raise MissingBandError(
+            f"the model needs {', '.join(lacking)}",
+            todo="give images with these bands, or train without them",
         )
 
 
@@ -284,12 +315,7 @@ def model_score(
     MissingBandError
         When the images lack a band that the model needs.
     """
-    lacking = [name for name in model.bands if name not in bands]
-    if lacking:
-        raise MissingBandError(
-            f"the model needs {', '.join(lacking)}",
-            todo="give images with these bands, or train without them",
-        )
+    require_bands(model, bands)
     order = [bands.index(name) for name in model.bands]
     out = np.full(valid.shape, np.nan, np.float32)
     if valid.any():

@@ -35,6 +35,7 @@ option                            used by
 --method, --min-area              detect, run
 --threshold, --max-residual       detect, run
 --budget, --band-weights          detect, run, evaluate
+--model                           detect, run, evaluate
 --keep-images, --exit-code        detect, run
 --min-clear, --max-season-gap     run
 --cache, --dry-run, --explain     run
@@ -203,6 +204,11 @@ Budget = Annotated[
     str | None,
     typer.Option("--budget", help="Flag this leading share of the ground, such as 2.5%, whatever its score. "
                  "It always flags something.", rich_help_panel=_METHOD, metavar="SHARE"),
+]  # fmt: skip
+Model = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--model", help="Trained model that decides in place of a method, see changedet train.",
+                 rich_help_panel=_METHOD, metavar="FILE"),
 ]  # fmt: skip
 BandWeights = Annotated[
     str,

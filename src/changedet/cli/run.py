@@ -36,6 +36,7 @@ def run(
     min_area: options.MinArea = "500m2",
     threshold: options.Threshold = 10.0,
     budget: options.Budget = None,
+    model: options.Model = None,
     band_weights: options.BandWeights = "auto",
     max_residual: options.MaxResidual = 0.5,
     cache: options.Cache = None,
@@ -56,7 +57,7 @@ def run(
     from changedet.selection import SelectionRules
 
     rules = SelectionRules(min_clear_share=min_clear, max_season_gap_days=max_season_gap, max_dates=max_dates)
-    settings = settings_of(method, (threshold, budget), min_area, "before", max_residual, band_weights)
+    settings = settings_of(method, (threshold, budget), min_area, "before", max_residual, band_weights, model)
     access = AccessOptions(rules, max_tile_cloud, cache, max_pu, replan)
     asked = Investigation(before, after, provider, settings, access)
     output = Output(out, overwrite, keep_images, exit_code, as_json, explain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -26,6 +27,7 @@ from changedet.core.prediction import PredictParameters, predict_score
 from changedet.core.rings import RingParameters, ring_score
 from changedet.core.siroc import SirocParameters, siroc_score
 from changedet.core.slow_features import IsfaParameters, SfaParameters, slow_feature_score
+from changedet.errors import MissingBandError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,6 +70,8 @@ class Detector:
     decides_at : float or None
         The score, not smoothed, above which the method itself speaks of change; None when it gives a score
         only.
+    highest : float
+        The largest score that it can give: a threshold that is not below it flags nothing, ever.
     """
 
     name: str
@@ -78,6 +82,26 @@ class Detector:
     source: str = ""
     needs: tuple[str, ...] = ()
     decides_at: float | None = None
+    highest: float = math.inf
+
+    def require(self, bands: tuple[str, ...]) -> None:
+        """Refuse images that cannot be scored.
+
+        Parameters
+        ----------
+        bands : tuple of str
+            Canonical names of their bands.
+
+        Raises
+        ------
+        MissingBandError
+            When one is missing that the detector needs; it names the bands.
+        """
+        if missing := [name for name in self.needs if name not in bands]:
+            raise MissingBandError(
+                f"{self.name} needs {', '.join(missing)}, and there is only {', '.join(bands)}",
+                todo="give images with these bands, or choose another method (changedet methods lists them)",
+            )
 
     def score(
         self,
@@ -109,7 +133,7 @@ class Detector:
 
         Raises
         ------
-        ValueError
+        MissingBandError
             When a band is missing that the detector needs; it names the bands.
 
         Examples
@@ -120,10 +144,7 @@ class Detector:
         >>> DETECTORS["cva"].score((image, image), valid, ("B02", "B03", "B04"), (1, 1, 1)).shape
         (8, 8)
         """
-        missing = [name for name in self.needs if name not in bands]
-        if missing:
-            message = f"{self.name} needs {', '.join(missing)}, and there is only {', '.join(bands)}"
-            raise ValueError(message)
+        self.require(bands)
         before, after = images
         if self.needs:
             index = [bands.index(name) for name in self.needs]
@@ -139,9 +160,10 @@ def _detector(
     *,
     needs: tuple[str, ...] = (),
     decides_at: float | None = None,
+    highest: float = math.inf,
 ) -> Detector:
     """Return a detector: `how` is its function and parameters, `said` its family and source."""
-    return Detector(name, title, *how, *said, needs, decides_at)
+    return Detector(name, title, *how, *said, needs, decides_at, highest)
 
 
 _ENTRIES = (
@@ -199,6 +221,7 @@ _ENTRIES = (
         (siroc_score, SirocParameters),
         ("context", "Kondmann et al. 2022, doi:10.1109/TGRS.2021.3130842"),
         decides_at=0.5,
+        highest=1.0,
     ),
     _detector(
         "pca-kmeans",

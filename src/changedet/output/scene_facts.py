@@ -134,10 +134,13 @@ def input_rows(inputs: Mapping[str, Any]) -> tuple[list[tuple[str, ...]], dict[s
     rows : list of tuple of str
         One for each scene, by side and time, with the cells of `INPUT_HEADS`.
     left : dict
-        Everything else.
+        Everything else, but for what a trained model was trained on: that is pages of digests, and stands in
+        the record.
     """
     rows: list[tuple[str, ...]] = []
     left = dict(inputs)
+    if isinstance(model := inputs.get("model"), Mapping):
+        left["model"] = {key: value for key, value in model.items() if key != "provenance"}
     for side in ("before", "after"):
         given = inputs.get(side)
         if not isinstance(given, Mapping) or not isinstance(scenes := given.get("scenes"), list | tuple):
