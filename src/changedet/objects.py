@@ -10,6 +10,7 @@ import numpy as np
 from changedet.bands import SENTINEL2_BANDS
 from changedet.coordinates import GeoPoint
 from changedet.core.components import component_quantile, split_components
+from changedet.core.context import window_share
 from changedet.core.indices import compute_indices
 from changedet.kinds import KIND_CAVEATS, KIND_LABELS, Kind, choose_kind, map_kinds
 from changedet.resample import crs_of
@@ -28,6 +29,7 @@ COLUMNS: tuple[str, ...] = (
     "kind",  # str, a label of changedet.kinds
     "score",  # float, 95th percentile of the score inside
     "score_mads",  # float, the same in robust standard deviations above the background median
+    "context_share",  # float, share of windows of its size in the context that score at least as high
     "confidence",  # str: low, medium, high
     "area_m2",  # float, true square metres on the ellipsoid
     "lat", "lon",  # float, centroid, degrees WGS 84
@@ -130,6 +132,7 @@ def build_objects(
         "kind": [KIND_LABELS[kind] for kind in kinds],
         "score": scores.round(4),
         "score_mads": np.round(mads, 2),
+        "context_share": [float(f"{share:.3g}") for share in window_share(flagged.score, flagged.labels)],
         "confidence": sure,
         "area_m2": [round(area_m2(outline), 1) for outline in polygons.to_crs("EPSG:4326")],
         "lat": [round(point.lat, 6) for point in points],
@@ -218,7 +221,7 @@ def empty_objects(crs: str) -> gpd.GeoDataFrame:
     import pandas as pd
 
     types: dict[str, Any] = {"id": "int64"}
-    types |= dict.fromkeys(("score", "score_mads", "area_m2", "lat", "lon"), "float64")
+    types |= dict.fromkeys(("score", "score_mads", "context_share", "area_m2", "lat", "lon"), "float64")
     text = pd.Series([""]).dtype  # which one it is depends on the version of pandas
     frame = gpd.GeoDataFrame({c: [] for c in COLUMNS}, geometry=[], crs=crs)
     return frame.astype({c: types.get(c, text) for c in COLUMNS})

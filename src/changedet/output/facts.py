@@ -110,6 +110,22 @@ def number(value: object, digits: int = 2, unit: str = "") -> str:
     return f"{shown} {unit}" if unit else shown
 
 
+def one_in(share: float) -> str:
+    """Write a small share as one in so many, for a reader.
+
+    Examples
+    --------
+    >>> one_in(0.0004), one_in(0.31), one_in(0.8), one_in(float("nan"))
+    ('1 in 2,500', '1 in 3', 'most', 'not known how many')
+    """
+    if not 0 < share <= 1:
+        return "not known how many"
+    if share > 1 / 2:
+        return "most"
+    digits = -math.floor(math.log10(1 / share)) + 1
+    return f"1 in {round(1 / share, min(digits, 0)):,.0f}"
+
+
 def share_text(share: float) -> str:
     """Write a share (0 to 1) in per cent, never rounding something to nothing.
 

@@ -254,7 +254,8 @@ def _objects(
                 "warnings": facts.clean(row["warnings"], 300),
                 "confidence": facts.clean(row["confidence"], 20),
                 "score": f"{facts.number(float(row['score']))} "
-                f"({facts.number(float(row['score_mads']), 1)} robust deviations above background)",
+                f"({facts.number(float(row['score_mads']), 1)} robust deviations above background; "
+                f"{facts.one_in(float(row['context_share']))} windows of its size score as high)",
                 "area": facts.area_text(float(row["area_m2"])),
                 "area_m2": facts.number(float(row["area_m2"]), 0, "m²"),
                 "place": (point.dd, point.dms, f"MGRS {point.mgrs}"),

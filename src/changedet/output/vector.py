@@ -30,6 +30,7 @@ NUMBER_TYPES: dict[str, type[np.generic]] = {
     "id": np.int64,
     "score": np.float64,
     "score_mads": np.float64,
+    "context_share": np.float64,
     "area_m2": np.float64,
     "lat": np.float64,
     "lon": np.float64,
@@ -39,7 +40,7 @@ NUMBER_TYPES: dict[str, type[np.generic]] = {
 WKT_COLUMN = "wkt"
 
 #: Columns that files of earlier versions do not have; empty there.
-_LATER_COLUMNS = ("before_dates", "after_dates", "before_scenes", "after_scenes")
+_LATER_COLUMNS = ("before_dates", "after_dates", "before_scenes", "after_scenes", "context_share")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONLAT = "EPSG:4326"
 #: Decimals of a degree: about one centimetre.
@@ -180,7 +181,8 @@ def read_gpkg(path: Path) -> gpd.GeoDataFrame:
 
 def _typed(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     # files of earlier versions do not have these
-    table = table.assign(**{name: "" for name in _LATER_COLUMNS if name not in table})
+    later = {name: np.nan if name in NUMBER_TYPES else "" for name in _LATER_COLUMNS}
+    table = table.assign(**{name: empty for name, empty in later.items() if name not in table})
     table = table[[*COLUMNS, "geometry"]].reset_index(drop=True)
     text = {name: table[name].fillna("").astype("str") for name in COLUMNS if name not in NUMBER_TYPES}
     return table.assign(**text).astype(NUMBER_TYPES)
