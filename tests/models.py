@@ -24,8 +24,10 @@ def model_of(before, after, valid, changed, bands, *, provenance=PROVENANCE):
     """Train a few trees on a pair and the pixels that count as changed in it."""
     weights = change_weights(bands)
     images = np.nan_to_num(before), np.nan_to_num(after)
-    features = change_features(*images, valid, bands, weights)[:, valid]
-    trees = grow_trees([(features, changed[valid])], TrainingSettings(rounds=10, smallest_leaf=10))
+    features, labels = change_features(*images, valid, bands, weights)[:, valid], changed[valid]
+    taken = labels | (np.arange(labels.size) % max(1, labels.size // 5000) == 0)
+    samples = [(features[:, taken], labels[taken])]
+    trees = grow_trees(samples, TrainingSettings(rounds=10, smallest_leaf=10))
     grow, seed = (value - trees.floor for value in (0.0, 1.0))
     return TrainedModel(
         trees, bands, weights, (1.0,), seed, grow, fingerprint(bands, weights), MappingProxyType(provenance)

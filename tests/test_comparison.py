@@ -1,20 +1,26 @@
 """Settings that cannot be switched off by accident, and pairs that nothing could be said about."""
 
+import json
 import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
+from odc.geo.geobox import GeoBox
 from tests.synthetic import BEFORE_TIME, make_image
 
-from changedet.comparison import DetectSettings, compare
+from changedet.comparison import DetectSettings, _leading, _teaching, compare
 from changedet.core.threshold import ThresholdParameters
 from changedet.errors import UsageError
 from changedet.pairing import make_pair
+from changedet.pipeline import detect
 from changedet.result import State
+from changedet.site import Site
 
 EVERYWHERE = np.ones((100, 120), bool)
 BOX = (slice(40, 52), slice(50, 66))
@@ -49,6 +55,25 @@ def test_numbers_that_would_switch_a_gate_off_are_refused(name, value):
 def test_thresholds_that_are_no_numbers_are_refused(name):
     with pytest.raises(ValueError, match="must"):
         ThresholdParameters(**{name: float("nan")})
+
+
+@pytest.mark.parametrize("budget", [0.0, 1.0, -0.1, 2.5, float("nan"), float("inf")])
+def test_a_budget_is_a_share(budget):
+    with pytest.raises(UsageError, match="the budget must be a share of the ground between 0 and 1; write"):
+        DetectSettings(budget=budget)
+
+
+@pytest.mark.parametrize("name", ["", "Auto", "red"])
+def test_band_weights_have_names(name):
+    with pytest.raises(
+        UsageError, match=f"unknown band weights '{name}'; choose one of auto, built-up, equal"
+    ):
+        DetectSettings(band_weights=name)
+
+
+def test_settings_survive_a_round_trip_with_all_that_decides():
+    settings = DetectSettings(band_weights="equal", budget=0.02, model="m.json", model_sha256="ab")
+    assert DetectSettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
 
 
 def test_a_change_is_flagged_where_it_is():
@@ -112,6 +137,117 @@ def test_an_object_is_never_asked_to_be_smaller_than_a_pixel():
     settings = DetectSettings(min_area_m2=1.0)
     found = compare(pair_of(*changed()), EVERYWHERE, settings, refused=False)
     assert found.detection_floor["min_area_m2"] == pytest.approx(100, rel=0.01)
+
+
+class TestBudgets:
+    def flagged(self, budget, pair=None, **settings):
+        asked = DetectSettings(budget=budget, min_area_m2=0.0, **settings)
+        found = compare(pair or pair_of(*changed(0.0)), EVERYWHERE, asked, refused=False)
+        return found, found.state == State.CHANGED
+
+    @pytest.mark.parametrize("method", ["predict", "cva"])
+    @pytest.mark.parametrize("budget", [0.001, 0.025, 0.5, 0.999])
+    def test_it_flags_its_share_of_the_judged_ground_and_no_more(self, budget, method):
+        found, chosen = self.flagged(budget, method=method)
+        score = found.flagged.score
+        judged = np.isfinite(score)
+        # a pixel less where the share is no whole number of pixels
+        assert budget * judged.sum() - 1.5 <= chosen.sum() <= budget * judged.sum()
+        assert score[chosen].min() > np.nanmax(np.where(chosen, np.nan, score))
+
+    def test_it_asks_for_no_contrast_and_states_no_floor(self):
+        pair, settings = pair_of(*changed(0.0)), DetectSettings()
+        usual = compare(pair, EVERYWHERE, settings, refused=False)
+        assert not (usual.state == State.CHANGED).any()
+        assert "contrast_reflectance" in usual.detection_floor
+        found, chosen = self.flagged(0.01)
+        assert chosen.any()
+        assert set(found.detection_floor) == {"min_area_m2"}
+
+    def test_the_leading_pixels_are_those_of_the_change(self):
+        _, chosen = self.flagged(0.01, pair_of(*changed()))
+        assert chosen[BOX].sum() == chosen.sum() > 100
+
+    def test_the_smallest_object_holds_all_the_same(self):
+        found = compare(pair_of(*changed(0.0)), EVERYWHERE, DetectSettings(budget=0.02), refused=False)
+        sizes = np.bincount(found.flagged.labels.ravel())[1:]
+        assert sizes.size
+        assert sizes.min() >= 5
+
+    @pytest.mark.parametrize("judged", [EVERYWHERE, ~EVERYWHERE])
+    def test_where_all_scores_are_equal_none_leads(self, judged):
+        assert not _leading(np.full(judged.shape, 2.0, np.float32), judged, 0.1).any()
+
+    def test_only_what_is_judged_counts_and_is_flagged(self):
+        inside = np.zeros(EVERYWHERE.shape, bool)
+        inside[60:90, 60:100] = True
+        asked = DetectSettings(budget=0.1, min_area_m2=0.0)
+        found = compare(pair_of(*changed()), inside, asked, refused=False)
+        assert (found.state[~inside] == State.OUTSIDE).all()
+        assert (found.state == State.CHANGED).sum() == pytest.approx(0.1 * inside.sum(), abs=1)
+
+    def test_a_score_without_a_background_can_still_be_ranked(self):
+        before = make_image(0)
+        data = before.data.copy()
+        data[:, *BOX] += np.float32(0.2)
+        pair = pair_of(before, replace(before, data=data))
+        undecided = compare(pair, EVERYWHERE, DetectSettings(method="ndvi-difference"), refused=False)
+        found, chosen = self.flagged(0.01, pair, method="ndvi-difference")
+        assert undecided.refusal
+        assert not found.refusal
+        assert chosen.any()
+
+
+WIDE = GeoBox.from_bbox((246080, 4275460, 249080, 4278460), "EPSG:32652", resolution=10, tight=True)
+
+
+def filled_site(side_px):
+    """Two dates of 300 x 300 pixels, and a site in their middle that changed as a whole."""
+    rng = np.random.default_rng(4)
+    images = [make_image(0, BEFORE_TIME.replace(year=year), WIDE) for year in (2023, 2025)]
+    first, second = (i.data + rng.normal(0, 0.006, i.data.shape).astype(np.float32) for i in images)
+    low = (300 - side_px) // 2
+    middle = np.s_[low : low + side_px, low : low + side_px]
+    second[:, *middle] += 0.03 * (1 + 0.5 * rng.normal(0, 1, (side_px, side_px)).astype(np.float32))
+    corners = [WIDE.transform * (low, low), WIDE.transform * (low + side_px, low + side_px)]
+    outline = gpd.GeoSeries([shapely.box(*corners[0], *corners[1])], crs=WIDE.crs.to_wkt()).to_crs(4326)
+    site = Site("Filled", outline.iloc[0])
+    return detect(replace(images[0], data=first), replace(images[1], data=second), site=site)
+
+
+class TestWhatTeaches:
+    def test_a_change_that_fills_the_site_does_not_become_what_is_normal(self, monkeypatch):
+        def share():
+            state = filled_site(140).state
+            return (state == State.CHANGED).sum() / (state != State.OUTSIDE).sum()
+
+        assert share() > 0.95
+        monkeypatch.setattr("changedet.comparison._ENOUGH_PIXELS", 10**9)
+        assert share() < 0.7
+
+    @pytest.mark.parametrize(
+        ("observed", "site", "taught"),
+        [
+            ((400, 500), (100, 500), 150_000),  # a quarter of the ground is still a small site
+            ((400, 500), (101, 500), 200_000),
+            ((250, 250), (50, 250), 50_000),  # just enough is left
+            ((250, 250), (51, 250), 62_500),
+            ((300, 300), (0, 0), 90_000),
+        ],
+    )
+    def test_small_sites_are_left_out_where_enough_ground_is_left(self, observed, site, taught):
+        inside = np.zeros(observed, bool)
+        inside[: site[0], : site[1]] = True
+        learn = _teaching(np.ones(observed, bool), inside)
+        assert learn.sum() == taught
+        assert learn[inside].any() == (taught == learn.size and inside.any())
+
+    def test_what_is_not_usable_never_teaches(self):
+        usable = np.ones((300, 300), bool)
+        usable[:40] = False
+        inside = np.zeros_like(usable)
+        inside[100:120] = True
+        assert np.array_equal(_teaching(usable, inside), usable & ~inside)
 
 
 _SCORE = """

@@ -7,7 +7,7 @@ import pytest
 from tests.synthetic import BEFORE_TIME, make_image
 
 from changedet.core.normalization import Normalization
-from changedet.gates import gain_warnings, offset_jump, refusals
+from changedet.gates import LEAST_EXPLAINED, gain_warnings, offset_jump, refusals, unlikeness
 from changedet.pairing import make_pair
 from changedet.registration import Registration
 
@@ -59,3 +59,23 @@ def test_usual_gains_are_not_worth_a_word_and_odd_ones_are():
     assert gain_warnings(odd) == (
         "the after image was scaled strongly to match (B02 by 1.70): light, haze or season differ",
     )
+
+
+def looked_for_by(source):
+    pair = pair_with(0.0)
+    return replace(pair, after=replace(pair.after, classes_source=source))
+
+
+def test_dates_with_little_in_common_are_refused_where_clouds_could_not_be_looked_for():
+    text = unlikeness(looked_for_by("none"), 0.123)
+    assert text.startswith("not comparable: one date predicts only 12% of the other, and clouds could not be")
+    assert "only 0%" in unlikeness(looked_for_by("none"), -3.0)
+    assert unlikeness(looked_for_by("none"), np.nextafter(LEAST_EXPLAINED, 0))
+
+
+@pytest.mark.parametrize(
+    ("source", "explained"),
+    [("none", LEAST_EXPLAINED), ("none", float("nan")), ("spectral tests", 0.1), ("SCL", 0.0)],
+)
+def test_like_dates_and_dates_whose_clouds_are_known_pass(source, explained):
+    assert unlikeness(looked_for_by(source), explained) == ""

@@ -259,7 +259,7 @@ def _title(document: Mapping[str, Any]) -> str:
     method = (document["settings"] or {}).get("method")
     first = document["sites"][0]["parameters"] if document["sites"] else {}
     name = facts.clean(said.get("name", "labelled pairs"))
-    return f"Evaluation of {facts.clean(method or first.get('method') or 'runs')} on {name}"
+    return f"Evaluation of {facts.clean(first.get('method') or method or 'runs')} on {name}"
 
 
 def _wins_text(document: Mapping[str, Any]) -> str:
