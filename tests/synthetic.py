@@ -65,7 +65,9 @@ def make_objects(grid, boxes, kinds, before, after):
         rows.append(
             {
                 "id": number, "kind": KIND_LABELS[kind], "score": 9.0 - number,
-                "score_mads": 18.0 - 2 * number, "context_share": 0.0001 * number, "confidence": "medium" if number == 1 else "low",
+                "score_mads": 18.0 - 2 * number,
+                "construction": 7.0 - number, "context_share": 0.0001 * number,
+                "confidence": "medium" if number == 1 else "low",
                 "area_m2": area, "lat": point.lat, "lon": point.lon,
                 "dms": point.dms, "mgrs": point.mgrs, "first_seen": after.scene.time_text,
                 "last_seen_before": before.scene.time_text,
@@ -122,6 +124,7 @@ def make_result(name="Test site", boxes=None, kinds=None, **changes):
         parameters={"method": "predict", "predict": {"trim": 0.85}, "min_area_m2": 500.0, "seed": 0},
         thresholds={"median": 0.8, "mad": 0.45, "seed": 4.4, "grow": 2.8},
         detection_floor={"min_area_m2": 500.0, "contrast_reflectance": 0.031},
+        construction=score * np.float32(0.75),
         warnings=(), inputs={"before": {"path": "scenes/before"}, "after": {"path": "scenes/after"}},
     )  # fmt: skip
     return replace(result, **changes)

@@ -16,7 +16,7 @@ from changedet.coordinates import parse_point
 from changedet.core.components import label_components
 from changedet.core.threshold import Thresholds
 from changedet.kinds import KIND_CAVEATS, KIND_LABELS, Kind
-from changedet.objects import COLUMNS, Flagged, area_m2, build_objects, empty_objects
+from changedet.objects import COLUMNS, Flagged, area_m2, build_objects, construction_map, empty_objects
 
 UTM = GeoBox.from_bbox((246000, 4275400, 246800, 4276000), "EPSG:32652", resolution=10, tight=True)
 NORTH = GeoBox.from_bbox((12.5, 60.0, 12.508, 60.006), "EPSG:4326", resolution=0.0001, tight=True)
@@ -273,6 +273,56 @@ def test_what_mirrors_the_sun_neither_leads_nor_gets_a_kind():
     assert last["confidence"] == "low"
     assert last["warnings"].startswith("reflectance above 1 on one date: consistent with sun glint")
     assert set(np.unique(kind)) == {Kind.NONE, Kind.CONSTRUCTION, Kind.UNCLASSIFIED}
+
+
+# --- the order ----------------------------------------------------------------------------------------
+
+
+def test_what_looks_most_like_construction_leads_whatever_its_score():
+    labels = field(UTM, (5, 4, 5, 4), (20, 4, 30, 4), (35, 4, 50, 4))
+    construction = np.choose(labels, [0.5, 2.0, 6.0, 4.0]).astype(np.float32)
+    objects, kind = build(labels, construction=construction)
+    assert list(objects["id"]) == [1, 2, 3]
+    assert list(objects["construction"]) == [6.0, 4.0, 2.0]
+    assert list(objects["score"]) == [9.0, 8.0, 10.0]
+    assert (kind[labels > 0] == Kind.CONSTRUCTION).all()
+
+
+def test_among_equals_the_higher_score_leads_and_without_a_map_the_score_ranks():
+    labels = field(UTM, (5, 4, 5, 4), (20, 4, 30, 4))
+    for changes in ({"construction": np.full(labels.shape, 3, np.float32)}, {}):
+        objects, _ = build(labels, **changes)
+        assert list(objects["score"]) == [10.0, 9.0]
+    assert list(objects["construction"]) == [10.0, 9.0]
+
+
+def test_the_construction_of_an_object_ranks_by_the_same_quantile_as_its_score():
+    labels = field(UTM, (5, 10, 5, 10))
+    rng = np.random.default_rng(4)
+    score = rng.gamma(2, 1, labels.shape).astype(np.float32)
+    objects, _ = build(labels, score=score, construction=score / 2)
+    row = objects.iloc[0]
+    assert row["construction"] == pytest.approx(np.quantile(score[labels > 0] / 2, 0.95), abs=0.05)
+    assert row["construction"] == pytest.approx(row["score"] / 2, abs=1e-4)
+
+
+@pytest.mark.parametrize("level", ["L1C", "L2A"])
+def test_the_map_takes_haze_off_top_of_atmosphere_data_only(level):
+    built = field(UTM, (20, 6, 30, 6)) > 0
+    before, after = images(UTM, built)
+    air = np.array([0.12, 0.08, 0.06, 0.03, 0.01], np.float32)[:, None, None]
+    dark = np.zeros(built.shape, bool)
+    dark[:4, :4] = True
+    hazy = []
+    for image in (before, after):
+        data = np.where(dark, np.float32(0.01), image.data) + air
+        hazy.append(replace(image, data=data.astype(np.float32), scene=replace(image.scene, level=level)))
+    score = np.full(built.shape, 8, np.float32)
+    clear, lifted = construction_map(score, before, after), construction_map(score, *hazy)
+    away = ~dark & (np.indices(built.shape).sum(axis=0) > 30)
+    same = bool(np.allclose(clear[away], lifted[away], atol=0.05))
+    assert same is (level == "L1C")
+    assert clear[22, 32] > 5 > 2 * clear[50, 60]
 
 
 def test_numbers_that_are_no_reflectance_may_be_large():

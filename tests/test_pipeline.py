@@ -101,7 +101,11 @@ class TestTheSamplePair:
         assert np.isfinite(sample_result.score[changed]).all()
         assert np.isnan(sample_result.score[np.isin(sample_result.state, (2, 3, 255))]).all()
         assert sample_result.objects.area.sum() == pytest.approx(changed.sum() * 100)
-        assert sample_result.objects["score"].is_monotonic_decreasing
+        assert sample_result.objects["construction"].is_monotonic_decreasing
+        assert (sample_result.objects["construction"] <= sample_result.objects["score"]).all()
+        weighed, judged = sample_result.construction, np.isfinite(sample_result.score)
+        assert np.array_equal(np.isfinite(weighed), judged)
+        assert (weighed[judged] <= sample_result.score[judged]).all()
         assert list(sample_result.objects["id"]) == list(range(1, len(sample_result.objects) + 1))
 
     def test_the_inputs_are_recorded_for_a_repetition(self, sample_result, sample):

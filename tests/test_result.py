@@ -50,13 +50,14 @@ def test_the_shares_of_the_site_add_up_to_one(state):
 def test_rioxarray_opens_every_raster_where_it_lies(grid):
     result = on_grid(grid)
     dataset = result.to_xarray()
-    for name in ("score", "state", "kind", "before", "after"):
+    for name in ("score", "construction", "state", "kind", "before", "after"):
         layer = dataset[name]
         assert layer.rio.crs.to_epsg() == grid.crs.to_epsg(), name
         assert layer.rio.transform().almost_equals(grid.transform, 1e-9), name
         assert layer.rio.shape == tuple(grid.shape)
         assert layer.odc.geobox == grid
     np.testing.assert_array_equal(dataset["score"].values, result.score)
+    np.testing.assert_array_equal(dataset["construction"].values, result.construction)
     np.testing.assert_array_equal(dataset["state"].values, result.state)
     np.testing.assert_array_equal(dataset["kind"].values, result.kind)
     np.testing.assert_array_equal(dataset["after"].sel(band="B08").values, result.after.band("B08"))
@@ -95,7 +96,7 @@ def test_a_site_of_one_row_is_a_dataset_too():
     result = make_result()
     thin = GRID[:1, :]
     images = {n: replace(make_image(grid=thin), scene=getattr(result, n).scene) for n in ("before", "after")}
-    planes = {n: getattr(result, n)[:1] for n in ("score", "state", "kind")}
+    planes = {n: getattr(result, n)[:1] for n in ("score", "construction", "state", "kind")}
     assert replace(result, grid=thin, **images, **planes).to_xarray()["score"].shape == (1, 120)
 
 

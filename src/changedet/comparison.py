@@ -18,7 +18,7 @@ from changedet.core.threshold import ThresholdParameters, robust_thresholds
 from changedet.deciders import Deciders, Evidence, open_deciders
 from changedet.errors import UsageError
 from changedet.gates import unlikeness
-from changedet.objects import Flagged, split_by_kind
+from changedet.objects import Flagged, construction_map, split_by_kind
 from changedet.registration import RESIDUAL_LIMIT_PX
 from changedet.resample import pixel_size_m
 from changedet.result import State
@@ -308,7 +308,8 @@ def _states(
 def _nothing(observed: NDArray[np.bool_]) -> Flagged:
     blank = np.full(observed.shape, np.nan, np.float32)
     thresholds = robust_thresholds(blank)
-    return Flagged(np.zeros(observed.shape, np.int32), blank, thresholds, blank, thresholds, observed)
+    nothing = np.zeros(observed.shape, np.int32)
+    return Flagged(nothing, blank, thresholds, blank, thresholds, observed, construction=blank)
 
 
 def _undecided(flagged: Flagged) -> bool:
@@ -336,14 +337,16 @@ def _decide(evidence: Evidence, ground: _Ground, settings: DetectSettings, decid
         grow = seeds = _leading(score, judged, settings.budget)
     min_pixels = _min_area_m2(before, settings) / float(np.prod(pixel_size_m(before.grid)))
     labels = label_components(grow, seeds, min_pixels=min_pixels)
+    score = np.where(ground.judged, score, np.float32(np.nan))
     return Flagged(
         labels=split_by_kind(labels, before, after, min_pixels=_PART_FACTOR * min_pixels),
-        score=np.where(ground.judged, score, np.float32(np.nan)),
+        score=score,
         thresholds=thresholds,
         second_score=second_score,
         second_thresholds=deciders.second.thresholds(second_score),
         observed=before.valid & after.valid,
         opinions=deciders.opinions,
+        construction=construction_map(score, before, after),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from changedet.bands import SENTINEL2_BANDS
 from changedet.coordinates import GeoPoint
 from changedet.core.components import component_quantile, split_components
+from changedet.core.construction import construction_score, construction_weight
 from changedet.core.context import window_share
 from changedet.core.indices import compute_indices
 from changedet.kinds import KIND_CAVEATS, KIND_LABELS, Kind, choose_kind, map_kinds
@@ -29,6 +30,7 @@ COLUMNS: tuple[str, ...] = (
     "kind",  # str, a label of changedet.kinds
     "score",  # float, 95th percentile of the score inside
     "score_mads",  # float, the same in robust standard deviations above the background median
+    "construction",  # float, 95th percentile of the score by its likeness to construction; it ranks
     "context_share",  # float, share of windows of its size in the context that score at least as high
     "confidence",  # str: low, medium, high
     "area_m2",  # float, true square metres on the ellipsoid
@@ -43,13 +45,16 @@ COLUMNS: tuple[str, ...] = (
     "warnings",  # str, empty when there is none
 )  # fmt: skip
 
-#: Quantile of the score inside an object that ranks it.
+_NUMBERS = ("score", "score_mads", "construction", "context_share", "area_m2", "lat", "lon")
+#: Quantile of the weighed score inside an object that ranks it.
 RANKING_QUANTILE = 0.95
 #: Objects this close to pixels that were not observed say so, in pixels.
 _NEAR_UNOBSERVED_PX = 5
 #: Diffuse ground reflects less than this; what exceeds it on one date mirrors the sun, burns or saturates.
 GLINT_REFLECTANCE = 1.0
 _REFLECTANCE_BANDS = frozenset(band.name for band in SENTINEL2_BANDS)
+#: The darkest objects of larger images are looked for on a regular sample of about so many pixels.
+_MOST_HAZE_PIXELS = 4_000_000
 #: Robust standard deviations above the background from which a score counts as clear.
 _CLEAR_SCORE_MADS = 12.0
 
@@ -74,6 +79,8 @@ class Flagged:
         True where both dates could be seen.
     opinions : tuple of two str
         What the evidence calls the detector that decided and the other one.
+    construction : ndarray of float32, shape (y, x), optional
+        The score weighed by `construction_map`, which ranks the objects; the score ranks them when left out.
     """
 
     labels: NDArray[np.int32]
@@ -83,6 +90,7 @@ class Flagged:
     second_thresholds: Thresholds
     observed: NDArray[np.bool_]
     opinions: tuple[str, str] = ("prediction", "change vector")
+    construction: NDArray[np.float32] | None = None
 
 
 def build_objects(
@@ -102,7 +110,7 @@ def build_objects(
     Returns
     -------
     objects : GeoDataFrame
-        Columns `COLUMNS` and ``geometry`` in the CRS of the grid; id 1 has the highest score, and what
+        Columns `COLUMNS` and ``geometry`` in the CRS of the grid; id 1 looks most like construction, and what
         looks like a glint comes last. Areas are those of the ellipsoid in square metres, whatever the CRS.
     kind : ndarray of uint8, shape (y, x)
         `changedet.kinds.Kind` codes.
@@ -121,6 +129,8 @@ def build_objects(
     polygons = gpd.GeoSeries(_polygons(flagged.labels, before.grid, count), crs=crs)
     kinds, evidence = _kinds(flagged.labels, before, after)
     scores = component_quantile(flagged.labels, flagged.score, RANKING_QUANTILE)
+    weighed = flagged.score if flagged.construction is None else flagged.construction
+    construction = component_quantile(flagged.labels, weighed, RANKING_QUANTILE)
     second = component_quantile(flagged.labels, flagged.second_score, 0.75)
     agreed = [bool(a) for a in second > flagged.second_thresholds.grow]
     seen = _circumstances(flagged, before, after, inside)
@@ -132,6 +142,7 @@ def build_objects(
         "kind": [KIND_LABELS[kind] for kind in kinds],
         "score": scores.round(4),
         "score_mads": np.round(mads, 2),
+        "construction": construction.round(4),
         "context_share": [float(f"{share:.3g}") for share in window_share(flagged.score, flagged.labels)],
         "confidence": sure,
         "area_m2": [round(area_m2(outline), 1) for outline in polygons.to_crs("EPSG:4326")],
@@ -149,11 +160,30 @@ def build_objects(
         ],
         "warnings": [_warnings(kind, c) for kind, c in zip(kinds, seen, strict=True)],
     }
-    order = np.lexsort((-scores, np.array([c.glint for c in seen])))
+    order = np.lexsort((-scores, -construction, np.array([c.glint for c in seen])))
     ranked = gpd.GeoDataFrame(columns, geometry=polygons).iloc[order]
     ranked = ranked.assign(id=np.arange(1, count + 1)).reset_index(drop=True)
     codes = np.array([Kind.NONE, *kinds], np.uint8)
     return ranked[[*COLUMNS, "geometry"]], codes[flagged.labels]
+
+
+def construction_map(score: NDArray[np.float32], before: Image, after: Image) -> NDArray[np.float32]:
+    """Weigh a score by how far the change looks like construction, see `changedet.core.construction`.
+
+    Parameters
+    ----------
+    score : ndarray of float32, shape (y, x)
+        NaN = not judged.
+    before, after : Image
+        Registered and normalised.
+
+    Returns
+    -------
+    ndarray of float32, shape (y, x)
+        In the unit of the score and never above it; NaN where the score is.
+    """
+    haze = (_haze(before), _haze(after))
+    return construction_score(score, construction_weight(before.data, after.data, before.bands, haze))
 
 
 def split_by_kind(
@@ -188,7 +218,10 @@ def split_by_kind(
 
 def _indices_of(image: Image, inside: NDArray[np.bool_]) -> dict[str, NDArray[np.float32]]:
     """Compute the indices of some pixels only, in raster order."""
-    return compute_indices(_without_haze(image.data[:, inside], image), image.bands)
+    pixels, haze = image.data[:, inside], _haze(image)
+    if haze.any():
+        pixels = np.maximum(pixels - haze[:, None], np.float32(0))
+    return compute_indices(pixels, image.bands)
 
 
 def _majority(kinds: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -221,7 +254,7 @@ def empty_objects(crs: str) -> gpd.GeoDataFrame:
     import pandas as pd
 
     types: dict[str, Any] = {"id": "int64"}
-    types |= dict.fromkeys(("score", "score_mads", "context_share", "area_m2", "lat", "lon"), "float64")
+    types |= dict.fromkeys(_NUMBERS, "float64")
     text = pd.Series([""]).dtype  # which one it is depends on the version of pandas
     frame = gpd.GeoDataFrame({c: [] for c in COLUMNS}, geometry=[], crs=crs)
     return frame.astype({c: types.get(c, text) for c in COLUMNS})
@@ -278,15 +311,17 @@ def _kinds(labels: NDArray[np.int32], before: Image, after: Image) -> tuple[list
     return [kind for kind, _ in chosen], [text for _, text in chosen]
 
 
-def _without_haze(pixels: NDArray[np.float32], image: Image) -> NDArray[np.float32]:
-    """Subtract the darkest object of each band from top-of-atmosphere data, whose blue is lifted by the air.
+def _haze(image: Image) -> NDArray[np.float32]:
+    """Return what the air adds to each band of top-of-atmosphere data: its darkest objects.
 
     Chavez 1988, doi:10.1016/0034-4257(88)90019-3. Surface reflectance is left as it is.
     """
-    if image.scene.level == "L2A" or not image.valid.any():
-        return pixels
-    darkest = np.array([np.quantile(band[image.valid], 0.001) for band in image.data], np.float32)
-    return np.asarray(np.maximum(pixels - np.maximum(darkest - np.float32(0.01), 0)[:, None], 0), np.float32)
+    step = max(1, image.valid.size // _MOST_HAZE_PIXELS)
+    seen = image.valid.ravel()[::step]
+    if image.scene.level == "L2A" or not seen.any():
+        return np.zeros(len(image.bands), np.float32)
+    darkest = np.array([np.quantile(band.ravel()[::step][seen], 0.001) for band in image.data], np.float32)
+    return np.asarray(np.maximum(darkest - np.float32(0.01), 0))
 
 
 @dataclass(frozen=True)

@@ -157,12 +157,13 @@ def compare_sources(
         refused = (comparison.refusal,)
     progress.step("describing the objects")
     objects, kind = build_objects(comparison.flagged, pair.before, comparison.after, inside)
-    window = frame.window
+    window, construction = frame.window, comparison.flagged.construction
     notes = gain_warnings(comparison.normalization) if comparison.normalization else ()
     return ChangeResult(
         name=default_name(site, sources[0].scene),
         grid=frame.grid,
         score=comparison.flagged.score[window],
+        construction=None if construction is None else construction[window],
         state=comparison.state[window],
         kind=kind[window],
         objects=objects,

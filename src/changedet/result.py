@@ -63,7 +63,8 @@ class ChangeResult:
     kind : ndarray of uint8, shape (y, x)
         `changedet.kinds.Kind` codes of the objects, 0 elsewhere.
     objects : GeoDataFrame
-        One row per object in the CRS of the grid, ranked by score; columns in `changedet.objects.COLUMNS`.
+        One row per object in the CRS of the grid, what looks most like construction first;
+        columns in `changedet.objects.COLUMNS`.
     before, after : Image
         The bands that were compared: `after` registered to `before` and normalised.
     pair : Pair
@@ -87,6 +88,10 @@ class ChangeResult:
         The run folder, when the result was saved or opened.
     refusals : tuple of str
         Why quality gates refused the comparison; empty when they passed it.
+    construction : ndarray of float32, shape (y, x), or None
+        The score times a weight of 0 to 1 that says how far the change looks like construction
+        (`changedet.core.construction`), which ranks the objects; NaN where the score is. None in what
+        earlier versions wrote.
     """
 
     name: str
@@ -107,6 +112,7 @@ class ChangeResult:
     inputs: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     folder: Path | None = None
     refusals: tuple[str, ...] = ()
+    construction: NDArray[np.float32] | None = None
 
     @property
     def state_shares(self) -> dict[str, float]:
@@ -136,7 +142,8 @@ class ChangeResult:
         Returns
         -------
         xarray.Dataset
-            ``score`` (y, x) float32 with NaN where not judged, ``state`` and ``kind`` (y, x) uint8,
+            ``score`` and, where it is known, ``construction`` (y, x) float32 with NaN where not judged,
+            ``state`` and ``kind`` (y, x) uint8,
             ``before`` and ``after`` (band, y, x) float32 reflectance; it opens in rioxarray, odc-geo and
             hvPlot.
         """
@@ -157,6 +164,8 @@ class ChangeResult:
                 "after_time_utc": self.after.scene.time_text,
             },
         )
+        if self.construction is not None:
+            dataset["construction"] = wrap_xr(self.construction, self.grid, nodata=float("nan"))
         for name, image in (("before", self.before), ("after", self.after)):
             planes = [wrap_xr(band, self.grid, nodata=float("nan")) for band in image.data]
             dataset[name] = xr.concat(planes, dim=xr.Variable("band", list(image.bands)))

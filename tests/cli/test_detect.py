@@ -10,8 +10,8 @@ from changedet.provenance import compare_folders, verify
 from changedet.result import ChangeResult, State
 
 PRODUCTS = {
-    "report.html", "run.json", "score.tif", "state.tif", "kind.tif", "before.tif", "after.tif",
-    "changes.gpkg", "changes.geojson", "changes.kmz", "changes.csv", "plates",
+    "report.html", "run.json", "score.tif", "construction.tif", "state.tif", "kind.tif", "before.tif",
+    "after.tif", "changes.gpkg", "changes.geojson", "changes.kmz", "changes.csv", "plates",
 }  # fmt: skip
 SMALL = ("--at", "38.2707, 126.4994", "--radius", "400m")
 
@@ -37,7 +37,7 @@ class TestTheRunFolder:
     def test_rasters_lie_on_the_grid_of_the_before_image(self, sample_run, sample):
         with rasterio.open(next((sample / "before").glob("*B02.tif"))) as file:
             expected = file.shape, file.transform, file.crs
-        for name in ("score", "state", "kind", "before", "after"):
+        for name in ("score", "construction", "state", "kind", "before", "after"):
             with rasterio.open(sample_run / f"{name}.tif") as file:
                 assert (file.shape, file.transform, file.crs) == expected
 

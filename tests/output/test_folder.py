@@ -30,8 +30,8 @@ from changedet.scene import Asset, Radiometry, Scene
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SHIFTED = {"crs": "EPSG:32652", "transform": [10.0, 0.0, 246090.0, 0.0, -10.0, 4276460.0]}
 FILES = {
-    "report.html", "run.json", "score.tif", "state.tif", "kind.tif", "before.tif", "after.tif",
-    "changes.gpkg", "changes.geojson", "changes.kmz", "changes.csv", "plates/overview.png",
+    "report.html", "run.json", "score.tif", "construction.tif", "state.tif", "kind.tif", "before.tif",
+    "after.tif", "changes.gpkg", "changes.geojson", "changes.kmz", "changes.csv", "plates/overview.png",
 }  # fmt: skip
 
 
@@ -381,7 +381,7 @@ def test_an_empty_refused_result_round_trips(tmp_path):
     assert back.warnings == ("a", "b")
 
 
-@pytest.mark.parametrize("name", ["run.json", "score.tif", "kind.tif", "changes.gpkg"])
+@pytest.mark.parametrize("name", ["run.json", "score.tif", "construction.tif", "kind.tif", "changes.gpkg"])
 def test_a_missing_file_is_named(copy, name):
     (copy / name).unlink()
     with pytest.raises(MissingInputError, match=f"{name}: no such file"):
@@ -411,8 +411,25 @@ def test_a_record_that_does_not_fit_is_one_line(copy, change):
     assert "\n" not in str(caught.value)
 
 
-def test_rasters_of_different_size_are_refused(copy):
-    (copy / "state.tif").write_bytes((copy / "before.tif").read_bytes())
+def test_the_construction_score_comes_back(opened):
+    result, back, _ = opened
+    np.testing.assert_array_equal(back.construction, result.construction)
+    assert back.construction.dtype == np.float32
+
+
+def test_a_folder_of_an_earlier_version_opens_and_is_written_again_without_the_construction_score(tmp_path):
+    old = save(make_result(construction=None), tmp_path / "old", started=STARTED)
+    back = open_run(old)
+    assert back.construction is None
+    assert "construction" not in back.to_xarray()
+    assert verify(old).passed
+    again = save(back, tmp_path / "again", started=STARTED)
+    assert tree(again) == FILES - {"construction.tif"}
+
+
+@pytest.mark.parametrize("name", ["state.tif", "construction.tif"])
+def test_rasters_of_different_size_are_refused(copy, name):
+    (copy / name).write_bytes((copy / "before.tif").read_bytes())
     with pytest.raises(VerificationError, match="differ in size"):
         open_run(copy)
 

@@ -29,18 +29,27 @@ def read(path):
         return file.read(), file
 
 
-def test_the_run_folder_gets_its_five_rasters(written):
+def test_the_run_folder_gets_its_six_rasters(written):
     _, folder, paths = written
-    names = {"score.tif", "state.tif", "kind.tif", "before.tif", "after.tif"}
+    names = {"score.tif", "construction.tif", "state.tif", "kind.tif", "before.tif", "after.tif"}
     assert {p.name for p in paths} == names == {p.name for p in folder.iterdir()}
 
 
 def test_images_are_left_out_on_request(tmp_path):
     write_rasters(make_result(), tmp_path, images=False)
-    assert {p.name for p in tmp_path.iterdir()} == {"score.tif", "state.tif", "kind.tif"}
+    assert {p.name for p in tmp_path.iterdir()} == {"score.tif", "construction.tif", "state.tif", "kind.tif"}
 
 
-@pytest.mark.parametrize("name", ["score", "state", "kind", "before", "after"])
+def test_a_result_without_a_construction_score_writes_none(tmp_path):
+    paths = write_rasters(make_result(construction=None), tmp_path, images=False)
+    assert (
+        {p.name for p in paths}
+        == {"score.tif", "state.tif", "kind.tif"}
+        == {p.name for p in tmp_path.iterdir()}
+    )
+
+
+@pytest.mark.parametrize("name", ["score", "construction", "state", "kind", "before", "after"])
 def test_every_raster_is_a_valid_cog_on_the_grid(written, name):
     _, folder, _ = written
     valid, errors, warnings = cog_validate(folder / f"{name}.tif", quiet=True)
@@ -50,7 +59,7 @@ def test_every_raster_is_a_valid_cog_on_the_grid(written, name):
         assert file.crs.to_epsg() == 32652
 
 
-@pytest.mark.parametrize("name", ["score", "state", "kind"])
+@pytest.mark.parametrize("name", ["score", "construction", "state", "kind"])
 def test_values_come_back(written, name):
     result, folder, _ = written
     values, file = read(folder / f"{name}.tif")

@@ -105,11 +105,11 @@ def test_balloons_say_what_a_reader_needs(written):
     first, second, _ = texts(kml(path), "Placemark", "description")
     for text in (
         "consistent with new construction", "1.80 ha", "2025-05-14T02:07:01Z", "2023-05-14T02:07:01Z",
-        "strongest of 3", result.objects["mgrs"][0], "NDVI 0.62 to 0.11", result.before.scene.id,
-        result.after.scene.id, "Contains modified Copernicus Sentinel data [2023]",
+        "1 of 3, by likeness to construction", result.objects["mgrs"][0], "NDVI 0.62 to 0.11",
+        result.before.scene.id, result.after.scene.id, "Contains modified Copernicus Sentinel data [2023]",
     ):  # fmt: skip
         assert text in first
-    assert "rank 2 of 3" in second
+    assert "2 of 3, by likeness to construction" in second
     assert "does not mean that nothing happened" in texts(kml(path), "Document", "description")[0]
 
 

@@ -93,6 +93,19 @@ def test_sections_come_in_the_order_of_an_argument(html):
     assert places == sorted(places)
 
 
+def test_the_list_says_by_what_it_is_ordered(words):
+    assert "Candidates, most like construction first The order is that of the construction-like" in words
+    assert "construction-like 6.00; " in words
+
+
+def test_results_without_a_construction_score_are_ordered_by_score():
+    result = make_result(construction=None)
+    result = replace(result, objects=result.objects.assign(construction=np.nan))
+    words = " ".join("".join(Outline(report_html(result, RECORD)).text).split())
+    assert "Candidates, highest score first The order is that of the change score." in words
+    assert "construction-like" not in words
+
+
 def test_nothing_is_loaded_and_the_policy_forbids_it(html):
     assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'" in html
     assert not re.search(r"https?://|url\(|@import|fetch\(|XMLHttp|<link|<iframe", html)

@@ -239,6 +239,18 @@ def test_an_object_table_without_a_reference_system_takes_that_of_the_grid():
     assert object_table(replace(result, objects=bare)).crs.to_epsg() == GRID.crs.epsg
 
 
+def test_a_table_of_an_earlier_version_has_no_construction(tmp_path):
+    result = make_result()
+    with_all = tmp_path / "all.gpkg"
+    write_gpkg(with_all, result)
+    table = pyogrio.read_dataframe(with_all, layer="changes").drop(columns=["construction", "before_dates"])
+    pyogrio.write_dataframe(table, tmp_path / "old.gpkg", layer="changes", driver="GPKG")
+    back = read_gpkg(tmp_path / "old.gpkg")
+    assert back["construction"].isna().all()
+    assert (back["before_dates"] == "").all()
+    assert list(back["score"]) == list(result.objects["score"])
+
+
 def test_times_before_1970_or_in_other_zones_are_written_in_utc(tmp_path):
     result = make_result()
     zoned = datetime.fromisoformat("2025-05-14T11:07:01+09:00")

@@ -29,6 +29,19 @@ CONFIDENCE_NOTE = (
     "that takes further dates, or another sensor, that agree."
 )
 
+#: How the list of candidates is ordered: a heading, and what it means.
+ORDER_BY_CONSTRUCTION = (
+    "Candidates, most like construction first",
+    "The order is that of the construction-like score: the change score times a weight of 0 to 1, high where "
+    "soil lay open, plants were stripped or land was made, lower where plants stay or grow, in shadow and on "
+    "water. What looks like sun glint comes last.",
+)
+#: The same of results that have no such score.
+ORDER_BY_SCORE = (
+    "Candidates, highest score first",
+    "The order is that of the change score. What looks like sun glint comes last.",
+)
+
 #: What stands on every product made from simulated imagery.
 SIMULATED_NOTE = "SIMULATED IMAGERY: not real ground"
 

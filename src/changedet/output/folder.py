@@ -205,6 +205,7 @@ def open_run(folder: str | Path) -> ChangeResult:
         return ChangeResult(
             grid=grid,
             score=score[0],
+            construction=_read_construction(folder, record, score.shape),
             state=state[0].astype(np.uint8),
             kind=kind[0].astype(np.uint8),
             objects=objects,
@@ -352,6 +353,18 @@ def _read_raster(path: Path) -> tuple[NDArray[Any], GeoBox, tuple[str, ...]]:
             return file.read(), GeoBox.from_rio(file), names
     except RasterioError as error:
         raise InputFileError(f"damaged ({str(error)[:120]})", where=str(path), todo=_AGAIN) from error
+
+
+def _read_construction(
+    folder: Path, record: Mapping[str, Any], shape: tuple[int, ...]
+) -> NDArray[np.float32] | None:
+    """Return the construction-like score; None where an earlier version wrote the folder without one."""
+    if "construction.tif" not in record.get("files", {}):
+        return None
+    planes = _read_raster(folder / "construction.tif")[0]
+    if planes.shape != shape:
+        raise VerificationError("the rasters differ in size", where=str(folder), todo=_AGAIN)
+    return np.asarray(planes[0], np.float32)
 
 
 def _read_grid(described: Mapping[str, Any], raster_grid: GeoBox) -> GeoBox:

@@ -106,7 +106,8 @@ def write_rasters(result: ChangeResult, folder: Path, *, images: bool) -> list[P
     result : ChangeResult
         What is written.
     folder : Path
-        An existing folder. It receives ``score.tif`` (float32, NaN = not judged), ``state.tif`` (uint8 codes
+        An existing folder. It receives ``score.tif`` and, where the result has it, ``construction.tif``
+        (float32, NaN = not judged), ``state.tif`` (uint8 codes
         of `State`, nodata 255 outside the site) and ``kind.tif`` (uint8 codes of `Kind`; nodata 0, so that
         only objects are drawn over a map).
     images : bool
@@ -132,9 +133,20 @@ def write_rasters(result: ChangeResult, folder: Path, *, images: bool) -> list[P
         nodata=np.nan,
         tags=tags | {"UNITS": "none (a rank: higher = more surprising; NaN = not judged)"},
     )
+    names = ["score.tif"]
+    if result.construction is not None:
+        names.append("construction.tif")
+        write_cog(
+            folder / names[-1],
+            result.construction.astype(np.float32, copy=False),
+            result.grid,
+            descriptions=["construction-like change score"],
+            nodata=np.nan,
+            tags=tags | {"UNITS": "none (the change score times 0 to 1; NaN = not judged)"},
+        )
     _write_codes(folder / "state.tif", result.state, result.grid, tags, _STATES)
     _write_codes(folder / "kind.tif", result.kind, result.grid, tags, _KINDS)
-    names = ["score.tif", "state.tif", "kind.tif"]
+    names += ["state.tif", "kind.tif"]
     if images:
         _write_image(folder / "before.tif", result.before, tags)
         _write_image(folder / "after.tif", result.after, tags)

@@ -247,14 +247,16 @@ def _add_geometry(parent: ET.Element, geometry: BaseGeometry) -> None:
 def _balloon(result: ChangeResult, row: dict[str, Any]) -> str:
     before, after = result.before.scene, result.after.scene
     number, count = int(row["id"]), len(result.objects)
-    rank = f"strongest of {count}" if number == 1 else f"rank {number} of {count}"
+    likeness = facts.number(row["construction"]) if result.construction is not None else ""
     lines = [
         ("Candidate", f"{row['kind']}: the reflectances are {facts.consistent_with(str(row['kind']))}"),
         ("Area", facts.area_text(float(row["area_m2"]))),
         ("Appeared between", " and ".join(between(row))),
         ("First seen", row["first_seen"]),
         ("Last seen before", row["last_seen_before"]),
-        ("Score", f"{rank}, {facts.number(row['score_mads'], 1)} deviations above the background"),
+        ("Rank", f"{number} of {count}{', by likeness to construction' if likeness else ''}"),
+        ("Score", f"{facts.number(row['score_mads'], 1)} deviations above the background"),
+        ("Construction-like score", likeness),
         ("Confidence", row["confidence"]),
         ("Position", f"{row['dms']}; {row['lat']:.5f}, {row['lon']:.5f}; MGRS {row['mgrs']}"),
         ("Evidence", row["evidence"]),

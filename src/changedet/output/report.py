@@ -151,6 +151,7 @@ def _summary(result: ChangeResult) -> dict[str, object]:
         "passed": result.registration.passed and not result.refusals,
         "warnings": [facts.clean(w, 400) for w in dict.fromkeys((*result.warnings, *result.pair.warnings))],
         "confidence_note": facts.CONFIDENCE_NOTE,
+        "order": facts.ORDER_BY_SCORE if result.construction is None else facts.ORDER_BY_CONSTRUCTION,
         "not_flagged_note": facts.NOT_FLAGGED_NOTE,
         "reason": facts.clean(result.pair.reason, 900),
         "credits": facts.credit_lines(result),
@@ -255,6 +256,7 @@ def _objects(
                 "confidence": facts.clean(row["confidence"], 20),
                 "score": f"{facts.number(float(row['score']))} "
                 f"({facts.number(float(row['score_mads']), 1)} robust deviations above background; "
+                f"{_likeness(float(row['construction']))}"
                 f"{facts.one_in(float(row['context_share']))} windows of its size score as high)",
                 "area": facts.area_text(float(row["area_m2"])),
                 "area_m2": facts.number(float(row["area_m2"]), 0, "m²"),
@@ -264,6 +266,11 @@ def _objects(
             }
         )
     return rows
+
+
+def _likeness(construction: float) -> str:
+    """Return the score that ranks, "" for an object that has none."""
+    return f"construction-like {facts.number(construction)}; " if math.isfinite(construction) else ""
 
 
 def _chips(

@@ -30,6 +30,7 @@ NUMBER_TYPES: dict[str, type[np.generic]] = {
     "id": np.int64,
     "score": np.float64,
     "score_mads": np.float64,
+    "construction": np.float64,
     "context_share": np.float64,
     "area_m2": np.float64,
     "lat": np.float64,
@@ -40,7 +41,14 @@ NUMBER_TYPES: dict[str, type[np.generic]] = {
 WKT_COLUMN = "wkt"
 
 #: Columns that files of earlier versions do not have; empty there.
-_LATER_COLUMNS = ("before_dates", "after_dates", "before_scenes", "after_scenes", "context_share")
+_LATER_COLUMNS = (
+    "before_dates",
+    "after_dates",
+    "before_scenes",
+    "after_scenes",
+    "construction",
+    "context_share",
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONLAT = "EPSG:4326"
 #: Decimals of a degree: about one centimetre.
