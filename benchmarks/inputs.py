@@ -112,9 +112,13 @@ def displaced(size):
 
 
 def plane(size):
-    """One band of ground without gaps."""
+    """One band of ground without gaps and without seams: the tiles are mirrored."""
     whole = min(size, WHOLE_PX)
-    return tiled(displaced(whole)[0][0], size)
+    ground = displaced(whole)[0][0]
+    if whole == size:
+        return ground
+    across = np.concatenate([ground, ground[:, ::-1]], axis=1)
+    return tiled(np.concatenate([across, across[::-1]]), size)
 
 
 def flags(size):

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from benchmarks.kernels import Kernel
 
 TURNS = 5
-#: A version that takes longer has one turn for each number of threads, ours only if it takes very long; turns
-#: end after so many seconds.
-_LONG_S, _VERY_LONG_S, _ENOUGH_S = 2.0, 8.0, 8.0
+#: A version that takes longer has fewer turns. Not only one, if it can be helped: what the system takes to
+#: give out memory differs tenfold from call to call.
+_LONG_S, _VERY_LONG_S = 2.0, 10.0
 
 
 @dataclass
@@ -51,12 +51,15 @@ class Timed:
 def measure(kernel: Kernel, size: int) -> dict[str, Any]:
     """Check and time one kernel at one size: one row for each number of threads, and what disagreed."""
     arguments = kernel.prepare(size)
+    whole_mb = _status_mb("VmHWM")
     versions = kernel.versions(size)
     counts = range(min(processors(), 2), 0, -1)
     peaks, disagreements, first = {}, [], {}
+    clock = Clock()
     with threads(counts[0]):
         first["ours"] = Timed()
         ours, peaks["ours"] = peak_mb(first["ours"].take, (kernel.ours, arguments))
+        whole_mb = max(whole_mb, _status_mb("VmHWM"))
         moved = _bytes(arguments) + _bytes(ours)
         for name in [name for name in versions if name != "ours"]:
             if name in kernel.compiled:
@@ -71,22 +74,31 @@ def measure(kernel: Kernel, size: int) -> dict[str, Any]:
     del ours
     rows = []
     for count in counts:
-        slow = {name: one for name, one in first.items() if one.seconds > _limit(name)}
+        # the first runs are times as well, with the most threads
+        again = count != counts[0]
+        clock = Clock() if again else clock
+        turns = {name: _turns(first[name].seconds, again) for name in versions}
+        timed = {name: Timed() if again else first[name] for name in versions}
         with threads(count):
-            clock = Clock()
-            timed = _by_turns(versions, arguments, slow if count == counts[0] else {}, set(slow))
+            for turn in range(TURNS):
+                for name in versions:
+                    if turn < turns[name]:
+                        timed[name].take(versions[name], arguments)
             others = clock.others()
         rows.append(_row(kernel, size, count, timed) | {"bytes": moved, "peak_mb": peaks, "others": others})
     return {
         "rows": rows[::-1],
         "disagreements": disagreements,
-        "whole_mb": _status_mb("VmHWM"),
+        "whole_mb": whole_mb,
         "left_out": kernel.left_out(size),
     }
 
 
-def _limit(name: str) -> float:
-    return _VERY_LONG_S if name == "ours" else _LONG_S
+def _turns(seconds: float, again: bool) -> int:
+    """How often a version runs that takes so long: not again what takes very long and was timed already."""
+    if seconds > _VERY_LONG_S:
+        return int(again)
+    return TURNS if seconds < _LONG_S else 2
 
 
 def _row(kernel: Kernel, size: int, count: int, timed: dict[str, Timed]) -> dict[str, Any]:
@@ -99,24 +111,6 @@ def _row(kernel: Kernel, size: int, count: int, timed: dict[str, Timed]) -> dict
         "cpu_seconds": {name: one.cpu_seconds for name, one in timed.items()},
         "ratio": {name: one.seconds / ours for name, one in timed.items() if name != "ours"},
     }
-
-
-def _by_turns(
-    versions: dict[str, Callable[..., Any]],
-    arguments: tuple[Any, ...],
-    known: dict[str, Timed],
-    once: set[str],
-) -> dict[str, Timed]:
-    """Time versions by turns; those that are known already not again, some once only."""
-    timed = {name: known.get(name) or Timed() for name in versions}
-    start = time.perf_counter()
-    for turn in range(TURNS):
-        for name, function in versions.items():
-            if name not in known and not (turn and name in once):
-                timed[name].take(function, arguments)
-        if turn and time.perf_counter() - start > _ENOUGH_S:
-            break
-    return timed
 
 
 def _bytes(values: Any) -> int:

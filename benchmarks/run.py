@@ -55,9 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = run(options)
     print("\n" + tables.bars_text(report) + "\n" + tables.machine_text(report))
     if options.out or not options.quick:
-        path = options.out or RESULTS
-        path.write_text(json.dumps(report, indent=1) + "\n")
-        print(f"written: {path}")
+        print(f"written: {options.out or RESULTS}")
     for text in report["disagreements"]:
         print(f"DISAGREES: {text}", file=sys.stderr)
     status = 1 if report["disagreements"] else 0
@@ -79,12 +77,15 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     path = options.out or RESULTS
     if (options.only or options.sizes) and path.exists() and not options.quick:
         report |= {k: v for k, v in json.loads(path.read_text()).items() if k != "machine"}
-    report["bandwidth"] = in_process("stream", 1 << 22 if options.quick else 0)
+    found = in_process("stream", 1 << 22 if options.quick else 0)
+    report["bandwidth"] = {} if "failed" in found else found
     print(tables.bandwidth_text(report) + "\n\n" + tables.heading(), flush=True)
     for size in _sizes(options):
         for kernel in KERNELS:
             if options.only in kernel.name:
                 add(report, kernel, size, options.most_gb)
+        if options.out or not options.quick:
+            path.write_text(json.dumps(report, indent=1) + "\n")
     return report
 
 
@@ -93,16 +94,17 @@ def add(report: dict[str, Any], kernel: Kernel, size: int, most_gb: float) -> No
     from benchmarks import tables
 
     name, key = kernel.name, f"{kernel.name} {size}"
-    for part, same in (("rows", "kernel"), ("left_out", "kernel")):
-        report[part] = [row for row in report[part] if (row[same], row["size_px"]) != (name, size)]
+    for part in ("rows", "left_out"):
+        report[part] = [row for row in report[part] if (row["kernel"], row["size_px"]) != (name, size)]
     report["disagreements"] = [t for t in report["disagreements"] if not t.startswith(f"{name} at {size}:")]
     reasons = [too_large(report, kernel, size, most_gb)]
     if not reasons[0]:
         found = in_process(name, size)
         reasons = [found["failed"]] if "failed" in found else found["left_out"]
         for row in found.get("rows", ()):
+            row["memory_gb_s"] = tables.fastest(report["bandwidth"], row["threads"])
             report["rows"].append(row)
-            print(tables.line(row, report["bandwidth"]), flush=True)
+            print(tables.line(row), flush=True)
         report["disagreements"] += found.get("disagreements", [])
         report["whole_mb"][key] = found.get("whole_mb", 0.0)
     for reason in reasons:

@@ -11,15 +11,18 @@ _COLUMNS = ("kernel", "Mpx", "threads", "seconds", "ns/px", "memory", "naive", "
 _WIDTHS = (31, 7, 7, 9, 8, 7, 7, 7, 7)
 
 
-def share(row: Row, bandwidth: dict[str, dict[str, float]]) -> float | None:
-    """Which share of the memory's bandwidth a kernel reaches with what it has to read and write."""
+def fastest(bandwidth: dict[str, dict[str, float]], threads: int) -> float | None:
+    """The fastest copy or triad of at most so many threads, GB/s; None where nothing was measured."""
     found = [
-        speed
-        for count, speeds in bandwidth.items()
-        if int(count) <= row["threads"]
-        for speed in speeds.values()
+        speed for count, speeds in bandwidth.items() if int(count) <= threads for speed in speeds.values()
     ]
-    return row["bytes"] / row["seconds"]["ours"] / 1e9 / max(found) if found else None
+    return max(found, default=None)
+
+
+def share(row: Row) -> float | None:
+    """Which share of the memory's bandwidth a kernel reaches with what it has to read and write."""
+    speed = row["memory_gb_s"]
+    return row["bytes"] / row["seconds"]["ours"] / 1e9 / speed if speed else None
 
 
 def nanoseconds(row: Row) -> float:
@@ -27,9 +30,9 @@ def nanoseconds(row: Row) -> float:
     return row["seconds"]["ours"] / row["size_px"] ** 2 * 1e9
 
 
-def cells(row: Row, bandwidth: dict[str, dict[str, float]]) -> list[str]:
+def cells(row: Row) -> list[str]:
     """One row of either table, without the other libraries."""
-    reached = share(row, bandwidth)
+    reached = share(row)
     ratio = row["ratio"].get("naive")
     return [
         f"{row['size_px'] ** 2 / 1e6:.3g}",
@@ -53,9 +56,9 @@ def heading() -> str:
     return _aligned([*_COLUMNS, "other libraries"])
 
 
-def line(row: Row, bandwidth: dict[str, dict[str, float]]) -> str:
+def line(row: Row) -> str:
     """One row of the table on a terminal."""
-    return _aligned([row["kernel"], *cells(row, bandwidth), beside(row)])
+    return _aligned([row["kernel"], *cells(row), beside(row)])
 
 
 def _aligned(texts: list[str]) -> str:
@@ -85,18 +88,20 @@ def machine_text(report: Report) -> str:
 
 
 def bars(report: Report) -> list[dict[str, Any]]:
-    """Every bar with what was measured: the most threads, and the largest size at which both versions ran."""
+    """Every bar with what was measured with the most threads; the largest size at which both ran decides."""
     from benchmarks.kernels import KERNELS
 
     found = []
     for kernel in KERNELS:
         for version, least in kernel.bars.items():
             rows = [r for r in report["rows"] if r["kernel"] == kernel.name and version in r["ratio"]]
-            if rows:
-                row = max(rows, key=lambda r: (r["threads"], r["size_px"]))
-                ratio = row["ratio"][version]
-                found.append({"kernel": kernel.name, "version": version, "least": least, "ratio": ratio,
-                              "size_px": row["size_px"], "held": ratio >= least})  # fmt: skip
+            most = max((r["threads"] for r in rows), default=0)
+            ratios = {r["size_px"]: r["ratio"][version] for r in rows if r["threads"] == most}
+            if ratios:
+                size = max(ratios)
+                found.append({"kernel": kernel.name, "version": version, "least": least, "size_px": size,
+                              "ratios": dict(sorted(ratios.items())), "ratio": ratios[size],
+                              "held": ratios[size] >= least})  # fmt: skip
     return found
 
 
@@ -117,7 +122,7 @@ def markdown(head: list[str], rows: list[list[str]], left: int = 1) -> str:
 
 def bandwidth_table(report: Report) -> str:
     """The speed of the memory."""
-    names = next(iter(report["bandwidth"].values()))
+    names = next(iter(report["bandwidth"].values()), {})
     rows = [[count, *(f"{found[n]:.1f}" for n in names)] for count, found in report["bandwidth"].items()]
     return machine_text(report) + ".\n\n" + markdown(["threads", *(f"{n}, GB/s" for n in names)], rows, 0)
 
@@ -126,9 +131,10 @@ def bars_table(report: Report) -> str:
     """The bars and what was measured."""
     rows = []
     for bar in bars(report):
-        numbers = f"{bar['least']:g}", f"{bar['ratio']:.1f}", _mpx(bar)
-        rows.append([f"`{bar['kernel']}`", bar["version"], *numbers, "yes" if bar["held"] else "**no**"])
-    return markdown(["kernel", "beside", "at least", "measured", "Mpx", "held"], rows, 2)
+        every = ", ".join(f"{ratio:.3g} ({size**2 / 1e6:.3g} Mpx)" for size, ratio in bar["ratios"].items())
+        held = "yes" if bar["held"] else "**no**"
+        rows.append([f"`{bar['kernel']}`", bar["version"], every, f"{bar['least']:g}", held])
+    return markdown(["kernel", "beside", "measured", "at least", "held"], rows, 3)
 
 
 def kernels_table(report: Report, most_threads: bool = False) -> str:
@@ -138,15 +144,10 @@ def kernels_table(report: Report, most_threads: bool = False) -> str:
     order = list(dict.fromkeys(row["kernel"] for row in report["rows"]))
     rows.sort(key=lambda row: (order.index(row["kernel"]), row["size_px"], row["threads"]))
     head = [*_COLUMNS[:6], "naive/ours", "MB", "others", "other libraries/ours"]
-    lines = [[f"`{row['kernel']}`", *cells(row, report["bandwidth"]), beside(row) or "-"] for row in rows]
+    lines = [[f"`{row['kernel']}`", *cells(row), beside(row) or "-"] for row in rows]
     if most_threads:
-        head, lines = _without(head), [_without(one) for one in lines]
+        head, *lines = [one[:2] + one[3:] for one in (head, *lines)]
     return markdown(head, lines)
-
-
-def _without(cells_of_row: list[str]) -> list[str]:
-    """Leave out threads and others."""
-    return [cell for place, cell in enumerate(cells_of_row) if place not in {2, 8}]
 
 
 def left_out_text(report: Report) -> str:
