@@ -201,18 +201,22 @@ class _DetectorDecider:
 
     @property
     def name(self) -> str:
+        """Return what the record calls it."""
         return self.detector.name
 
     def require(self, bands: tuple[str, ...]) -> None:
+        """Raise when images with these bands cannot be scored."""
         self.detector.require(bands)
 
     def scores(self, evidence: Evidence) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Score the evidence."""
         plain = replace(self.parameters, smoothing_px=())  # type: ignore[type-var]  # all are dataclasses
         images = evidence.before.data, evidence.after.data
         raw = self.detector.score(images, evidence.usable, evidence.before.bands, evidence.weights, plain)
         return raw, smooth_score(raw, evidence.usable, self.parameters.smoothing_px)
 
     def thresholds(self, score: NDArray[np.float32]) -> Thresholds:
+        """Return where the score stands out."""
         found, own = robust_thresholds(score, self.threshold), self.detector.decides_at
         # a share of votes may have no background, or one so wide that no share could stand out of it
         if own is None or found.seed < self.detector.highest:
@@ -220,12 +224,14 @@ class _DetectorDecider:
         return replace(found, seed=own, grow=own)
 
     def outline(self, fine: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return the pixels that stand out by themselves."""
         own = self.detector.decides_at
         if own is None or robust_thresholds(fine, self.threshold).seed < self.detector.highest:
             return outline_pixels(fine, self.threshold)
         return fine > own
 
     def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serialisable description."""
         return self.parameters.to_dict()
 
 
@@ -233,6 +239,7 @@ class _PredictionDecider(_DetectorDecider):
     """The default detector, whose score every comparison has already."""
 
     def scores(self, evidence: Evidence) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Score the evidence."""
         raw = evidence.prediction.raw
         score = smooth_score(raw, evidence.usable, self.parameters.smoothing_px)
         return evidence.prediction.surprise, score
@@ -246,20 +253,25 @@ class _ModelDecider:
     name: str = MODEL_METHOD
 
     def require(self, bands: tuple[str, ...]) -> None:
+        """Raise when images with these bands cannot be scored."""
         require_bands(self.model, bands)
 
     def scores(self, evidence: Evidence) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Score the evidence."""
         before, after = evidence.before, evidence.after
         raw = model_score(self.model, before.data, after.data, evidence.usable, before.bands)
         return raw, smooth_score(raw, evidence.usable, self.model.smoothing_px)
 
     def thresholds(self, score: NDArray[np.float32]) -> Thresholds:
+        """Return where the score stands out."""
         return replace(robust_thresholds(score), seed=self.model.seed, grow=self.model.grow)
 
     def outline(self, fine: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return the pixels that stand out by themselves."""
         return fine > self.model.grow
 
     def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serialisable description."""
         return {
             "smoothing_px": list(self.model.smoothing_px),
             "seed": self.model.seed,

@@ -72,9 +72,7 @@ def detect(
     )
     out = task.target(out, overwrite=overwrite)
     with progress_on_terminal(show=progress, quiet=quiet, verbose=verbose) as bar:
-        result = task.run(bar)
-        if strict:
-            _require_no_warnings(result)
+        result = task.run(bar, strict=strict)
         save(
             result,
             out,
@@ -132,8 +130,8 @@ class _Task:
         check_target(folder, overwrite=overwrite)
         return folder
 
-    def run(self, progress: Progress) -> ChangeResult:
-        """Compare the images."""
+    def run(self, progress: Progress, *, strict: bool) -> ChangeResult:
+        """Compare the images; refuse a result with warnings when it has to be strict."""
         from changedet.pipeline import detect as compare
 
         result = compare(
@@ -145,6 +143,8 @@ class _Task:
             after_options=self.after[1],
             progress=progress,
         )
+        if strict:
+            _require_no_warnings(result)
         return replace(result, name=self.name) if self.name else result
 
 

@@ -70,14 +70,14 @@ def medoid_composite(stack: NDArray[np.float32], valid: NDArray[np.bool_]) -> Co
     """
     composite = _empty(stack, valid)
 
-    def work(rows: slice) -> None:
+    def _work(rows: slice) -> None:
         block, usable = stack[:, :, rows], _usable(stack, valid, rows)
         date = _nearest(block, usable, _medians(block, usable))
         for index, observed in enumerate(block):
             np.copyto(composite.data[:, rows], observed, where=date == index)
         _note(composite, rows, date, usable)
 
-    run_blocks(work, date_blocks(stack.shape[2:]))
+    run_blocks(_work, date_blocks(stack.shape[2:]))
     return composite
 
 
@@ -110,13 +110,13 @@ def median_composite(stack: NDArray[np.float32], valid: NDArray[np.bool_]) -> Co
     """
     composite = _empty(stack, valid)
 
-    def work(rows: slice) -> None:
+    def _work(rows: slice) -> None:
         block, usable = stack[:, :, rows], _usable(stack, valid, rows)
         medians = _medians(block, usable)
         np.copyto(composite.data[:, rows], medians, casting="same_kind")
         _note(composite, rows, _nearest(block, usable, medians), usable)
 
-    run_blocks(work, date_blocks(stack.shape[2:]))
+    run_blocks(_work, date_blocks(stack.shape[2:]))
     return composite
 
 

@@ -147,7 +147,7 @@ def likelihood_ratio(
     statistic, dispersion = np.empty(shape, np.float32), np.ones(shape, np.float32)
     change, degrees = np.empty(before.shape[1:], np.float32), np.zeros(shape, np.float32)
 
-    def work(rows: slice) -> None:
+    def _work(rows: slice) -> None:
         means, counts = zip(*(period_mean(stack[:, :, rows]) for stack in (before, after)), strict=True)
         judged = (counts[0] >= parameters.least_before) & (counts[1] >= parameters.least_after)
         signed, decibels = _ratio(means, counts, parameters.looks)
@@ -158,7 +158,7 @@ def likelihood_ratio(
             dispersion[rows] = np.where(judged, found, np.nan)
             degrees[rows] = np.where(judged, len(decibels) * (counts[0] - 1), 0)
 
-    run_blocks(work, row_blocks((shape[0], shape[1]), 8 * before.shape[1] + 8, _BLOCK_BYTES), threads)
+    run_blocks(_work, row_blocks((shape[0], shape[1]), 8 * before.shape[1] + 8, _BLOCK_BYTES), threads)
     found = Dispersion(dispersion, degrees)
     prior = fit_prior(found, parameters.neighbourhood_px)
     p_value = _weigh(statistic, found, prior, len(change))
@@ -274,8 +274,8 @@ def _weigh(
 
     tail = np.empty_like(statistic)
 
-    def work(rows: slice) -> None:
+    def _work(rows: slice) -> None:
         tail[rows] = fdtrc(pols, degrees[rows], np.abs(statistic[rows]) / pols)
 
-    run_blocks(work, row_blocks((statistic.shape[0], statistic.shape[1]), 6))
+    run_blocks(_work, row_blocks((statistic.shape[0], statistic.shape[1]), 6))
     return tail

@@ -139,10 +139,10 @@ def _tail(change: NDArray[np.float32], looks: float) -> NDArray[np.float32]:
 
     tail = np.empty(change[0].shape, np.float32)
 
-    def work(rows: slice) -> None:
+    def _work(rows: slice) -> None:
         farthest = np.abs(change[:, rows]).max(axis=0).astype(np.float64)
         single = np.minimum(2 * fdtrc(2 * looks, 2 * looks, np.exp(farthest / DECIBELS)), 1 - 1e-16)
         tail[rows] = -np.expm1(len(change) * np.log1p(-single))
 
-    run_blocks(work, row_blocks((change.shape[1], change.shape[2]), 8))
+    run_blocks(_work, row_blocks((change.shape[1], change.shape[2]), 8))
     return tail

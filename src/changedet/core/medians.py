@@ -57,7 +57,7 @@ def median_of_dates(stack: NDArray[np.float32], threads: int = THREADS) -> NDArr
         raise ValueError(message)
     out = np.empty(stack.shape[1:], np.float32)
 
-    def work(rows: slice) -> None:
+    def _work(rows: slice) -> None:
         block = stack[:, rows]
         gaps = Gaps.of(~np.isnan(block))
         lower, upper = middle_pair(block, gaps)
@@ -67,7 +67,7 @@ def median_of_dates(stack: NDArray[np.float32], threads: int = THREADS) -> NDArr
         np.multiply(out[rows], np.float32(0.5), out=out[rows])
         np.copyto(out[rows], np.float32(np.nan), where=gaps.count == 0)
 
-    run_blocks(work, date_blocks((stack.shape[1], stack.shape[2])), threads)
+    run_blocks(_work, date_blocks((stack.shape[1], stack.shape[2])), threads)
     return out
 
 

@@ -62,9 +62,9 @@ class Omnibus:
         change found there. Where that date follows a gap, the change lies anywhere after the last date that
         saw the pixel.
     first, last : ndarray of int16, shape (y, x)
-        The dates that end the first and the last interval with a change; `NO_DATE` where there is none.
+        The dates that end the first and the last interval with a change; `NO_DATE` where none was found.
     unchanged_until : ndarray of int16, shape (y, x)
-        The last date that sees the pixel before `first`; `NO_DATE` where there is no change.
+        The last date that sees the pixel before `first`; `NO_DATE` where none was found.
     count : ndarray of int16, shape (y, x)
         Number of changes.
     """
@@ -141,10 +141,10 @@ def omnibus(
     )
     tables = _Tables.of(len(stack), stack.shape[1], parameters)
 
-    def work(rows: slice) -> None:
+    def _work(rows: slice) -> None:
         _block(stack[:, :, rows], tables, result, rows)
 
-    run_blocks(work, row_blocks((shape[0], shape[1]), 6 * stack.shape[1] + 8, _BLOCK_BYTES), threads)
+    run_blocks(_work, row_blocks((shape[0], shape[1]), 6 * stack.shape[1] + 8, _BLOCK_BYTES), threads)
     return result
 
 
@@ -255,6 +255,7 @@ class Expansion:
         most = float(chdtri(self.degrees + 4, share)) * 2 + 50
 
         def excess(value: float) -> float:
+            """Return by how much the expectation exceeds what was measured."""
             return float(self.tail(np.array([value]))[0]) - share
 
         return float(brentq(excess, 0.0, most, xtol=1e-10))
@@ -272,6 +273,7 @@ class _Tables:
 
     @classmethod
     def of(cls, dates: int, pols: int, parameters: OmnibusParameters) -> _Tables:
+        """Make the tables for so many dates and polarisations."""
         looks, share = parameters.looks, parameters.false_alarms
         numbers = range(2, dates + 1)
         series = tuple(Expansion.of_series(n, pols, looks) for n in numbers)
@@ -370,6 +372,7 @@ class _Search:
         self._tables = tables
 
     def run(self) -> _Found:
+        """Go through the dates once."""
         values, usable, tables = self._values, self._usable, self._tables
         dates, pols, pixels = values.shape
         found = _Found(

@@ -76,13 +76,13 @@ def score_of_t(test: TTest) -> OrbitScore:
 
     deviations = np.empty_like(test.statistic)
 
-    def work(rows: slice) -> None:
+    def _work(rows: slice) -> None:
         statistic = test.statistic[:, rows].astype(np.float64)
         tail = stdtr(test.degrees[:, rows].astype(np.float64), -np.abs(statistic))
         deviations[:, rows] = _signed(tail, statistic)
 
     shape = deviations.shape
-    run_blocks(work, row_blocks((shape[1], shape[2]), 8 * shape[0]))
+    run_blocks(_work, row_blocks((shape[1], shape[2]), 8 * shape[0]))
     return OrbitScore(deviations, test.degrees)
 
 
@@ -148,10 +148,10 @@ def combine_orbits(scores: Sequence[OrbitScore]) -> CombinedOrbits:
         np.empty(shape, np.float32), np.empty(shape[1:], np.float32), np.empty(shape[1:], np.int16)
     )
 
-    def work(rows: slice) -> None:
+    def _work(rows: slice) -> None:
         _combine([(s.deviations[:, rows], s.weight[:, rows]) for s in scores], found, rows)
 
-    run_blocks(work, row_blocks((shape[1], shape[2]), 8 * shape[0]))
+    run_blocks(_work, row_blocks((shape[1], shape[2]), 8 * shape[0]))
     return found
 
 

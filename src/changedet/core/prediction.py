@@ -204,10 +204,10 @@ def predict_change(
         return Prediction(surprise, surprise, contrast, float("nan"), 0.0)
     images = _Images.of((before, after), taught, weights, parameters)
 
-    def work(rows: slice) -> None:
+    def _work(rows: slice) -> None:
         _tile(images, valid, rows, (surprise, structure, contrast))
 
-    run_blocks(work, row_blocks(valid.shape, _TILE_PLANES, _TILE_BYTES))
+    run_blocks(_work, row_blocks(valid.shape, _TILE_PLANES, _TILE_BYTES))
     _cap(surprise, taught, parameters.surprise_cap, _LEAST_SURPRISE_CAP)
     median = _cap(structure, taught, parameters.structure_cap, _LEAST_STRUCTURE_CAP)
     # inside a large uniform change there is no pattern on either date

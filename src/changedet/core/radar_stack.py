@@ -215,10 +215,12 @@ def match_levels(stack: NDArray[np.float32], reference: NDArray[np.float32]) -> 
     levels = scene_levels(stack, reference)[:, :, None, None]
     matched = np.empty_like(stack)
 
-    def work(rows: slice) -> None:
+    def _work(rows: slice) -> None:
         np.divide(stack[:, :, rows], levels, out=matched[:, :, rows])
 
-    run_blocks(work, row_blocks((stack.shape[2], stack.shape[3]), stack.shape[0] * stack.shape[1], 4_000_000))
+    run_blocks(
+        _work, row_blocks((stack.shape[2], stack.shape[3]), stack.shape[0] * stack.shape[1], 4_000_000)
+    )
     return matched
 
 

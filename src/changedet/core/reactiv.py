@@ -122,12 +122,12 @@ def reactiv(
     variation, amplitude = np.empty(shape, np.float32), np.empty(shape, np.float32)
     score, date = np.empty(shape, np.float32), np.empty(shape, np.int16)
 
-    def work(rows: slice) -> None:
+    def _work(rows: slice) -> None:
         count, variation[rows], date[rows], amplitude[rows] = _block(stack[:, rows])
         usual, deviation = speckle_variation(parameters.looks, np.maximum(count, _LEAST_DATES))
         score[rows] = np.clip((variation[rows] - usual) / deviation, 0, 1)
 
-    run_blocks(work, row_blocks((shape[0], shape[1]), 12, _BLOCK_BYTES), threads)
+    run_blocks(_work, row_blocks((shape[0], shape[1]), 12, _BLOCK_BYTES), threads)
     hue = times[np.maximum(date, 0)] * np.float32(parameters.hue_span)
     return Reactiv(variation, score, date, amplitude, _picture(hue, score, amplitude, parameters.brightest))
 

@@ -71,13 +71,13 @@ def smooth_score(
     halo = math.ceil(_REACH * max(smoothing_px)) + 1
     out = np.empty(valid.shape, np.float32)
 
-    def work(rows: slice) -> None:
+    def _work(rows: slice) -> None:
         start, stop = max(0, rows.start - halo), min(len(valid), rows.stop + halo)
         inner = slice(rows.start - start, rows.stop - start)
         smooth = _smooth_tile(score[start:stop], valid[start:stop], smoothing_px)[inner]
         out[rows] = np.where(valid[rows], smooth, np.float32(np.nan))
 
-    run_blocks(work, row_blocks(valid.shape, _TILE_PLANES, _TILE_BYTES))
+    run_blocks(_work, row_blocks(valid.shape, _TILE_PLANES, _TILE_BYTES))
     return out
 
 

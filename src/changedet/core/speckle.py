@@ -64,7 +64,7 @@ def multilook(stack: NDArray[np.float32], size_px: int = 3) -> NDArray[np.float3
     out = np.empty_like(planes)
     full = _box(np.ones(planes.shape[1:], np.float32), size_px)
 
-    def work(index: int) -> None:
+    def _work(index: int) -> None:
         plane = planes[index]
         seen = np.isfinite(plane)
         if seen.all():
@@ -75,7 +75,7 @@ def multilook(stack: NDArray[np.float32], size_px: int = 3) -> NDArray[np.float3
         np.divide(total, np.maximum(count, np.float32(1)), out=out[index])
         out[index][~seen] = np.nan
 
-    run_blocks(work, range(len(planes)))
+    run_blocks(_work, range(len(planes)))
     return out.reshape(stack.shape)
 
 
@@ -164,6 +164,7 @@ def looks_of_log_variance(variance: float, others: int = 0) -> float:
     from scipy.special import polygamma
 
     def excess(log_looks: float) -> float:
+        """Return by how much the expectation exceeds what was measured."""
         looks = np.exp(log_looks)
         return float(polygamma(1, looks) + (polygamma(1, others * looks) if others else 0.0)) - variance
 
