@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Buffers of a block: within the second-level cache, and few enough blocks that calls cost little.
-_BLOCK_BYTES = 1_000_000
+_BLOCK_BYTES = 1_500_000
 #: Standard deviation, in nepers, that a mean is never taken to be more certain than: 0.004 dB.
 _LEAST_DEVIATION = 1e-3
 
@@ -114,11 +114,11 @@ def t_test(
     shape = before.shape[1:]
     found = TTest(*(np.empty(shape, np.float32) for _ in range(3)))
 
-    def work(rows: slice) -> None:
+    def _work(rows: slice) -> None:
         _block(before[:, :, rows], after[:, :, rows], parameters, (found, rows))
 
     blocks = row_blocks((shape[1], shape[2]), 4 + 2 * shape[0], _BLOCK_BYTES)
-    run_blocks(work, blocks, threads)
+    run_blocks(_work, blocks, threads)
     return found
 
 
@@ -167,12 +167,13 @@ def _plain_sums(
     for pol in range(shape[0]):
         cv2.log(before[0, pol], pivot)
         for stack, total in zip((before, after), sums, strict=True):
+            first, second = total.first[pol], total.second[pol]
             for date in stack[:, pol]:
                 ordinary = ordinary and all_ordinary(date)
                 cv2.log(date, logs)
                 np.subtract(logs, pivot, out=logs)
-                np.add(total.first[pol], logs, out=total.first[pol])
-                cv2.accumulateSquare(logs, total.second[pol])
+                np.add(first, logs, out=first)
+                cv2.accumulateSquare(logs, second)
     special = np.zeros(shape[1:], bool)
     if not ordinary:
         # what OpenCV makes of a gap differs between its versions, so that the dates themselves are asked
@@ -213,22 +214,36 @@ def _note(result: TTest, where: tuple[slice, ...], sums: list[_Sums], parameters
     """Write statistic, degrees and change of what was summed."""
     fewest = (parameters.least_before, parameters.least_after)
     judged = np.logical_and(*(s.count >= n for s, n in zip(sums, fewest, strict=True)))
-    counts = [np.maximum(s.count, n) for s, n in zip(sums, fewest, strict=True)]
+    counts = [np.maximum(s.count, np.float32(n)) for s, n in zip(sums, fewest, strict=True)]
     with np.errstate(invalid="ignore"):
-        means = [s.first / n for s, n in zip(sums, counts, strict=True)]
-        squares = [np.maximum(s.second - s.first * m, 0) for s, m in zip(sums, means, strict=True)]
-        if parameters.variance == "pooled":
-            degrees = counts[0] + counts[1] - 2
-            variance = (squares[0] + squares[1]) * (1 / counts[0] + 1 / counts[1]) / degrees
-        else:
-            parts = [s / (n * (n - 1)) for s, n in zip(squares, counts, strict=True)]
-            variance = parts[0] + parts[1]
-            bottom = sum(p * p / (n - 1) for p, n in zip(parts, counts, strict=True))
-            least = np.minimum(counts[0], counts[1]) - 1
-            degrees = np.where(bottom > 0, variance**2 / np.maximum(bottom, 1e-30), least)
+        means = [np.divide(s.first, n) for s, n in zip(sums, counts, strict=True)]
+        squares = [np.subtract(s.second, s.first * m) for s, m in zip(sums, means, strict=True)]
+        weigh = _pooled if parameters.variance == "pooled" else _separate
+        variance, degrees = weigh(squares, counts)
         change = means[1] - means[0]
-        statistic = change / np.sqrt(np.maximum(variance, np.float32(_LEAST_DEVIATION**2)))
-    gap = np.where(judged, np.float32(0), np.float32(np.nan))
-    result.statistic[where] = statistic + gap
-    result.degrees[where] = degrees + gap
-    result.change_db[where] = change * np.float32(DECIBELS) + gap
+        deviation = np.sqrt(np.maximum(variance, np.float32(_LEAST_DEVIATION**2)))
+        np.divide(change, deviation, out=result.statistic[where])
+    np.multiply(change, np.float32(DECIBELS), out=result.change_db[where])
+    result.degrees[where] = degrees
+    if not judged.all():
+        for values in _fields(result):
+            np.copyto(values[where], np.float32(np.nan), where=~judged)
+
+
+def _pooled(
+    squares: list[NDArray[np.float32]], counts: list[NDArray[np.float32]]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return variance and degrees of freedom of the difference of means, of one variance for both periods."""
+    degrees = counts[0] + counts[1] - 2
+    return (squares[0] + squares[1]) * ((1 / counts[0] + 1 / counts[1]) / degrees), degrees
+
+
+def _separate(
+    squares: list[NDArray[np.float32]], counts: list[NDArray[np.float32]]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the same of a variance for each period, by Welch's equation."""
+    parts = [np.maximum(s, 0) / (n * (n - 1)) for s, n in zip(squares, counts, strict=True)]
+    variance = parts[0] + parts[1]
+    bottom = parts[0] * parts[0] / (counts[0] - 1) + parts[1] * parts[1] / (counts[1] - 1)
+    least = np.minimum(counts[0], counts[1]) - 1
+    return variance, np.where(bottom > 0, variance**2 / np.maximum(bottom, np.float32(1e-30)), least)
