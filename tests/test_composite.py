@@ -16,6 +16,7 @@ from changedet.core.displacement import DisplacementField
 from changedet.core.masking import SceneClass, usable_from_classes
 from changedet.errors import InputFileError, ProviderError, UsageError
 from changedet.frame import displaced
+from changedet.providers.base import ProviderInfo
 from changedet.providers.local import open_source
 from changedet.scene import Image, Scene
 
@@ -52,6 +53,7 @@ class Shelf:
     images: dict[str, Image]
     asked: list[tuple[str, GeoBox]] = field(default_factory=list)
     name: str = "shelf"
+    info = ProviderInfo("shelf", "Images that are there already", ("s2",), "nothing", ())
 
     def load(self, scene, grid, bands=None):
         self.asked.append((scene.id, grid))

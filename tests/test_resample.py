@@ -237,6 +237,15 @@ class TestDisplacement:
         assert inside.mean() > 0.5
         assert np.abs(got - moved_wave(GRID, field))[inside].max() < 4e-3
 
+    @pytest.mark.parametrize("part", [0.1, 0.25, 0.4])
+    def test_coarse_pixels_are_not_put_aside(self, part):
+        # a kernel that is only right at halves and wholes would bend a slope into steps
+        slope = np.arange(COARSE.shape[1], dtype=np.float32) * np.ones((COARSE.shape[0], 1), np.float32)
+        aside = DisplacementField("affine", tuple(GRID.shape), (0.0, 2 * part))
+        got = inner(resample(slope, COARSE, GRID, displacement=aside), 10)
+        expected = (np.arange(GRID.shape[1]) + 0.5 - 2 * part) / 2 - 0.5
+        assert np.abs(got - expected[10:-10]).max() < 2e-3
+
     def test_finer_pixels_are_smoothed_and_moved(self):
         field = field_on(COARSE, 0.7)
         got = resample(wave(GRID), GRID, COARSE, displacement=field)

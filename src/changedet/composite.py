@@ -92,11 +92,15 @@ class ProviderSource:
     def load(self, grid: GeoBox | None = None, displacement: DisplacementField | None = None) -> Image:
         """Fetch the scene onto `grid` (default: the site grid with its surroundings).
 
-        Where a displacement field on that grid is given, the scene is fetched with a margin and moved then.
+        A displacement field on that grid is handed to the provider, so that every band is interpolated once,
+        from its own pixels. From one that cannot take it, and of radar, the scene is fetched with a margin
+        and moved then.
         """
         wanted = self.grid if grid is None else grid
         if displacement is None:
             return self.provider.load(self.scene, wanted)
+        if self.provider.info.displaces and self.scene.sensor != "s1":
+            return self.provider.load(self.scene, wanted, displacement=displacement)
         return ImageSource(self.provider.load(self.scene, room_for(wanted, displacement))).load(
             wanted, displacement
         )
@@ -305,7 +309,8 @@ def _matched(source: ProviderSource, reference: Image, match: MatchSettings) -> 
     if pair.after.bands != reference.bands:
         lacking = ", ".join(band for band in reference.bands if band not in pair.after.bands)
         raise NoUsableImageryError(f"it lacks {lacking}")
-    # a field belongs to one grid, and a composite is read again onto others
+    # a date gives its pixels where the anchor shows nothing, and a field is not known there: see
+    # docs/registration.md, "Dates of a composite"
     registration, moved = register(pair, source, match.residual_limit_px, local=False)
     shift_px = registration.shift_px
     if not registration.passed:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
     from changedet.core.displacement import DisplacementField
-    from changedet.core.warping import Positions
+    from changedet.core.warping import Order, Positions
 
 Method = Literal["cubic", "nearest", "bilinear", "average"]
 
@@ -30,6 +30,8 @@ PROJECTION_TOLERANCE_PX = 0.01
 #: Pixels around the target that the widest kernel (cubic) reaches, plus one.
 _MARGIN_PX = 4
 _EDGE_POINTS = 17
+#: By so much the largest shift of a field may be larger than on the raster of points where it is sought.
+_BETWEEN_SAMPLES_PX = 0.1
 #: The reference systems are asked at points this many pixels apart.
 _LATTICE_PX = 64
 #: An image whose pixels are smaller than those of the target by more than this is smoothed before.
@@ -64,7 +66,7 @@ def resample(
     method : {"cubic", "nearest", "bilinear", "average"}
         Kernel for float32; uint8 classes are always taken from the nearest pixel.
     displacement : DisplacementField, optional
-        On the target: moves the content in the same interpolation, by cubic convolution.
+        On the target: moves the content in the same interpolation.
 
     Returns
     -------
@@ -78,7 +80,9 @@ def resample(
 
     Notes
     -----
-    Cubic convolution: Keys 1981, doi:10.1109/TASSP.1981.1163711, as implemented in GDAL.
+    Cubic convolution: Keys 1981, doi:10.1109/TASSP.1981.1163711, as implemented in GDAL. With a displacement,
+    OpenCV's sharper kernel, which puts smooth content up to a twentieth of a pixel aside; that is too much of
+    pixels coarser than the target: through them goes a spline (Unser 1999, doi:10.1109/79.799930).
     """
     if array.shape != tuple(source.shape):
         message = f"array {array.shape} does not lie on a grid of {tuple(source.shape)} pixels"
@@ -140,7 +144,7 @@ def source_window(
     """
     from pyproj import Transformer
 
-    target = target if displacement is None else room_for(target, displacement)
+    target = reached(target, displacement)
     height, width = target.shape
     x_px, y_px = _edge(width, height)
     x, y = _apply(target.transform, x_px, y_px)
@@ -158,7 +162,7 @@ def source_window(
     return None if found[0] is None or found[1] is None else (found[0], found[1])
 
 
-def room_for(target: GeoBox, displacement: DisplacementField) -> GeoBox:
+def room_for(target: GeoBox, displacement: DisplacementField, margin_px: int = _MARGIN_PX) -> GeoBox:
     """Widen a grid by the largest shift of a field on it, so that nothing is lost at its edges.
 
     Parameters
@@ -167,6 +171,8 @@ def room_for(target: GeoBox, displacement: DisplacementField) -> GeoBox:
         Any grid.
     displacement : DisplacementField
         On that grid.
+    margin_px : int
+        Pixels beyond that; by default as many as a kernel needs on the wider grid.
 
     Returns
     -------
@@ -175,7 +181,25 @@ def room_for(target: GeoBox, displacement: DisplacementField) -> GeoBox:
     """
     middle, extent = displacement.median_px, displacement.extent_px
     largest = max(abs(m) + e for m, e in zip(middle, extent, strict=True))
-    return target.pad(math.ceil(largest) + _MARGIN_PX)
+    return target.pad(math.ceil(largest + _BETWEEN_SAMPLES_PX) + margin_px)
+
+
+def reached(target: GeoBox, displacement: DisplacementField | None) -> GeoBox:
+    """Return the ground that a grid shows when its content is moved by a field.
+
+    Parameters
+    ----------
+    target : GeoBox
+        Any grid.
+    displacement : DisplacementField or None
+        On that grid.
+
+    Returns
+    -------
+    GeoBox
+        Widened by the largest shift; `source_window` adds room for a kernel.
+    """
+    return target if displacement is None else room_for(target, displacement, 0)
 
 
 def displaced_positions(source: GeoBox, target: GeoBox, displacement: DisplacementField | None) -> Positions:
@@ -189,7 +213,7 @@ def displaced_positions(source: GeoBox, target: GeoBox, displacement: Displaceme
     source, target : GeoBox
         Any two grids.
     displacement : DisplacementField or None
-        On the target; what is added to the position of the source's content.
+        On the target.
 
     Returns
     -------
@@ -348,12 +372,12 @@ def _displaced(
 ) -> NDArray[np.float32] | NDArray[np.uint8]:
     from changedet.core.warping import sample
 
-    positions = displaced_positions(source, target, displacement)
-    shape = target.shape[0], target.shape[1]
+    positions, shape = displaced_positions(source, target, displacement), (target.shape[0], target.shape[1])
     if array.dtype == np.uint8:
         return np.asarray(sample(array, shape, positions, order="nearest", nodata=0), np.uint8)
-    fine = smoothed(array, pixel_ratio(source, target))
-    return np.asarray(sample(fine, shape, positions, lenient=True), np.float32)
+    ratio = pixel_ratio(source, target)
+    order: Order = "spline" if ratio * _FINER < 1 else "cubic"
+    return np.asarray(sample(smoothed(array, ratio), shape, positions, order=order, lenient=True), np.float32)
 
 
 def pixel_ratio(source: GeoBox, target: GeoBox) -> float:
@@ -416,9 +440,7 @@ def _edge(width: int, height: int) -> tuple[NDArray[np.float64], NDArray[np.floa
 def _span(values: NDArray[np.float64], size: int, margin: int) -> slice | None:
     if values.max() <= 0 or values.min() >= size:
         return None
-    first = max(math.floor(values.min()) - margin, 0)
-    last = min(math.ceil(values.max()) + margin, size)
-    return slice(first, last)
+    return slice(max(math.floor(values.min()) - margin, 0), min(math.ceil(values.max()) + margin, size))
 
 
 def paste(array: NDArray[Any], blank: NDArray[Any], shift: tuple[int, int]) -> NDArray[Any]:

@@ -92,6 +92,34 @@ class TestExactness:
         np.testing.assert_allclose(got[inside], expected[inside], atol=1e-6)
         assert remap_is_exact()
 
+    def test_a_spline_goes_through_the_pixels_and_follows_smooth_ground(self):
+        image, field = smooth(), bent((90, 120))
+        got = warp(image, field, order="spline")
+        rows, columns = source_positions(field)(slice(0, 90))
+        expected = ndimage.map_coordinates(image, [rows, columns], order=3, mode="mirror")
+        inside = np.isfinite(got)
+        assert inside.mean() > 0.8
+        np.testing.assert_allclose(got[inside], expected[inside], atol=1e-5)
+        still = warp(image, constant((90, 120), 0.0, 0.0), order="spline")
+        np.testing.assert_allclose(still[2:-3, 2:-3], image[2:-3, 2:-3], atol=1e-5)
+
+    def test_a_spline_leaves_gaps_open_and_its_surroundings_as_they_are(self):
+        image = smooth()
+        gap = image.copy()
+        gap[40:44, 50:55] = np.nan
+        whole, holed = (
+            sample(one, (90, 120), source_positions(bent((90, 120))), order="spline", lenient=True)
+            for one in (image, gap)
+        )
+        assert 5 < np.isnan(holed).sum() - np.isnan(whole).sum() < 60
+        far = np.ones(holed.shape, bool)
+        far[28:56, 38:67] = False
+        np.testing.assert_allclose(holed[far], whole[far], atol=1e-4)
+
+    def test_a_spline_through_whole_numbers_is_refused(self):
+        with pytest.raises(ValueError, match="a spline goes through floating numbers, not through uint16"):
+            warp(np.zeros((90, 120), np.uint16), bent((90, 120)), order="spline")
+
     def test_without_an_exact_remap_the_numbers_are_the_same(self, monkeypatch):
         image, field = smooth(), bent((90, 120))
         fast = warp(image, field)

@@ -15,6 +15,7 @@ from tests.world.sentinel_hub import quota_used_up, rate_limited
 from tests.world.world import World
 
 from changedet.bands import COMPARED_BANDS
+from changedet.core.displacement import DisplacementField
 from changedet.core.masking import usable_from_classes
 from changedet.errors import (
     ChangedetError,
@@ -24,6 +25,7 @@ from changedet.errors import (
     UsageError,
     exit_code,
 )
+from changedet.frame import displaced
 from changedet.providers import sentinel_hub_requests
 from changedet.providers.base import SearchQuery
 from changedet.providers.cache import SceneCache
@@ -366,6 +368,22 @@ def test_the_other_cloud_layer_speaks_up_where_the_classes_see_nothing(world, mo
         "100% of what the scene classification calls clear is cloud by the layer CLD",
     )
     assert (noted.valid == image.valid).all()
+
+
+def test_a_field_moves_what_was_rendered_without_asking_again(world):
+    ask, scene = provider(world), scene_of(world)
+    still = ask.load(scene, GRID)
+    world.reset_log()
+    field = DisplacementField("affine", tuple(GRID.shape), (1.0, -1.0))
+    moved = ask.load(scene, GRID, displacement=field)
+    assert ask.info.displaces
+    assert world.requests("*/process") == []
+    # each resolution from its own pixels: those of 10 m land on others, those of 20 m between them
+    fine, coarse = still.bands.index("B04"), still.bands.index("B12")
+    np.testing.assert_allclose(moved.data[fine, 3:-3, 3:-3], still.data[fine, 2:-4, 4:-2], atol=1e-5)
+    plain = ask.load(scene, displaced(GRID, 1.0, -1.0))
+    assert np.abs(moved.data - plain.data)[coarse, 4:-4, 4:-4].max() < 0.02
+    np.testing.assert_array_equal(moved.classes, plain.classes)
 
 
 # --- cost -------------------------------------------------------------------------------------------

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     #: Rows of the result as a slice; returns where their pixels stand in the source: rows and columns.
     Positions = Callable[[slice], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
-Order = Literal["nearest", "linear", "cubic"]
+Order = Literal["nearest", "linear", "cubic", "spline"]
 
 #: Threads that resample; each holds the positions of one block.
 THREADS = 2
 
 #: Pixels before and after the one that holds a position which the kernel needs.
-_REACH_PX = {"nearest": (0, 0), "linear": (0, 1), "cubic": (1, 2)}
+_REACH_PX = {"nearest": (0, 0), "linear": (0, 1), "cubic": (1, 2), "spline": (1, 2)}
 _FLAGS = {"nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 #: Gaps up to this wide are closed before images are matched.
 _GAP_PX = 4
@@ -46,7 +46,7 @@ def warp(
     """Move the content of an image by a displacement field.
 
     A field that is one shift everywhere is applied to float32 by `shift_image`, exactly; any other one by
-    cubic convolution (Keys 1981, doi:10.1109/TASSP.1981.1163711) or a Lanczos kernel of 8 x 8 pixels.
+    cubic convolution (Keys 1981, doi:10.1109/TASSP.1981.1163711) or the cubic B-spline through the pixels.
     Positions are made block by block; besides the result little memory is taken.
 
     Parameters
@@ -55,8 +55,9 @@ def warp(
         float32 with NaN where there is no data, or integers of 8 or 16 bits.
     field : DisplacementField
         What is added to the position of the content: the result at q is the image at q - field(q).
-    order : {"nearest", "linear", "cubic"}
-        The kernel.
+    order : {"nearest", "linear", "cubic", "spline"}
+        The kernel. ``"spline"`` is for floating types only; it takes several times as long as ``"cubic"`` and
+        is right where that puts smooth content up to a twentieth of a pixel aside.
     nodata : float, optional
         The number that means "no data", for types that cannot hold NaN.
 
@@ -135,8 +136,9 @@ def sample(
     positions : callable
         Takes rows of the result as a slice and returns the rows and columns of `plane` where their pixels
         stand, float32, shape (rows, x) each; (0, 0) is the centre of the first pixel.
-    order : {"nearest", "linear", "cubic"}
-        The kernel.
+    order : {"nearest", "linear", "cubic", "spline"}
+        The kernel. ``"spline"`` is for floating types only; it takes several times as long as ``"cubic"`` and
+        is right where that puts smooth content up to a twentieth of a pixel aside.
     nodata : float, optional
         As for `warp`.
     lenient : bool
@@ -151,7 +153,10 @@ def sample(
     floating = np.issubdtype(plane.dtype, np.floating)
     missing = _missing(plane, nodata)
     if missing is not None and floating:
-        plane = _filled(plane, missing) if lenient else np.where(missing, np.float32(0), plane)
+        made_up = lenient or order == "spline"
+        plane = _filled(plane, missing) if made_up else np.where(missing, np.float32(0), plane)
+    if order == "spline":
+        plane = _coefficients(plane)
     fill = nodata if nodata is not None else (np.nan if floating else 0.0)
     out = np.empty(shape, plane.dtype)
 
@@ -165,6 +170,16 @@ def sample(
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(_work, _spans(shape[0], step)))
     return out
+
+
+def _coefficients(plane: Plane) -> NDArray[np.float32]:
+    """Return the coefficients of the cubic B-spline through pixels (Unser 1999, doi:10.1109/79.799930)."""
+    from scipy import ndimage
+
+    if not np.issubdtype(plane.dtype, np.floating):
+        message = f"a spline goes through floating numbers, not through {plane.dtype}"
+        raise ValueError(message)
+    return np.asarray(ndimage.spline_filter(plane, 3, output=np.float32, mode="mirror"))
 
 
 def _missing(plane: Plane, nodata: float | None) -> NDArray[np.bool_] | None:
@@ -389,6 +404,11 @@ def _within(ends: tuple[float, float], length: int, order: Order) -> bool:
 def _interpolated(
     part: Plane, rows: NDArray[np.float32], columns: NDArray[np.float32], order: Order
 ) -> NDArray[Any]:
+    if order == "spline":
+        from scipy import ndimage
+
+        at = np.stack([rows, columns])
+        return np.asarray(ndimage.map_coordinates(part, at, order=3, mode="mirror", prefilter=False))
     if order == "nearest" or remap_is_exact():
         found = cv2.remap(part, columns, rows, _FLAGS[order], borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(found, part.dtype)

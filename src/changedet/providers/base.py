@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
+    from changedet.core.displacement import DisplacementField
     from changedet.scene import Image, Scene
     from changedet.site import Site
 
@@ -87,6 +88,10 @@ class ProviderInfo:
         Addresses that are asked. They may hold a password, and do not show.
     levels : tuple of str
         Processing levels: ``"L2A"`` and ``"L1C"`` of Sentinel-2, ``"RTC"`` (terrain corrected) of Sentinel-1.
+    displaces : bool
+        Whether `Provider.load` takes a displacement of optical scenes and has it in its one interpolation. Of
+        other providers a scene is moved after it was loaded: what is not on the grid already is then
+        interpolated twice.
     """
 
     name: str
@@ -95,6 +100,7 @@ class ProviderInfo:
     needs: str
     endpoints: tuple[str, ...] = field(repr=False)
     levels: tuple[str, ...] = ("L2A",)
+    displaces: bool = False
 
     def offers(self, sensor: Sensor, level: Level) -> bool:
         """Tell whether the provider has imagery of a sensor; the level counts for Sentinel-2 only.
@@ -177,8 +183,13 @@ class Provider(Protocol):
         bands: tuple[str, ...] | None = None,
         *,
         on_received: OnReceived | None = None,
+        displacement: DisplacementField | None = None,
     ) -> Image:
-        """Read the pixels of a scene onto a grid; `on_received` is told the bytes of each piece."""
+        """Read the pixels of a scene onto a grid; `on_received` is told the bytes of each piece.
+
+        `displacement`, a field on the grid, moves the content in the same interpolation. Only those are given
+        one that say so in `ProviderInfo.displaces`.
+        """
 
     def classes(self, scene: Scene, grid: GeoBox) -> NDArray[np.uint8]:
         """Read only the scene classification onto a grid, shape (y, x), to measure cloud cheaply.

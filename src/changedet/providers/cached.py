@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
+    from changedet.core.displacement import DisplacementField
     from changedet.providers.base import OnReceived, Provider, ProviderInfo, SearchQuery
     from changedet.scene import Asset, Radiometry
 
@@ -38,6 +39,8 @@ RESAMPLING_RULE = "bands interpolated once, classes nearest"
 #: Under this name stands every catalogue that nobody knows in advance.
 _ANY_CATALOGUE = "stac"
 _AFTER_BANDS = ("valid", "classes")
+#: Two fields that agree in pixels this far apart are one field.
+_EVERY_PX = 16
 #: What makes the classes of each level.
 _CLASSES_SOURCE = MappingProxyType({"L2A": "SCL", "L1C": "spectral tests"})
 
@@ -62,6 +65,8 @@ class Wanted:
         The whole image, or its scene classes alone.
     resampling : str
         Rule by which pixels get onto the grid.
+    displacement : DisplacementField or None
+        On the grid, by which the content is moved.
     """
 
     provider: str
@@ -70,6 +75,7 @@ class Wanted:
     bands: tuple[str, ...] | None = None
     product: Literal["image", "classes"] = "image"
     resampling: str = RESAMPLING_RULE
+    displacement: DisplacementField | None = None
 
     @property
     def key(self) -> str:
@@ -96,6 +102,7 @@ class Wanted:
                 "soft_edged": [int(code) for code in masking.SOFT_EDGED_CLASSES],
             },
             "files": _files(self.scene, self.provider),
+            **({} if self.displacement is None else {"displacement": _shifts(self.displacement)}),
         }
 
 
@@ -147,6 +154,7 @@ class CachedProvider:
         bands: tuple[str, ...] | None = None,
         *,
         on_received: OnReceived | None = None,
+        displacement: DisplacementField | None = None,
     ) -> Image:
         """Load a scene onto a grid, from the cache when it is there.
 
@@ -160,20 +168,24 @@ class CachedProvider:
             Bands in the order wanted; the provider chooses by default.
         on_received : callable, optional
             Handed to the provider behind; what comes from the cache is not received.
+        displacement : DisplacementField, optional
+            Handed to the provider behind. What is kept are pixels on a grid, and not those of the archive, so
+            that a displaced scene is an entry of its own.
 
         Returns
         -------
         Image
             Equal in every pixel whether it came from the cache or not.
         """
-        key = Wanted(self.name, scene, grid, bands).key
+        key = Wanted(self.name, scene, grid, bands, displacement=displacement).key
         kept = self.cache.fetch(key)
         image = None if kept is None else _image(*kept, scene, grid)
         if image is not None:
             return image
         # a provider of somebody else may not know the hook
-        told = {} if on_received is None else {"on_received": on_received}
-        image = self.provider.load(scene, grid, bands, **told)
+        more = {"on_received": on_received, "displacement": displacement}
+        given: dict[str, Any] = {name: value for name, value in more.items() if value is not None}
+        image = self.provider.load(scene, grid, bands, **given)
         planes = Planes(
             stack([image.data, image.valid, image.classes]), (*image.bands, *_AFTER_BANDS), image.grid
         )
@@ -334,6 +346,13 @@ def _identity(scene: Scene) -> dict[str, Any]:
         ],
         "radiometry": _radiometry(scene.assets),
     }
+
+
+def _shifts(displacement: DisplacementField) -> str:
+    """Return a digest of the shifts on a raster that is much finer than a field can bend."""
+    every = [np.append(np.arange(0, size - 1, _EVERY_PX), size - 1) for size in displacement.shape]
+    shifts = displacement.on(*(axis.astype(np.float64) for axis in every))
+    return digest_of({"shape": list(displacement.shape), "px": (np.round(shifts, 4) + 0.0).tolist()})
 
 
 def _radiometry(assets: Mapping[str, Asset]) -> dict[str, list[float | str | None]]:

@@ -81,7 +81,9 @@ def stac(settings: ProviderSettings | None = None) -> Catalog:
     settings = settings or ProviderSettings()
     endpoints = (settings.url,) if settings.url else ()
     levels = ("L2A", RADAR_LEVEL)
-    return Catalog(ProviderInfo(NAME, _TITLE, ("s2", "s1"), _NEEDS, endpoints, levels), settings)
+    return Catalog(
+        ProviderInfo(NAME, _TITLE, ("s2", "s1"), _NEEDS, endpoints, levels, displaces=True), settings
+    )
 
 
 def read_catalog(path: Path) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ INFO = ProviderInfo(
     sensors=("s2",),
     needs="nothing",
     endpoints=("https://earth-search.aws.element84.com/v1",),
+    displaces=True,
 )
 #: By this the service says that it was asked too often.
 _THROTTLED = frozenset({403})

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
+    from changedet.core.displacement import DisplacementField
     from changedet.scene import Asset, Granule, Scene
 
 #: Numbers with the offset still in them are reflectance * 10000 + 1000, so nearly all lie above this.
@@ -29,7 +30,13 @@ _APPLIED_SHARE = 0.005
 _VISIBLE = ("B02", "B03", "B04")
 
 
-def fuse(layers: Sequence[Mapping[str, Layer]], names: tuple[str, ...], scene: Scene, grid: GeoBox) -> Image:
+def fuse(
+    layers: Sequence[Mapping[str, Layer]],
+    names: tuple[str, ...],
+    scene: Scene,
+    grid: GeoBox,
+    displacement: DisplacementField | None = None,
+) -> Image:
     """Put the granules of a scene onto one grid.
 
     Parameters
@@ -42,6 +49,8 @@ def fuse(layers: Sequence[Mapping[str, Layer]], names: tuple[str, ...], scene: S
         What the image is of.
     grid : GeoBox
         Where its pixels lie.
+    displacement : DisplacementField, optional
+        On that grid: what is added to the position of the content, in the same interpolation.
 
     Returns
     -------
@@ -71,10 +80,10 @@ def fuse(layers: Sequence[Mapping[str, Layer]], names: tuple[str, ...], scene: S
             continue
         own = np.full(shape, np.nan, np.float32)
         for name, plane in zip(names, own, strict=True):
-            load_band(found[name], grid, plane)
+            load_band(found[name], grid, plane, displacement)
         take = np.isfinite(own).all(axis=0) & ~filled
         data[:, take] = own[:, take]
-        own_classes = load_classes(found[SCL], grid)
+        own_classes = load_classes(found[SCL], grid, displacement)
         classes = np.where(take | (~filled & (classes == 0)), own_classes, classes)
         filled |= take
     return Image(data, names, usable_pixels(data, names, classes, grid), classes, grid, scene, SCL)

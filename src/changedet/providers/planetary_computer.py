@@ -29,6 +29,7 @@ INFO = ProviderInfo(
         "https://planetarycomputer.microsoft.com/api/sas/v1/token",
     ),
     levels=("L2A", RADAR_LEVEL),
+    displaces=True,
 )
 #: Where the archive lies; a token is never shown to any other host.
 _ARCHIVE = ".blob.core.windows.net"

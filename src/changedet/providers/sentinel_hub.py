@@ -19,7 +19,7 @@ import numpy as np
 
 from changedet.antimeridian import promised_share
 from changedet.bands import SCL
-from changedet.errors import ChangedetError, NoOverlapError, ProviderError
+from changedet.errors import ChangedetError, NoOverlapError, ProviderError, UsageError
 from changedet.providers.base import Estimate, ProviderInfo
 from changedet.providers.estimates import Budget
 from changedet.providers.radar import RADAR_LEVEL
@@ -42,6 +42,7 @@ from changedet.providers.sentinel_hub_requests import (
 )
 from changedet.providers.sentinel_hub_scenes import scenes_from_features
 from changedet.providers.settings import ProviderSettings, read_provider_settings
+from changedet.resample import reached
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
+    from changedet.core.displacement import DisplacementField
     from changedet.providers.base import OnReceived, SearchQuery
     from changedet.providers.sentinel_hub_client import BoundedClient, Credentials, Tokens
     from changedet.scene import Image, Scene
@@ -164,6 +166,7 @@ class SentinelHubProvider:
             needs="an account: SH_CLIENT_ID and SH_CLIENT_SECRET, or a profile named in SH_PROFILE",
             endpoints=(where.catalog, where.process, where.token),
             levels=("L2A", "L1C", RADAR_LEVEL),
+            displaces=True,
         )
 
     @property
@@ -212,6 +215,7 @@ class SentinelHubProvider:
         bands: tuple[str, ...] | None = None,
         *,
         on_received: OnReceived | None = None,
+        displacement: DisplacementField | None = None,
     ) -> Image:
         """Have an acquisition rendered and put it onto a grid.
 
@@ -225,6 +229,8 @@ class SentinelHubProvider:
             Canonical names; all that are compared when not given.
         on_received : callable, optional
             Is told the bytes of what was rendered, before compression.
+        displacement : DisplacementField, optional
+            On the grid, of optical scenes only: what is added to the position of the content.
 
         Returns
         -------
@@ -235,17 +241,27 @@ class SentinelHubProvider:
         Raises
         ------
         UsageError
-            When a band is not offered, or the request would cost more than the limit.
+            When a band is not offered, radar is to be displaced, or the request would cost more than the
+            limit.
         NoOverlapError
             When the scene has no data on the grid.
         CredentialsError
             When the account is refused or its quota is used up.
         ProviderError
             When the service fails, or gives nothing where the footprint promises data.
+
+        Notes
+        -----
+        The service renders pixels as they are stored when the grid lies in the UTM zone of the tile; they are
+        interpolated once then, here, at 10 m and at 20 m each from its own pixels. Across zones the service
+        puts them onto the grid's zone before that.
         """
         product = product_of(scene)
+        if product.radar and displacement is not None:
+            raise UsageError("radar is not moved by a field", todo="leave the displacement out")
         names = product.bands(bands)
-        return image_of(self._fetched(scene, grid, product.layers(names), on_received), scene, names, grid)
+        fetch = self._fetched(scene, reached(grid, displacement), product.layers(names), on_received)
+        return image_of(fetch, scene, names, grid, displacement)
 
     def classes(self, scene: Scene, grid: GeoBox) -> NDArray[np.uint8]:
         """Have only what tells clouds rendered, in pixels of 20 m; of radar only where there is data.

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
+    from changedet.core.displacement import DisplacementField
     from changedet.providers.sentinel_hub_products import Product
     from changedet.scene import Image, Scene
 
@@ -153,7 +154,13 @@ def marked(planes: NDArray[Any], names: tuple[str, ...], product: Product) -> ND
     return out
 
 
-def image_of(fetch: Fetch, scene: Scene, names: tuple[str, ...], grid: GeoBox) -> Image:
+def image_of(
+    fetch: Fetch,
+    scene: Scene,
+    names: tuple[str, ...],
+    grid: GeoBox,
+    displacement: DisplacementField | None = None,
+) -> Image:
     """Put what was fetched onto a grid.
 
     Parameters
@@ -166,6 +173,8 @@ def image_of(fetch: Fetch, scene: Scene, names: tuple[str, ...], grid: GeoBox) -
         Bands of the image.
     grid : GeoBox
         Any grid.
+    displacement : DisplacementField, optional
+        On that grid, of optical scenes: what is added to the position of the content.
 
     Returns
     -------
@@ -185,7 +194,7 @@ def image_of(fetch: Fetch, scene: Scene, names: tuple[str, ...], grid: GeoBox) -
     beside = [name for name in fetch.product.beside if name != CLOUD_LAYER]
     layers = tuple(fetch.layer(name, nested=nested) for name in dict.fromkeys((*names, *beside)))
     noted = _noted(scene, *_cloud_notes(fetch))
-    return LayerSource(noted, fetch.grid, layers).load(grid).select(names)
+    return LayerSource(noted, fetch.grid, layers).load(grid, displacement).select(names)
 
 
 def glance_of(fetch: Fetch, scene: Scene, grid: GeoBox) -> NDArray[np.uint8]:

@@ -24,6 +24,7 @@ from changedet.providers.radar import fuse_radar, fuse_radar_classes, read_radar
 from changedet.providers.registry import require_offered
 from changedet.providers.remote import KeptWindows, NoSigner, Reader, Signer
 from changedet.providers.scenes import acquisition_key, assemble_scenes
+from changedet.resample import reached
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
+    from changedet.core.displacement import DisplacementField
     from changedet.providers.base import Estimate, OnReceived, ProviderInfo, SearchQuery
     from changedet.providers.settings import ProviderSettings
     from changedet.scene import Granule, Image, Scene
@@ -118,6 +120,7 @@ class StacProvider:
         bands: tuple[str, ...] | None = None,
         *,
         on_received: OnReceived | None = None,
+        displacement: DisplacementField | None = None,
     ) -> Image:
         """Read a scene onto a grid.
 
@@ -132,6 +135,9 @@ class StacProvider:
             Canonical names; every band that is compared when not given.
         on_received : callable, optional
             Is told the bytes of each window that was read.
+        displacement : DisplacementField, optional
+            On the grid, of optical scenes only: what is added to the position of the content, in the same
+            interpolation.
 
         Returns
         -------
@@ -148,14 +154,18 @@ class StacProvider:
             When it does not reach the grid.
         ProviderError, CredentialsError
             When a file cannot be read.
+        UsageError
+            When radar is to be displaced.
         """
         names = self._names(scene, bands)
         reader = replace(self._reader(), on_received=on_received)
         if scene.sensor == "s1":
+            if displacement is not None:
+                raise UsageError("radar is not moved by a field", todo="leave the displacement out")
             return fuse_radar(reader.fetch(scene.granules, names, grid), names, scene, grid)
-        layers = reader.fetch(scene.granules, (*names, SCL), grid)
+        layers = reader.fetch(scene.granules, (*names, SCL), reached(grid, displacement))
         settled, decided = decide_offsets(scene, layers, names)
-        return fuse(decided, names, settled, grid)
+        return fuse(decided, names, settled, grid, displacement)
 
     def classes(self, scene: Scene, grid: GeoBox) -> NDArray[np.uint8]:
         """Read only the scene classification onto a grid, shape (y, x); 0 = no data.

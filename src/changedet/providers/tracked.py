@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
+    from changedet.core.displacement import DisplacementField
     from changedet.progress import Progress
     from changedet.providers.base import OnReceived, Provider, ProviderInfo, SearchQuery
     from changedet.scene import Image, Scene
@@ -167,6 +168,7 @@ class TrackedProvider:
         bands: tuple[str, ...] | None = None,
         *,
         on_received: OnReceived | None = None,
+        displacement: DisplacementField | None = None,
     ) -> Image:
         """Load a scene onto a grid and count what comes in.
 
@@ -176,6 +178,8 @@ class TrackedProvider:
             As for the provider behind.
         on_received : callable, optional
             Is told too.
+        displacement : DisplacementField, optional
+            As for the provider behind.
 
         Returns
         -------
@@ -195,7 +199,8 @@ class TrackedProvider:
             if on_received is not None:
                 on_received(size)
 
-        image = self.provider.load(scene, grid, bands, on_received=_count)
+        more = {} if displacement is None else {"displacement": displacement}
+        image = self.provider.load(scene, grid, bands, on_received=_count, **more)
         with self._lock:
             self._loaded.add(scene.id)
             if pieces:
