@@ -150,7 +150,7 @@ def construction_weight(
     names = tuple(bands[i] for i in wanted)
     out = np.empty(shape, np.float32)
 
-    def work(rows: slice) -> None:
+    def _work(rows: slice) -> None:
         sides = []
         for date, image in enumerate((before, after)):
             pixels = image[wanted, rows]
@@ -159,7 +159,7 @@ def construction_weight(
             sides.append(_Side.of(pixels, names))
         out[rows] = _weight(*sides)
 
-    run_blocks(work, row_blocks(shape, 8 * len(wanted)))
+    run_blocks(_work, row_blocks(shape, 8 * len(wanted)))
     return out
 
 
