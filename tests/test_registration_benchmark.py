@@ -138,3 +138,29 @@ def test_rows_that_were_measured_again_replace_the_former(tmp_path):
     registration.merge(path, [row(seconds=1)])
     rows = {entry["method"]: entry["seconds"] for entry in json.loads(path.read_text())["rows"]}
     assert rows == {"ours": 1, "skimage": 3}
+
+
+def test_known_truth_is_met_on_a_small_pair():
+    from benchmarks import registration_truth
+    from tests.core.pairs import made_up
+
+    assert registration_truth.shift_px(made_up, (256, 256), 3) < 0.03
+
+
+@pytest.mark.parametrize("index", [0, 2])
+def test_a_coarse_band_moved_in_one_step_is_closer_to_the_truth(index):
+    from benchmarks import registration_pixels
+
+    name, shape, at = list(registration_pixels.grounds())[index]
+    assert name.startswith("wave")
+    one, two = registration_pixels.interpolated(shape, at)
+    assert one < 0.5 * two
+
+
+def test_what_is_hidden_is_less_than_all():
+    from benchmarks import registration_pixels
+
+    hidden = registration_pixels.parts((200, 240), 1)
+    assert {name: round(float(part.mean()), 1) for name, part in hidden.items()} == {
+        "left": 0.5, "below": 0.4, "corner": 0.2, "patches": 0.4,
+    }  # fmt: skip
