@@ -165,7 +165,9 @@ def strongest_episode(
     logarithm of the number of dates is taken off its squared score (Schwarz 1978,
     doi:10.1214/aos/1176344136): otherwise all that came before a lasting change would often pass for an
     episode. Where what follows such a window leaves smaller squares, that is reported instead, with the score
-    of the window. Of equally strong windows the earliest one counts, and of these the shortest.
+    of the window, and a lasting change begins where the squares are smallest: what scores most under slow
+    noise need not be nearest to the dates, and least squares are (Bai 1997, doi:10.1162/003465397557132). Of
+    equally strong windows the earliest one counts, and of these the shortest.
 
     Parameters
     ----------
@@ -199,6 +201,7 @@ def strongest_episode(
         score[better], found[0, better], found[1, better] = value[better], start, best[better] + stop
     if parameters.sense == "any":
         found = _rather_lasting(sums, counts, found, np.isin(np.arange(len(series)), starts), parameters)
+        found[0] = _nearest_start(sums, counts, found, starts, parameters)
     return Episodes(np.sqrt(score), found[0], found[1])
 
 
@@ -212,8 +215,7 @@ def _rather_lasting(
     """Take all after a window for the change where that leaves smaller squares.
 
     All between the first few dates and a lasting change differs from the rest nearly as much as what follows
-    it. What scores more under slow noise need not be nearer to the dates; least squares are (Bai 1997,
-    doi:10.1162/003465397557132).
+    it.
     """
     pixel, (start, stop), dates = np.arange(found.shape[1]), found, len(sums) - 1
     counts = np.broadcast_to(counts, (dates + 1, len(pixel)))
@@ -222,9 +224,7 @@ def _rather_lasting(
     def explained(first: NDArray[np.int16], after: NDArray[np.int16]) -> NDArray[np.float32]:
         """Return what a window takes off the sum of squares."""
         inside = counts[after, pixel] - counts[first, pixel]
-        total = sums[after, :, pixel] - sums[first, :, pixel]
-        spread = inside * (1 - inside / np.maximum(whole, 1))
-        return np.asarray(np.square(total).sum(axis=1) / np.maximum(spread, np.float32(0.5)))
+        return _explained(sums[after, :, pixel] - sums[first, :, pixel], inside, whole)
 
     ends = np.minimum(stop, dates - 1)
     rest = whole - counts[ends, pixel]
@@ -233,6 +233,35 @@ def _rather_lasting(
     end = np.full_like(stop, dates)
     lasting &= explained(ends, end) > explained(start, stop) - np.log(np.maximum(whole, 1))
     return np.stack([np.where(lasting, ends, start), np.where(lasting, end, stop)])
+
+
+def _nearest_start(
+    sums: NDArray[np.float32],
+    counts: NDArray[np.float32],
+    found: NDArray[np.int16],
+    starts: NDArray[np.intp],
+    parameters: EpisodeParameters,
+) -> NDArray[np.int16]:
+    """Return the starts of windows, of those that reach the last date the ones that leave the smallest squares."""
+    dates, whole = len(sums) - 1, counts[-1]
+    nearest, most = found[0].copy(), np.zeros(found.shape[1], np.float32)
+    lasting = found[1] == dates
+    for start in starts:
+        inside = whole - counts[start]
+        enough = (inside >= parameters.least_dates) & (counts[start] >= parameters.least_outside)
+        enough &= counts[start] >= parameters.least_before
+        explained = _explained((sums[-1] - sums[start]).T, inside, whole)
+        better = lasting & enough & (explained > most)
+        most[better], nearest[better] = explained[better], start
+    return nearest
+
+
+def _explained(
+    total: NDArray[np.float32], inside: NDArray[np.float32], whole: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return what windows with these sums (pixel, pol) and dates take off the sum of squares."""
+    spread = inside * (1 - inside / np.maximum(whole, np.float32(1)))
+    return np.asarray(np.square(total).sum(axis=1) / np.maximum(spread, np.float32(0.5)))
 
 
 def episode_steps(

@@ -52,5 +52,9 @@ def strongest_episode(series, covariance, between_dates, least=(2, 3, 3)):
             for window in ((stop, dates), (start, stop))
         ]
         if either[0] ** 2 > either[1] ** 2 - np.log(dates):
-            return score, stop, dates
+            stop = dates
+    if stop == dates:
+        lasting = [window for window in windows if window[1] == dates]
+        lengths = [episode_score(series, covariance, none_in_common, *window) for window in lasting]
+        start = lasting[int(np.argmax(lengths))][0]
     return score, start, stop
