@@ -40,7 +40,51 @@ def row_blocks(shape: tuple[int, int], planes: int, block_bytes: int = _BLOCK_BY
     """
     rows, columns = shape
     step = max(1, block_bytes // max(4 * planes * columns, 1))
-    return tuple(slice(start, min(start + step, rows)) for start in range(0, rows, step))
+    return spans(rows, step)
+
+
+def spans(length: int, step: int) -> tuple[slice, ...]:
+    """Cut a length into pieces, a smaller one at its end.
+
+    Parameters
+    ----------
+    length, step : int
+        Of the whole, and of a piece.
+
+    Returns
+    -------
+    tuple of slice
+        In order; together everything once.
+    """
+    return tuple(slice(start, min(start + step, length)) for start in range(0, length, step))
+
+
+def with_halo(rows: slice, length: int, halo_px: int) -> tuple[slice, slice]:
+    """Widen a block by the neighbours that its result depends on.
+
+    Parameters
+    ----------
+    rows : slice
+        Of a grid, as from `row_blocks`.
+    length : int
+        How many rows the grid has.
+    halo_px : int
+        How many neighbours are needed on either side.
+
+    Returns
+    -------
+    wide : slice
+        Of the grid: the block and its neighbours, as far as there are any.
+    inner : slice
+        Of what is computed from these: the block itself.
+
+    Examples
+    --------
+    >>> with_halo(slice(4, 8), 9, 3)
+    (slice(1, 9, None), slice(3, 7, None))
+    """
+    start, stop = max(0, rows.start - halo_px), min(length, rows.stop + halo_px)
+    return slice(start, stop), slice(rows.start - start, rows.stop - start)
 
 
 def tiles(shape: tuple[int, int], tile_px: tuple[int, int]) -> tuple[tuple[slice, slice], ...]:
@@ -63,10 +107,7 @@ def tiles(shape: tuple[int, int], tile_px: tuple[int, int]) -> tuple[tuple[slice
     >>> tiles((2, 5), (4, 4))
     ((slice(0, 2, None), slice(0, 4, None)), (slice(0, 2, None), slice(4, 5, None)))
     """
-    rows, columns = (
-        [slice(start, min(start + side, length)) for start in range(0, length, side)]
-        for length, side in zip(shape, tile_px, strict=True)
-    )
+    rows, columns = (spans(length, side) for length, side in zip(shape, tile_px, strict=True))
     return tuple((row, column) for row in rows for column in columns)
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from changedet.core.blocks import row_blocks, run_blocks
+from changedet.core.parameters import Described
 from changedet.core.sampling import sample_pixels
-from changedet.core.scaling import check_pair, robust_standardisation
+from changedet.core.scaling import centre_and_spread, check_pair
 from changedet.core.smoothing import smooth_score
 
 if TYPE_CHECKING:
@@ -20,14 +21,12 @@ if TYPE_CHECKING:
 
 #: Pixels on which the scale of each band, and the principal components, are taken.
 _SAMPLE = 50_000
-#: A spread below this share of the largest number is that of float32.
-_ALIKE = 1e-6
 #: Differences below this many standard deviations are rounding.
 _ROUNDING = 1e-4
 
 
 @dataclass(frozen=True)
-class CvaParameters:
+class CvaParameters(Described):
     """Parameters of `cva_score`.
 
     Attributes
@@ -38,13 +37,9 @@ class CvaParameters:
 
     smoothing_px: tuple[float, ...] = (1.0, 2.0, 4.0)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serialisable description."""
-        return {"smoothing_px": list(self.smoothing_px)}
-
 
 @dataclass(frozen=True)
-class PcaDifferenceParameters:
+class PcaDifferenceParameters(Described):
     """Parameters of `pca_difference_score`.
 
     Attributes
@@ -62,10 +57,6 @@ class PcaDifferenceParameters:
         if not 0 < self.energy <= 1:
             message = f"energy must lie above 0 and not above 1, not {self.energy}"
             raise ValueError(message)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serialisable description."""
-        return asdict(self) | {"smoothing_px": list(self.smoothing_px)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -316,12 +307,9 @@ def _difference(
 def _centre_and_inverse_scale(
     sample: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Robust, but by the standard deviation where half of the pixels are alike; 0 for one value alone."""
-    centre, scale = robust_standardisation(sample)
-    least = _ALIKE * np.maximum(np.abs(sample).max(axis=1), 1)
-    scale = np.where(scale <= least, sample.std(axis=1), scale)
-    one_value = scale <= least
-    return centre, np.where(one_value, 0.0, 1 / np.where(one_value, 1.0, scale))
+    """Return the inverse as 0 for a band of one value, which then has no say."""
+    centre, spread = centre_and_spread(sample)
+    return centre, np.divide(1, spread, out=np.zeros_like(spread), where=spread > 0)
 
 
 def _components(sample: NDArray[np.float64], energy: float) -> NDArray[np.float64]:

@@ -242,7 +242,7 @@ def _nearest_start(
     starts: NDArray[np.intp],
     parameters: EpisodeParameters,
 ) -> NDArray[np.int16]:
-    """Return the starts of windows, of those that reach the last date the ones that leave the smallest squares."""
+    """Return the starts of windows: of lasting ones those that leave the smallest squares."""
     dates, whole = len(sums) - 1, counts[-1]
     nearest, most = found[0].copy(), np.zeros(found.shape[1], np.float32)
     lasting = found[1] == dates

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from changedet.core.indices import baei, bsi, mndwi, nbr, ndbi, ndvi
+from changedet.core.parameters import Described
 from changedet.core.sampling import sample_pixels
-from changedet.core.scaling import check_pair, robust_standardisation
+from changedet.core.scaling import centre_and_spread, check_pair, robust_standardisation
 from changedet.core.smoothing import smooth_score
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ DIFFERENCE_INDICES: Mapping[str, SpectralIndex] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class IndexParameters:
+class IndexParameters(Described):
     """Parameters of `index_score`.
 
     Attributes
@@ -74,13 +75,9 @@ class IndexParameters:
 
     smoothing_px: tuple[float, ...] = (1.0, 2.0, 4.0)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serialisable description."""
-        return {"smoothing_px": list(self.smoothing_px)}
-
 
 @dataclass(frozen=True)
-class TextureParameters:
+class TextureParameters(Described):
     """Parameters of `texture_score`.
 
     Attributes
@@ -98,10 +95,6 @@ class TextureParameters:
         if self.window_px < 3 or self.window_px % 2 == 0:
             message = f"window_px must be an odd number from 3 on, not {self.window_px}"
             raise ValueError(message)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serialisable description."""
-        return asdict(self) | {"smoothing_px": list(self.smoothing_px)}
 
 
 def index_score(
@@ -299,9 +292,7 @@ def _difference_of(
 def _standardised(plane: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Bring a band to median 0 and robust standard deviation 1; 0 where it is not usable or of one value."""
     (sample,) = sample_pixels((plane[None],), valid, _SAMPLE, 0)
-    centre, scale = (float(found[0]) for found in robust_standardisation(sample))
-    least = _ALIKE * max(1.0, float(np.abs(sample).max()))
-    spread = scale if scale > least else float(sample.std())
-    if spread <= least:
+    centre, spread = (np.float32(found[0]) for found in centre_and_spread(sample))
+    if spread == 0:
         return np.zeros(plane.shape, np.float32)
-    return np.where(valid, (plane - np.float32(centre)) / np.float32(spread), np.float32(0))
+    return np.where(valid, (plane - centre) / spread, np.float32(0))

@@ -13,13 +13,11 @@ from changedet.core.reweighting import (
     Contrasts,
     ReweightingParameters,
     contrast_images,
+    contrast_score,
     fit_contrasts,
     rounded,
-    weighted_bands,
     whitening,
 )
-from changedet.core.scaling import check_pair
-from changedet.core.smoothing import smooth_score
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -236,14 +234,12 @@ def mad_score(
     NoUsableImageryError
         When some pixels are usable, but fewer than 10 for each band of both dates, or one date does not vary.
     """
-    check_pair(before, after, valid, weights)
-    if not valid.any():
-        return np.full(valid.shape, np.nan, np.float32)
-    before, after = weighted_bands(before, weights), weighted_bands(after, weights)
-    contrasts = _fit(before, after, valid, parameters).contrasts
-    chi_square, _ = contrast_images(before, after, contrasts)
-    length = np.sqrt(chi_square / np.float32(len(contrasts.scale)))
-    return smooth_score(length, valid, parameters.smoothing_px)
+
+    def fit(first: NDArray[np.float32], second: NDArray[np.float32]) -> Fitted:
+        """Fit the bands that have a weight."""
+        return _fit(first, second, valid, parameters)
+
+    return contrast_score((before, after), valid, weights, fit, parameters.smoothing_px)
 
 
 def canonical_contrasts(moments: Moments, bands: int, ridge: float = 0.0) -> Contrasts:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from changedet.core.change_vectors import CvaParameters, cva_score
+from changedet.core.parameters import Described
 from changedet.core.sampling import sample_index
 from changedet.core.scaling import check_pair
 from changedet.core.smoothing import smooth_score
@@ -21,7 +22,7 @@ _MOST_ROUNDS = 100
 
 
 @dataclass(frozen=True)
-class PcaKmeansParameters:
+class PcaKmeansParameters(Described):
     """Parameters of `pca_kmeans_score`.
 
     Attributes
@@ -48,10 +49,6 @@ class PcaKmeansParameters:
         if self.block_px < 1 or not 1 <= self.components <= self.block_px**2 or self.sample < 2:
             message = "block_px must be positive, components at most its square, and sample at least two"
             raise ValueError(message)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serialisable description."""
-        return asdict(self) | {"smoothing_px": list(self.smoothing_px)}
 
 
 def pca_kmeans_score(

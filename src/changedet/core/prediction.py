@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from changedet.core.blocks import row_blocks, run_blocks
+from changedet.core.blocks import row_blocks, run_blocks, with_halo
+from changedet.core.parameters import Described
 from changedet.core.piecewise import PiecewiseFit, fit_piecewise
 from changedet.core.sampling import sample_pixels
 from changedet.core.scaling import check_pair, standardisation
@@ -34,7 +35,7 @@ _PLAIN_GROUND = 0.5
 
 
 @dataclass(frozen=True)
-class PredictParameters:
+class PredictParameters(Described):
     """Parameters of `predict_score`.
 
     Attributes
@@ -78,10 +79,6 @@ class PredictParameters:
         if min(self.surprise_cap, self.structure_cap) < 1 or self.structure_weight < 0:
             message = "caps must be at least 1 and structure_weight must not be negative"
             raise ValueError(message)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serialisable description."""
-        return asdict(self) | {"smoothing_px": list(self.smoothing_px), "knots": list(self.knots)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,25 +242,23 @@ class _Images:
         """Fit the prediction of either date from the other on a sample of the ground that teaches."""
         samples = sample_pixels(data, taught, parameters.sample, parameters.seed)
         centre, scale = zip(*(standardisation(sample) for sample in samples), strict=True)
-        scoring = tuple(i for i, weight in enumerate(weights) if weight > 0)
+        scoring = [i for i, weight in enumerate(weights) if weight > 0]
         scaled = [
             (sample - c[:, None]) / s[:, None] for sample, c, s in zip(samples, centre, scale, strict=True)
         ]
         fits = [
-            fit_piecewise(samples[i], scaled[1 - i][list(scoring)], parameters.knots, parameters)
-            for i in (0, 1)
+            fit_piecewise(samples[i], scaled[1 - i][scoring], parameters.knots, parameters) for i in (0, 1)
         ]
         share = np.array([weights[i] for i in scoring], np.float64) / sum(weights)
-        chosen = list(scoring)
         explained = [
-            _explained(fits[i], samples[i], scaled[1 - i][chosen], (share, parameters.trim)) for i in (0, 1)
+            _explained(fits[i], samples[i], scaled[1 - i][scoring], (share, parameters.trim)) for i in (0, 1)
         ]
         return cls(
             data,
-            scoring,
+            tuple(scoring),
             share.astype(np.float32),
-            (centre[0][chosen], centre[1][chosen]),
-            (scale[0][chosen], scale[1][chosen]),
+            (centre[0][scoring], centre[1][scoring]),
+            (scale[0][scoring], scale[1][scoring]),
             (fits[0], fits[1]),
             min(explained),
         )
@@ -288,8 +283,7 @@ def _tile(
     images: _Images, valid: NDArray[np.bool_], rows: slice, out: tuple[NDArray[np.float32], ...]
 ) -> None:
     """Compute surprise, change of structure and contrast of some rows; neighbours lend their edge."""
-    start, stop = max(0, rows.start - _HALO_PX), min(len(valid), rows.stop + _HALO_PX)
-    wide, inner = slice(start, stop), slice(rows.start - start, rows.stop - start)
+    wide, inner = with_halo(rows, len(valid), _HALO_PX)
     usable = valid[wide]
     planes = [_standard_planes(images, date, wide, usable) for date in (0, 1)]
     errors = [_errors(images, given, wide, planes[1 - given], usable) for given in (0, 1)]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from changedet.core.blocks import row_blocks, run_blocks
 from changedet.core.chi_square import chi_square_tail
 from changedet.core.covariance import Moments, weighted_moments
+from changedet.core.parameters import Described
 from changedet.core.sampling import sample_pixels
+from changedet.core.scaling import check_pair
+from changedet.core.smoothing import smooth_score
 from changedet.errors import NoUsableImageryError
 
 if TYPE_CHECKING:
@@ -34,7 +37,7 @@ _DIGITS = 9
 
 
 @dataclass(frozen=True)
-class ReweightingParameters:
+class ReweightingParameters(Described):
     """What fits with repeated weighting have in common.
 
     Attributes
@@ -61,10 +64,6 @@ class ReweightingParameters:
         if self.iterations < 0 or self.sample < 0 or not self.tolerance > 0:
             message = "iterations and sample must not be negative, and the tolerance must be positive"
             raise ValueError(message)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serialisable description."""
-        return asdict(self) | {"smoothing_px": list(self.smoothing_px)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,6 +215,50 @@ def contrast_images(
 
     run_blocks(contrast, row_blocks((pixels, 1), max(len(before), len(after)) + 2 * count))
     return chi_square.reshape(before.shape[1:]), images.reshape(-1, *before.shape[1:])
+
+
+def contrast_score(
+    images: tuple[NDArray[np.float32], NDArray[np.float32]],
+    valid: NDArray[np.bool_],
+    weights: tuple[float, ...],
+    fit: Callable[[NDArray[np.float32], NDArray[np.float32]], Fitted],
+    smoothing_px: tuple[float, ...],
+) -> NDArray[np.float32]:
+    """Score change by the length of contrasts, each in standard deviations.
+
+    Parameters
+    ----------
+    images : tuple of two ndarrays of float32, shape (band, y, x)
+        Before and after, the same bands.
+    valid : ndarray of bool, shape (y, x)
+        True where both are usable; both are finite there.
+    weights : tuple of float
+        One for each band. Bands of no weight are left out, all others count alike.
+    fit : callable
+        From the bands that are left to contrasts.
+    smoothing_px : tuple of float
+        As in `smooth_score`.
+
+    Returns
+    -------
+    ndarray of float32, shape (y, x)
+        Root mean square of the standardised contrasts, smoothed; NaN where `valid` is False.
+
+    Raises
+    ------
+    ValueError
+        When shapes or the number of weights disagree.
+    NoUsableImageryError
+        When some pixels are usable, but too few for `fit`.
+    """
+    check_pair(*images, valid, weights)
+    if not valid.any():
+        return np.full(valid.shape, np.nan, np.float32)
+    before, after = (weighted_bands(image, weights) for image in images)
+    contrasts = fit(before, after).contrasts
+    chi_square, _ = contrast_images(before, after, contrasts)
+    length = np.sqrt(chi_square / np.float32(len(contrasts.scale)))
+    return smooth_score(length, valid, smoothing_px)
 
 
 def weighted_bands(image: NDArray[np.float32], weights: tuple[float, ...]) -> NDArray[np.float32]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from changedet.core.blocks import run_blocks, tiles
 from changedet.core.box_sums import RingSums, check_radii, with_margin
+from changedet.core.parameters import Described
 from changedet.core.sampling import last_axis_median, sample_index
 from changedet.core.scaling import check_pair
 from changedet.core.smoothing import smooth_score
@@ -35,7 +36,7 @@ _LEAST_RESIDUAL = 1e-4
 
 
 @dataclass(frozen=True)
-class RingParameters:
+class RingParameters(Described):
     """Parameters of `ring_score`.
 
     Attributes
@@ -52,10 +53,6 @@ class RingParameters:
 
     def __post_init__(self) -> None:
         check_radii(self.radii_px)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serialisable description."""
-        return {"radii_px": list(self.radii_px), "smoothing_px": list(self.smoothing_px)}
 
 
 def ring_score(

@@ -11,6 +11,9 @@ from changedet.core.sampling import last_axis_median
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+#: A spread below this share of the largest number, or below this, is that of float32.
+_ALIKE = 1e-6
+
 
 def check_pair(
     before: NDArray[np.float32],
@@ -75,3 +78,23 @@ def robust_standardisation(sample: NDArray[np.float64]) -> tuple[NDArray[np.floa
     """
     centre = last_axis_median(sample)
     return centre, np.maximum(1.4826 * last_axis_median(np.abs(sample - centre[:, None])), 1e-6)
+
+
+def centre_and_spread(sample: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the median of each band and its robust spread, which does not fail where half of it is alike.
+
+    Parameters
+    ----------
+    sample : ndarray of float64, shape (band, pixel)
+        Usable pixels.
+
+    Returns
+    -------
+    tuple of two ndarrays of float64, shape (band,)
+        Centre and scale as from `robust_standardisation`, but the standard deviation where more than half of
+        the pixels of a band are alike, and 0 for a band of one value.
+    """
+    centre, scale = robust_standardisation(sample)
+    least = _ALIKE * np.maximum(np.abs(sample).max(axis=1), 1)
+    spread = np.where(scale > least, scale, sample.std(axis=1))
+    return centre, np.where(spread > least, spread, 0.0)

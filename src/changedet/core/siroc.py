@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from changedet.core.blocks import run_blocks, tiles
 from changedet.core.box_sums import RingSums, check_radii, with_margin
 from changedet.core.histogram_threshold import otsu_threshold
+from changedet.core.parameters import Described
 from changedet.core.scaling import check_pair
 from changedet.core.smoothing import smooth_score
 
@@ -32,7 +33,7 @@ _ROUNDING = 1e-8
 
 
 @dataclass(frozen=True)
-class SirocParameters:
+class SirocParameters(Described):
     """Parameters of `siroc_score`.
 
     Attributes
@@ -63,10 +64,6 @@ class SirocParameters:
         if not self.otsu_factor > 0 or self.opening_px < 1 or self.opening_px % 2 == 0:
             message = "otsu_factor must be positive, and opening_px an odd number of pixels"
             raise ValueError(message)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serialisable description."""
-        return asdict(self) | {"radii_px": list(self.radii_px), "smoothing_px": list(self.smoothing_px)}
 
 
 def siroc_score(

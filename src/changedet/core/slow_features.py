@@ -12,19 +12,17 @@ from changedet.core.reweighting import (
     LEAST_VARIANCE,
     Contrasts,
     ReweightingParameters,
-    contrast_images,
+    contrast_score,
     fit_contrasts,
     rounded,
-    weighted_bands,
     whitening,
 )
-from changedet.core.scaling import check_pair
-from changedet.core.smoothing import smooth_score
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from changedet.core.covariance import Moments
+    from changedet.core.reweighting import Fitted
 
 
 @dataclass(frozen=True)
@@ -93,14 +91,12 @@ def slow_feature_score(
     >>> bool(score[32, 32] > 5 * np.median(score))
     True
     """
-    check_pair(before, after, valid, weights)
-    if not valid.any():
-        return np.full(valid.shape, np.nan, np.float32)
-    before, after = weighted_bands(before, weights), weighted_bands(after, weights)
-    contrasts = fit_contrasts(before, after, valid, slow_contrasts, parameters).contrasts
-    chi_square, _ = contrast_images(before, after, contrasts)
-    length = np.sqrt(chi_square / np.float32(len(contrasts.scale)))
-    return smooth_score(length, valid, parameters.smoothing_px)
+
+    def fit(first: NDArray[np.float32], second: NDArray[np.float32]) -> Fitted:
+        """Fit the bands that have a weight."""
+        return fit_contrasts(first, second, valid, slow_contrasts, parameters)
+
+    return contrast_score((before, after), valid, weights, fit, parameters.smoothing_px)
 
 
 def slow_contrasts(moments: Moments) -> Contrasts:

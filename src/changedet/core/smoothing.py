@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from changedet.core.blocks import row_blocks, run_blocks
+from changedet.core.blocks import row_blocks, run_blocks, with_halo
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,9 +72,8 @@ def smooth_score(
     out = np.empty(valid.shape, np.float32)
 
     def _work(rows: slice) -> None:
-        start, stop = max(0, rows.start - halo), min(len(valid), rows.stop + halo)
-        inner = slice(rows.start - start, rows.stop - start)
-        smooth = _smooth_tile(score[start:stop], valid[start:stop], smoothing_px)[inner]
+        wide, inner = with_halo(rows, len(valid), halo)
+        smooth = _smooth_tile(score[wide], valid[wide], smoothing_px)[inner]
         out[rows] = np.where(valid[rows], smooth, np.float32(np.nan))
 
     run_blocks(_work, row_blocks(valid.shape, _TILE_PLANES, _TILE_BYTES))

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from scipy import fft
 
-from changedet.core.tie_points import LEAST_VALID, THREADS, window_corners
+from changedet.core.blocks import THREADS
+from changedet.core.tie_points import LEAST_VALID, window_corners
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

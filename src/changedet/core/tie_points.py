@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from scipy import fft
 
+from changedet.core.blocks import THREADS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
 
     Plane = NDArray[np.float32] | NDArray[np.uint16]
 
-#: Threads that match windows; the transforms themselves then use one each.
-THREADS = 2
 #: Peak over the deviation of the correlation surface below which a window says nothing.
 LEAST_QUALITY = 5.0
 #: Share of a window that must be usable in both images.

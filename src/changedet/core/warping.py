@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
 
+from changedet.core.blocks import run_blocks, spans
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     Positions = Callable[[slice], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 Order = Literal["nearest", "linear", "cubic", "spline"]
-
-#: Threads that resample; each holds the positions of one block.
-THREADS = 2
 
 #: Pixels before and after the one that holds a position which the kernel needs.
 _REACH_PX = {"nearest": (0, 0), "linear": (0, 1), "cubic": (1, 2), "spline": (1, 2)}
@@ -162,13 +160,12 @@ def sample(
 
     def _work(rows: slice) -> None:
         down, right = (np.broadcast_to(axis, (rows.stop - rows.start, shape[1])) for axis in positions(rows))
-        for columns in _spans(shape[1], _BLOCK_COLUMNS):
+        for columns in spans(shape[1], _BLOCK_COLUMNS):
             where = np.ascontiguousarray(down[:, columns]), np.ascontiguousarray(right[:, columns])
             _block((plane, missing), where, order, fill, lenient=lenient, out=out[rows, columns])
 
     step = max(_LEAST_ROWS, _BLOCK_PX // max(shape[1], 1))
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(_work, _spans(shape[0], step)))
+    run_blocks(_work, spans(shape[0], step))
     return out
 
 
@@ -306,10 +303,6 @@ def remap_is_exact() -> bool:
     rows, columns = np.full((1, 1), 8.39, np.float32), np.full((1, 1), 7.01, np.float32)
     found = cv2.remap(waves, columns, rows, cv2.INTER_CUBIC)
     return bool(abs(found - _gathered(waves, rows, columns, "cubic"))[0, 0] < 1e-5)
-
-
-def _spans(length: int, step: int) -> Iterator[slice]:
-    return (slice(start, min(start + step, length)) for start in range(0, length, step))
 
 
 def _filled(plane: NDArray[np.floating], missing: NDArray[np.bool_]) -> NDArray[np.floating]:
