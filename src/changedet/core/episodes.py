@@ -253,7 +253,7 @@ def _nearest_start(
         explained = _explained((sums[-1] - sums[start]).T, inside, whole)
         better = lasting & enough & (explained > most)
         most[better], nearest[better] = explained[better], start
-    return nearest
+    return np.asarray(nearest)
 
 
 def _explained(
