@@ -67,7 +67,7 @@ def make_objects(grid, boxes, kinds, before, after):
                 "id": number, "kind": KIND_LABELS[kind], "score": 9.0 - number,
                 "score_mads": 18.0 - 2 * number,
                 "construction": 7.0 - number, "context_share": 0.0001 * number,
-                "confidence": "medium" if number == 1 else "low",
+                "sensor": "optical", "confidence": "medium" if number == 1 else "low",
                 "area_m2": area, "lat": point.lat, "lon": point.lon,
                 "dms": point.dms, "mgrs": point.mgrs, "first_seen": after.scene.time_text,
                 "last_seen_before": before.scene.time_text,

@@ -14,6 +14,7 @@ from changedet.core.construction import construction_score, construction_weight
 from changedet.core.context import window_share
 from changedet.core.indices import compute_indices
 from changedet.kinds import KIND_CAVEATS, KIND_LABELS, Kind, choose_kind, map_kinds
+from changedet.radar import FoundBy
 from changedet.resample import crs_of
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ COLUMNS: tuple[str, ...] = (
     "score_mads",  # float, the same in robust standard deviations above the background median
     "construction",  # float, 95th percentile of the score by its likeness to construction; it ranks
     "context_share",  # float, share of windows of its size in the context that score at least as high
+    "sensor",  # str, which sensors flagged it, a value of changedet.radar.FoundBy
     "confidence",  # str: low, medium, high
     "area_m2",  # float, true square metres on the ellipsoid
     "lat", "lon",  # float, centroid, degrees WGS 84
@@ -144,6 +146,7 @@ def build_objects(
         "score_mads": np.round(mads, 2),
         "construction": construction.round(4),
         "context_share": [float(f"{share:.3g}") for share in window_share(flagged.score, flagged.labels)],
+        "sensor": [FoundBy.OPTICAL.value] * count,
         "confidence": sure,
         "area_m2": [round(area_m2(outline), 1) for outline in polygons.to_crs("EPSG:4326")],
         "lat": [round(point.lat, 6) for point in points],

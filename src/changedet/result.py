@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from changedet.core.normalization import Normalization
     from changedet.pairing import Pair
+    from changedet.radar import RadarEvidence
     from changedet.registration import Registration
     from changedet.scene import Image
 
@@ -92,6 +93,8 @@ class ChangeResult:
         The score times a weight of 0 to 1 that says how far the change looks like construction
         (`changedet.core.construction`), which ranks the objects; NaN where the score is. None in what
         earlier versions wrote.
+    radar : RadarEvidence or None
+        What radar says of the site, where it was asked; None where only optical images were compared.
     """
 
     name: str
@@ -113,6 +116,7 @@ class ChangeResult:
     folder: Path | None = None
     refusals: tuple[str, ...] = ()
     construction: NDArray[np.float32] | None = None
+    radar: RadarEvidence | None = None
 
     @property
     def state_shares(self) -> dict[str, float]:

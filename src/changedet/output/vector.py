@@ -48,6 +48,7 @@ _LATER_COLUMNS = (
     "after_scenes",
     "construction",
     "context_share",
+    "sensor",
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONLAT = "EPSG:4326"
