@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ COLUMNS: tuple[str, ...] = (
     "construction",  # float, 95th percentile of the score by its likeness to construction; it ranks
     "context_share",  # float, share of windows of its size in the context that score at least as high
     "sensor",  # str, which sensors flagged it, a value of changedet.radar.FoundBy
+    "radar_db",  # float, mean change of radar power inside, decibels, NaN where radar did not judge
+    "radar_deviations",  # float, mean deviations of radar inside, positive where brighter, NaN as above
     "confidence",  # str: low, medium, high
     "area_m2",  # float, true square metres on the ellipsoid
     "lat", "lon",  # float, centroid, degrees WGS 84
@@ -47,7 +50,17 @@ COLUMNS: tuple[str, ...] = (
     "warnings",  # str, empty when there is none
 )  # fmt: skip
 
-_NUMBERS = ("score", "score_mads", "construction", "context_share", "area_m2", "lat", "lon")
+_NUMBERS = (
+    "score",
+    "score_mads",
+    "construction",
+    "context_share",
+    "radar_db",
+    "radar_deviations",
+    "area_m2",
+    "lat",
+    "lon",
+)
 #: Quantile of the weighed score inside an object that ranks it.
 RANKING_QUANTILE = 0.95
 #: Objects this close to pixels that were not observed say so, in pixels.
@@ -147,6 +160,8 @@ def build_objects(
         "construction": construction.round(4),
         "context_share": [float(f"{share:.3g}") for share in window_share(flagged.score, flagged.labels)],
         "sensor": [FoundBy.OPTICAL.value] * count,
+        "radar_db": [math.nan] * count,
+        "radar_deviations": [math.nan] * count,
         "confidence": sure,
         "area_m2": [round(area_m2(outline), 1) for outline in polygons.to_crs("EPSG:4326")],
         "lat": [round(point.lat, 6) for point in points],

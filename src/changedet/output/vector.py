@@ -32,6 +32,8 @@ NUMBER_TYPES: dict[str, type[np.generic]] = {
     "score_mads": np.float64,
     "construction": np.float64,
     "context_share": np.float64,
+    "radar_db": np.float64,
+    "radar_deviations": np.float64,
     "area_m2": np.float64,
     "lat": np.float64,
     "lon": np.float64,
@@ -49,6 +51,8 @@ _LATER_COLUMNS = (
     "construction",
     "context_share",
     "sensor",
+    "radar_db",
+    "radar_deviations",
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONLAT = "EPSG:4326"
