@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from changedet.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -227,3 +227,25 @@ class RadarEvidence:
     tracks: tuple[TrackReport, ...]
     settings: RadarSettings = RadarSettings()
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class RadarInput:
+    """Radar as a comparison takes it in: its passes are loaded once the grid is known.
+
+    Attributes
+    ----------
+    load : callable
+        Takes a grid and returns the passes of each track on it.
+    settings : RadarSettings
+        How they are compared.
+    inputs : mapping
+        What they are made from, JSON-serialisable, so that the run can be repeated.
+    notes : tuple of str
+        What a reader should know of how they were found or chosen.
+    """
+
+    load: Callable[[GeoBox], tuple[RadarPasses, ...]]
+    settings: RadarSettings = RadarSettings()
+    inputs: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    notes: tuple[str, ...] = ()
