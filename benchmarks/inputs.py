@@ -31,7 +31,7 @@ def tiled(array, size):
     """Lay an array of shape (..., y, x) side by side until it has `size` rows and columns."""
     length = array.shape[-1]
     if length == size:
-        return array
+        return np.ascontiguousarray(array)
     out = np.empty((*array.shape[:-2], size, size), array.dtype)
     for row in range(0, size, length):
         for column in range(0, size, length):
@@ -57,11 +57,6 @@ def dates(size, bands=BANDS):
         after[:, row : row + 10, column : column + 12] += np.float32(0.2)
     valid = _field(rng, whole, 20) < 1.3
     return *(tiled(array, size) for array in (before, after, valid)), (1.0,) * bands
-
-
-def four_bands(size):
-    """`dates` in four bands."""
-    return dates(size, 4)
 
 
 def dimmed(size):

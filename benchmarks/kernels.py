@@ -138,8 +138,8 @@ def _normalise(before, after, valid):
 
 
 def _polar(size):
-    """Four bands, everything usable, and what standardises them: ours finds that by itself."""
-    before, after, valid, weights = inputs.four_bands(size)
+    """Six bands, everything usable, and what standardises them: ours finds that by itself."""
+    before, after, valid, weights = inputs.dates(size)
     samples = sample_pixels((before, after), np.ones_like(valid), 50_000, 0)
     (centre_b, scale_b), (centre_a, scale_a) = (robust_standardisation(one) for one in samples)
     root = np.sqrt(np.array(weights) / sum(weights))

@@ -1,11 +1,13 @@
 """Blocks cover every row once, and whatever a block raises is heard."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from changedet.core.blocks import row_blocks, run_blocks, tiles
+from changedet.core.blocks import Buffers, row_blocks, run_blocks, tiles
 
 
 @given(st.integers(0, 500), st.integers(0, 3000), st.integers(0, 40), st.integers(1, 1_000_000))
@@ -42,6 +44,28 @@ def test_an_error_in_a_block_is_raised(threads):
 
     with pytest.raises(ZeroDivisionError):
         run_blocks(work, row_blocks((10, 10), 1, 40), threads)
+
+
+def test_no_block_is_begun_after_an_error():
+    begun = []
+
+    def work(block):
+        begun.append(block)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_blocks(work, range(1000), 2)
+    assert len(begun) <= 2
+
+
+def test_buffers_are_used_again_and_never_shared():
+    buffers = Buffers()
+    first = buffers.planes(3, (4, 5))
+    assert first.shape == (3, 4, 5)
+    assert np.shares_memory(first, buffers.planes(2, (30,)))
+    assert not np.shares_memory(first, buffers.planes(1, (61,)))
+    with ThreadPoolExecutor(1) as pool:
+        assert not np.shares_memory(buffers.planes(1, (8,)), pool.submit(buffers.planes, 1, (8,)).result())
 
 
 @given(

@@ -151,7 +151,7 @@ def test_blocks_and_threads_leave_no_trace(monkeypatch):
         pca_difference_score(before, after, valid, WEIGHTS, parameters),
     )
     monkeypatch.setattr(
-        change_vectors, "row_blocks", lambda shape, planes: blocks.row_blocks(shape, planes, 9000)
+        change_vectors, "row_blocks", lambda shape, planes, _: blocks.row_blocks(shape, planes, 9000)
     )
     np.testing.assert_allclose(cva_score(before, after, valid, WEIGHTS), expected[0], rtol=1e-6)
     cut = pca_difference_score(before, after, valid, WEIGHTS, parameters)

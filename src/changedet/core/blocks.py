@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
 
 Block = TypeVar("Block")
 
@@ -128,10 +134,78 @@ def run_blocks(work: Callable[[Block], None], blocks: Sequence[Block], threads: 
     Exception
         The first that a block raised.
     """
-    if threads < 2 or len(blocks) < 2:
-        for block in blocks:
-            work(block)
+    left = _Left(blocks)
+
+    def drain() -> None:
+        """Work on what is left until nothing is."""
+        # a future for each block would cost more than a block does
+        try:
+            for block in left:
+                work(block)
+        finally:
+            left.stop()
+
+    helpers = min(threads, len(blocks)) - 1
+    if helpers < 1:
+        drain()
         return
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(work, blocks):
-            pass
+    with ThreadPoolExecutor(helpers) as pool:
+        working = [pool.submit(drain) for _ in range(helpers)]
+        drain()
+        for one in working:
+            one.result()
+
+
+class _Left(Generic[Block]):
+    """Blocks that nobody has taken yet; threads take turns."""
+
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        self._blocks, self._turn = iter(blocks), threading.Lock()
+
+    def __iter__(self) -> Iterator[Block]:
+        return self
+
+    def __next__(self) -> Block:
+        with self._turn:
+            return next(self._blocks)
+
+    def stop(self) -> None:
+        """Leave nothing to take."""
+        with self._turn:
+            self._blocks = iter(())
+
+
+class Buffers(threading.local):
+    """Memory that each thread asks for once and uses for one block after the other.
+
+    To ask for it at every block can cost more than to fill it.
+
+    Examples
+    --------
+    >>> buffers = Buffers()
+    >>> [plane.shape for plane in buffers.planes(2, (3, 4))]
+    [(3, 4), (3, 4)]
+    """
+
+    def __init__(self) -> None:
+        self._space = np.empty(0, np.float32)
+
+    def planes(self, count: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Return planes of any content, overwritten by whoever asks next.
+
+        Parameters
+        ----------
+        count : int
+            How many.
+        shape : tuple of int
+            Of each.
+
+        Returns
+        -------
+        ndarray of float32, shape (count, ...)
+            Of this thread alone.
+        """
+        size = count * math.prod(shape)
+        if self._space.size < size:
+            self._space = np.empty(size, np.float32)
+        return self._space[:size].reshape(count, *shape)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from changedet.core.blocks import row_blocks, run_blocks
+from changedet.core.blocks import Buffers, row_blocks, run_blocks
 from changedet.core.parameters import Described
 from changedet.core.sampling import sample_pixels
 from changedet.core.scaling import centre_and_spread, check_pair
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _SAMPLE = 50_000
 #: Differences below this many standard deviations are rounding.
 _ROUNDING = 1e-4
+#: What the buffers of a block take: half the second-level cache of a core. A call on a smaller block takes
+#: about as long as handing the interpreter from thread to thread.
+_BLOCK_BYTES = 524_288
 
 
 @dataclass(frozen=True)
@@ -123,14 +126,13 @@ def cva_score(
     if not valid.any():
         return np.full(valid.shape, np.nan, np.float32)
     difference = _difference(before, after, valid, weights)
-    out = np.empty(valid.shape, np.float32)
+    out, buffers = np.empty(valid.shape, np.float32), Buffers()
 
     def length(rows: slice) -> None:
         """Write the lengths of some rows."""
-        total = difference.zeros(rows)
-        for _, change in difference.planes(rows):
-            cv2.accumulateSquare(change, total)
-        np.sqrt(total, out=out[rows])
+        total, change = buffers.planes(2, out[rows].shape)
+        _squares((plane for _, plane in difference.planes(rows, change)), total)
+        cv2.sqrt(total, out[rows])
 
     return _finished(length, out, valid, parameters.smoothing_px)
 
@@ -176,12 +178,13 @@ def change_vectors(
     magnitude, direction = np.full((2, *valid.shape), np.nan, np.float32)
     if not valid.any():
         return ChangeVectors(magnitude, direction)
-    difference = _difference(before, after, valid, weights)
+    difference, buffers = _difference(before, after, valid, weights), Buffers()
 
     def polar(rows: slice) -> None:
         """Write lengths and angles of some rows."""
-        total, along = difference.zeros(rows), difference.zeros(rows)
-        for axis, change in difference.planes(rows):
+        total, along, change = buffers.planes(3, magnitude[rows].shape)
+        total[:], along[:] = 0, 0
+        for axis, _ in difference.planes(rows, change):
             cv2.accumulateSquare(change, total)
             cv2.scaleAdd(change, axis, along, along)
         length = np.sqrt(total, out=total)
@@ -191,7 +194,7 @@ def change_vectors(
         np.copyto(magnitude[rows], length, where=valid[rows])
         np.copyto(direction[rows], angle, where=differs)
 
-    run_blocks(polar, row_blocks(valid.shape, 2))
+    run_blocks(polar, row_blocks(valid.shape, 3, _BLOCK_BYTES))
     return ChangeVectors(magnitude, direction)
 
 
@@ -229,18 +232,19 @@ def pca_difference_score(
         return np.full(valid.shape, np.nan, np.float32)
     difference = _difference(before, after, valid, weights)
     kept = _components(difference.sample, parameters.energy).astype(np.float32)
-    out = np.empty(valid.shape, np.float32)
+    out, buffers = np.empty(valid.shape, np.float32), Buffers()
 
     def length(rows: slice) -> None:
         """Write the lengths of the principal part of some rows."""
-        scores = [difference.zeros(rows) for _ in kept]
-        for number, (_, change) in enumerate(difference.planes(rows)):
+        total, change, *scores = buffers.planes(2 + len(kept), out[rows].shape)
+        for number, _ in enumerate(difference.planes(rows, change)):
             for score, component in zip(scores, kept, strict=True):
-                cv2.scaleAdd(change, float(component[number]), score, score)
-        total = difference.zeros(rows)
-        for score in scores:
-            cv2.accumulateSquare(score, total)
-        np.sqrt(total, out=out[rows])
+                if number:
+                    cv2.scaleAdd(change, float(component[number]), score, score)
+                else:
+                    np.multiply(change, component[0], out=score)
+        _squares(iter(scores), total)
+        cv2.sqrt(total, out[rows])
 
     return _finished(length, out, valid, parameters.smoothing_px)
 
@@ -256,9 +260,10 @@ def _finished(
     def masked(rows: slice) -> None:
         """Do the work and take out what is not usable."""
         work(rows)
-        np.copyto(out[rows], np.float32(np.nan), where=~valid[rows])
+        if not valid[rows].all():
+            np.copyto(out[rows], np.float32(np.nan), where=~valid[rows])
 
-    run_blocks(masked, row_blocks(valid.shape, 2))
+    run_blocks(masked, row_blocks(valid.shape, 2, _BLOCK_BYTES))
     return smooth_score(out, valid, smoothing_px) if smoothing_px else out
 
 
@@ -273,17 +278,21 @@ class _Difference:
     bands: tuple[tuple[NDArray[np.float32], NDArray[np.float32], float, float, float, float], ...]
     sample: NDArray[np.float64]
 
-    def zeros(self, rows: slice) -> NDArray[np.float32]:
-        """Return memory for some rows."""
-        return np.zeros((rows.stop - rows.start, self.bands[0][0].shape[1]), np.float32)
-
-    def planes(self, rows: slice) -> Iterator[tuple[float, NDArray[np.float32]]]:
-        """Go through the bands; what is given is overwritten by the next."""
-        change = self.zeros(rows)
+    def planes(self, rows: slice, change: NDArray[np.float32]) -> Iterator[tuple[float, NDArray[np.float32]]]:
+        """Go through the bands; the difference in each is laid into `change`, which is given back."""
         for before, after, factor_before, factor_after, added, root in self.bands:
             one, other = np.ascontiguousarray(after[rows]), np.ascontiguousarray(before[rows])
             cv2.addWeighted(one, factor_after, other, factor_before, added, change)
             yield root, change
+
+
+def _squares(planes: Iterator[NDArray[np.float32]], total: NDArray[np.float32]) -> None:
+    """Sum the squares of planes, which may be one and the same memory."""
+    for number, plane in enumerate(planes):
+        if number:
+            cv2.accumulateSquare(plane, total)
+        else:
+            np.multiply(plane, plane, out=total)
 
 
 def _difference(

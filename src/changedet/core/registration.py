@@ -102,7 +102,8 @@ def edge_feature(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArra
     filled = np.where(valid, image, last_axis_median(image[valid]))
     smooth = cv2.GaussianBlur(filled, (0, 0), 1.0)
     rows, columns = np.gradient(smooth)
-    magnitude = cv2.magnitude(rows, columns)
+    # not cv2.magnitude, whose last digit depends on where the memory lies
+    magnitude = np.sqrt(np.square(rows, out=rows) + np.square(columns, out=columns))
     usable = cv2.erode(valid.astype(np.uint8), np.ones((7, 7), np.uint8), borderValue=1) > 0
     typical = float(last_axis_median(magnitude[usable])) if usable.any() else 0.0
     if typical <= 0:

@@ -65,7 +65,8 @@ def sample_pixels(
         In raster order, one for each image.
     """
     index = sample_index(valid, size, seed)
-    return tuple(image.reshape(len(image), -1)[:, index].astype(np.float64) for image in images)
+    # taken, not indexed: that lays pixel after pixel, and medians along a band then take ten times as long
+    return tuple(image.reshape(len(image), -1).take(index, axis=1).astype(np.float64) for image in images)
 
 
 def _positions(usable: NDArray[np.bool_], chosen: NDArray[np.intp]) -> NDArray[np.intp]:
