@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,18 @@ class Seen(IntEnum):
     RADAR = 2
     BOTH = 3
     OUTSIDE = 255
+
+
+#: What each code of ``sensor.tif`` is called wherever a reader sees it.
+SEEN_LABELS: Mapping[Seen, str] = MappingProxyType(
+    {
+        Seen.NEITHER: "observed by neither",
+        Seen.OPTICAL: "observed by optical imagery alone",
+        Seen.RADAR: "observed by radar alone",
+        Seen.BOTH: "observed by both",
+        Seen.OUTSIDE: "outside the site",
+    }
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -120,6 +132,11 @@ class RadarSettings:
         """Return a JSON-serialisable description."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RadarSettings:
+        """Make settings again from what `to_dict` gave; what a later version added is left out."""
+        return cls(**{one.name: data[one.name] for one in fields(cls) if one.name in data})
+
 
 @dataclass(frozen=True, eq=False)
 class RadarPasses:
@@ -177,17 +194,54 @@ class TrackReport:
     note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serialisable description, without the scenes' links."""
+        """Return a JSON-serialisable description; of the scenes' links no secrets."""
         return {
             "orbit_state": self.track.orbit_state,
             "relative_orbit": self.track.relative_orbit,
             "before": [scene.to_dict() for scene in self.before],
             "after": [scene.to_dict() for scene in self.after],
             "method": self.method,
-            "looks": None if math.isnan(self.looks) else round(self.looks, 2),
-            "platform_offsets_px": {name: list(shift) for name, shift in self.platform_offsets_px.items()},
+            "looks": None if math.isnan(self.looks) else float(self.looks),
+            "platform_offsets_px": {
+                name: [float(pixels) for pixels in shift] for name, shift in self.platform_offsets_px.items()
+            },
             "note": self.note,
         }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> TrackReport:
+        """Make a report again from what `to_dict` gave.
+
+        Parameters
+        ----------
+        data : mapping
+            Every key that `to_dict` writes.
+
+        Returns
+        -------
+        TrackReport
+            Equal to the one described, but for fractions of a second in the times of its scenes.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            When the description is incomplete or damaged.
+        """
+        from changedet.scene import Scene
+
+        orbit = data["relative_orbit"]
+        shifts = {
+            name: (float(down), float(right)) for name, (down, right) in data["platform_offsets_px"].items()
+        }
+        return cls(
+            Track(str(data["orbit_state"]), None if orbit is None else int(orbit)),
+            tuple(Scene.from_dict(scene) for scene in data["before"]),
+            tuple(Scene.from_dict(scene) for scene in data["after"]),
+            str(data["method"]),
+            math.nan if data["looks"] is None else float(data["looks"]),
+            MappingProxyType(shifts),
+            str(data["note"]),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,6 +269,9 @@ class RadarEvidence:
         Parameters.
     warnings : tuple of str
         What a reader should know.
+    seen : ndarray of uint8, shape (y, x), or None
+        `Seen` codes of the site, where something besides the images and `observed` decided them; None where
+        `changedet.output.radar_rasters.seen_codes` tells them from these.
     """
 
     grid: GeoBox
@@ -227,6 +284,7 @@ class RadarEvidence:
     tracks: tuple[TrackReport, ...]
     settings: RadarSettings = RadarSettings()
     warnings: tuple[str, ...] = ()
+    seen: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, eq=False)
