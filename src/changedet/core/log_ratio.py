@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _NORMAL_SPREAD = np.float32(1.4826)
 #: Standard deviations of the unaltered beyond which a decrease is no part of them.
 _USUAL_DEVIATIONS = np.float32(3)
+#: Groups of pixels of like power whose change is described apart.
+_LIKE_POWER_GROUPS = 20
 
 
 @dataclass(frozen=True)
@@ -146,3 +148,53 @@ def _tail(change: NDArray[np.float32], looks: float) -> NDArray[np.float32]:
 
     run_blocks(_work, row_blocks((change.shape[1], change.shape[2]), 8))
     return tail
+
+
+def like_power_deviations(
+    change_db: NDArray[np.float32], power: NDArray[np.float32], teaches: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Return a change in standard deviations of ground that sends back as much.
+
+    Water, fields and roofs scatter differently between two dates. The centre and spread of the change are
+    those of the scene's own pixels of like power, medians that change on less than half of them cannot move
+    far. What whole scenes do alike, such as rain, is in the centre. There is no null in this: other pixels
+    may have changed too, and tails are heavier than those of a normal distribution. It is a rank.
+
+    Parameters
+    ----------
+    change_db : ndarray of float32, shape (y, x)
+        After over before, in decibels; NaN = not judged.
+    power : ndarray of float32, shape (y, x)
+        Linear power of either date that tells like from unlike, such as the larger of both.
+    teaches : ndarray of bool, shape (y, x)
+        Ground from which centre and spread are taken.
+
+    Returns
+    -------
+    ndarray of float32, shape (y, x)
+        Positive where brighter than is usual there; NaN where the change is. All 0 where nothing varies.
+
+    Examples
+    --------
+    >>> change = np.random.default_rng(0).normal(1, 2, (64, 64)).astype(np.float32)
+    >>> found = like_power_deviations(change, np.ones_like(change), np.ones(change.shape, bool))
+    >>> round(float(found.std()))
+    1
+    """
+    judged = np.isfinite(change_db)
+    level = np.log(np.maximum(np.where(judged, power, np.float32(1)), np.float32(LEAST_POWER)))
+    chosen = judged & teaches
+    if not chosen.any():
+        return np.where(judged, np.float32(0), np.float32(np.nan))
+    levels, changes = level[chosen], change_db[chosen]
+    groups = np.array_split(np.argsort(levels, kind="stable"), _LIKE_POWER_GROUPS)
+    groups = [group for group in groups if group.size]
+    at = np.array([np.median(levels[group]) for group in groups])
+    centres = np.array([np.median(changes[group]) for group in groups])
+    spreads = np.array(
+        [np.median(np.abs(changes[group] - centre)) for group, centre in zip(groups, centres, strict=True)]
+    )
+    spread = np.interp(level, at, _NORMAL_SPREAD * spreads)
+    apart = change_db - np.interp(level, at, centres)
+    found = np.divide(apart, spread, out=np.zeros(level.shape), where=spread > 0)
+    return np.where(judged, found, np.nan).astype(np.float32)
