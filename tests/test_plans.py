@@ -11,7 +11,11 @@ from tests.synthetic import make_scene
 from changedet.access import Plan, surroundings
 from changedet.periods import parse_period
 from changedet.plans import FRESH_FOR, PlanStore
+from changedet.radar import Track
+from changedet.radar_access import RadarPlan
+from changedet.radar_choice import TrackPlan
 from changedet.selection import Choice, Look
+from changedet.sensor_plans import Plans
 from changedet.site import Site
 
 SITE = Site.at("38.58, 126.11", radius_m=300, name="Pier")
@@ -28,7 +32,17 @@ def look(day, year, clear=0.9, **changes):
 def plan():
     before, after = (look(3, 2023), look(8, 2023, 0.5)), (look(4, 2025), look(9, 2025), look(14, 2025))
     choice = Choice((before[0],), (after[1], after[2]), ("Because.", "Therefore."))
-    return Plan(SITE, choice, before, after, surroundings(SITE.grid))
+    return Plans(SITE, Plan(SITE, choice, before, after, surroundings(SITE.grid)))
+
+
+@pytest.fixture
+def radar():
+    def _pass(year, day):
+        return make_scene(datetime(year, 5, day, tzinfo=UTC), platform="Sentinel-1A", relative_orbit=127,
+                          orbit_state="descending", id=f"S1A-{year}-{day}")  # fmt: skip
+
+    track = TrackPlan(Track("descending", 127), (_pass(2023, 1), _pass(2023, 13)), (_pass(2025, 2),))
+    return RadarPlan(SITE, "planetary-computer", (track,), ("Since it is so.",))
 
 
 @pytest.fixture
@@ -40,9 +54,35 @@ def test_what_was_kept_comes_back(store, plan):
     store.keep(REQUEST, plan, PAST)
     kept = store.read(REQUEST, SITE)
     assert kept.plan.to_dict() == plan.to_dict()
-    assert kept.plan.scenes == plan.scenes
+    assert kept.plan.optical_scenes == plan.optical_scenes
     assert kept.plan.grid == plan.grid
     assert abs(datetime.now(UTC) - kept.made) < timedelta(minutes=1)
+
+
+def test_the_passes_of_radar_come_back_too(store, plan, radar):
+    store.keep(REQUEST, replace(plan, radar=radar), PAST)
+    kept = store.read(REQUEST, SITE).plan
+    assert kept.radar.tracks == radar.tracks
+    assert kept.radar_scenes == radar.scenes
+    assert kept.sentences == (*plan.sentences, "Since it is so.")
+
+
+def test_of_two_sensors_one_may_have_nothing_and_that_is_kept(store, radar):
+    store.keep(REQUEST, Plans(SITE, None, radar, ("nothing optical",)), PAST)
+    kept = store.read(REQUEST, SITE).plan
+    assert kept.optical is None
+    assert kept.notes == ("nothing optical",)
+    assert kept.last_date_text == "2025-05-02"
+    assert kept.to_dict()["chosen"] == {"before": [], "after": []}
+
+
+def test_a_plan_of_nothing_is_none(store, radar):
+    store.keep(REQUEST, Plans(SITE, None, radar), PAST)
+    (path,) = store.folder.iterdir()
+    said = json.loads(path.read_text())
+    for tracks in ({"radar": said["radar"] | {"tracks": []}}, {}):
+        path.write_text(json.dumps({key: v for key, v in said.items() if key != "radar"} | tracks))
+        assert store.read(REQUEST, SITE) is None
 
 
 def test_another_request_or_place_has_no_plan(store, plan):
@@ -87,11 +127,13 @@ def test_an_unknown_layout_is_no_plan(store, plan):
 
 
 def test_a_plan_with_a_signature_in_it_is_not_written(store, plan):
-    scene = plan.before[0].scene
+    optical = plan.optical
+    scene = optical.before[0].scene
     asset = replace(scene.assets["B04"], href="https://host/B04.tif?sig=TheSignature")
     signed = replace(scene, assets={**scene.assets, "B04": asset})
-    looks = (replace(plan.before[0], scene=signed), plan.before[1])
-    store.keep(REQUEST, replace(plan, before=looks, choice=replace(plan.choice, before=looks[:1])), PAST)
+    looks = (replace(optical.before[0], scene=signed), optical.before[1])
+    optical = replace(optical, before=looks, choice=replace(optical.choice, before=looks[:1]))
+    store.keep(REQUEST, replace(plan, optical=optical), PAST)
     assert not store.folder.exists()
     assert store.read(REQUEST, SITE) is None
 

@@ -9,7 +9,7 @@ from changedet.candidates import without_cloudy_tiles, worth_a_look
 from changedet.comparison import DetectSettings
 from changedet.composite import MatchSettings, open_scenes
 from changedet.errors import NoUsableImageryError
-from changedet.frame import CONTEXT_MARGIN_M, CONTEXT_WIDTH_M
+from changedet.frame import CONTEXT_MARGIN_M, CONTEXT_WIDTH_M, choose_frame
 from changedet.looking import look_at_all, look_at_kept
 from changedet.pipeline import compare_sources
 from changedet.providers.base import SearchQuery
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from changedet.progress import Progress
     from changedet.providers.base import Provider, Sensor
     from changedet.providers.layers import Source
+    from changedet.radar_access import RadarTask
     from changedet.result import ChangeResult
     from changedet.scene import Scene
     from changedet.site import Site
@@ -221,7 +222,12 @@ def surroundings(grid: GeoBox) -> GeoBox:
 
 
 def compare_plan(
-    plan: Plan, provider: Provider, *, settings: DetectSettings = _DEFAULT_SETTINGS, progress: Progress
+    plan: Plan,
+    provider: Provider,
+    *,
+    settings: DetectSettings = _DEFAULT_SETTINGS,
+    progress: Progress,
+    radar: RadarTask | None = None,
 ) -> ChangeResult:
     """Fetch the chosen scenes and compare them.
 
@@ -235,6 +241,8 @@ def compare_plan(
         Method, thresholds, gates.
     progress : Progress
         Told about each step.
+    radar : RadarTask, optional
+        The passes that are compared as well.
 
     Returns
     -------
@@ -253,6 +261,7 @@ def compare_plan(
         settings=settings,
         reason=" ".join(plan.choice.sentences),
         progress=progress,
+        radar=radar,
     )
 
 
@@ -264,6 +273,7 @@ def compare_scenes(
     settings: DetectSettings = _DEFAULT_SETTINGS,
     reason: str,
     progress: Progress,
+    radar: RadarTask | None = None,
 ) -> ChangeResult:
     """Fetch scenes of a provider and compare those before with those after at a site.
 
@@ -281,6 +291,8 @@ def compare_scenes(
         Why these two, for a reader.
     progress : Progress
         Told about each step.
+    radar : RadarTask, optional
+        The passes that are compared as well.
 
     Returns
     -------
@@ -301,8 +313,18 @@ def compare_scenes(
         return open_scenes(provider, side, grid, match=match, progress=progress)
 
     sources = _open("before", scenes[0]), _open("after", scenes[1])
+    passes = None
+    if radar is not None:
+        passes = radar.load(choose_frame(*sources, settings.grid, site).context, progress)
+        reason = " ".join((reason, *radar.plan.sentences))
     result = compare_sources(
-        sources, {"reason": reason}, site=site, settings=settings, reason=reason, progress=progress
+        sources,
+        {"reason": reason},
+        site=site,
+        settings=settings,
+        reason=reason,
+        progress=progress,
+        **({} if passes is None else {"radar": passes}),
     )
     # only now it is known what was used: an offset may be told by the pixels alone
     inputs = {

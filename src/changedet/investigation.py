@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from changedet.comparison import DetectSettings
 from changedet.errors import InputFileError, ProviderError, UsageError
 from changedet.periods import parse_period
 from changedet.progress import Progress, Silent
+from changedet.radar import RadarSettings, SensorChoice
 from changedet.selection import SelectionRules
 
 if TYPE_CHECKING:
@@ -16,13 +18,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from changedet.access import Plan
+    from changedet.archives import Archives
+    from changedet.periods import Period
     from changedet.plans import PlanStore
     from changedet.providers.base import Estimate
     from changedet.providers.tracked import TrackedProvider
+    from changedet.radar_access import RadarPlan
     from changedet.result import ChangeResult
+    from changedet.sensor_plans import Plans
     from changedet.site import Site
 
 _SILENT = Silent()
+_DEFAULT_RADAR = RadarSettings()
 _DEFAULT_RULES, _DEFAULT_SETTINGS = SelectionRules(), DetectSettings()
 #: Folder of the kept plans, below that of the cache.
 _PLANS = "plans"
@@ -67,7 +74,7 @@ class Planned:
 
     Attributes
     ----------
-    plan : Plan
+    plan : Plans
         What is going to be compared.
     estimate : Estimate
         What fetching it takes, with the looks that are missing; nothing for what is kept.
@@ -75,7 +82,7 @@ class Planned:
         When it was made, for one that was kept; None for a new one.
     """
 
-    plan: Plan
+    plan: Plans
     estimate: Estimate
     kept_since: datetime | None
 
@@ -99,6 +106,13 @@ class Investigation:
         How the images are compared.
     access : AccessOptions
         How imagery is chosen and fetched.
+    sensor : SensorChoice
+        Which sensors are compared; also by its name.
+    radar : RadarSettings
+        How many radar passes are taken, and how they are compared.
+    radar_provider : str or None
+        Where radar comes from; None = from `provider` where that has radar, else from
+        `changedet.archives.RADAR_PROVIDER`.
     """
 
     before: str
@@ -106,8 +120,12 @@ class Investigation:
     provider: str = "earth-search"
     settings: DetectSettings = _DEFAULT_SETTINGS
     access: AccessOptions = _DEFAULT_ACCESS
+    sensor: SensorChoice = SensorChoice.S2
+    radar: RadarSettings = _DEFAULT_RADAR
+    radar_provider: str | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "sensor", sensor_of(self.sensor))
         before, after = parse_period(self.before), parse_period(self.after)
         if before.start > after.end:
             raise UsageError(
@@ -117,20 +135,25 @@ class Investigation:
 
     def choosing(self) -> dict[str, Any]:
         """Return what decides the choice of dates, JSON-serialisable."""
-        return {
+        optical = {
             "before": self.before.strip(),
             "after": self.after.strip(),
             "provider": self.provider,
             "rules": asdict(self.access.rules),
             "max_tile_cloud": self.access.max_tile_cloud,
         }
+        if self.sensor is SensorChoice.S2:
+            return optical
+        radar = {"provider": self.radar_provider, "most_dates": self.radar.most_dates}
+        return optical | {"sensor": str(self.sensor), "radar": radar}
 
     def to_dict(self) -> dict[str, Any]:
         """Return what decides the results, JSON-serialisable."""
-        return self.choosing() | {"settings": self.settings.to_dict()}
+        radar = {} if self.sensor is SensorChoice.S2 else {"radar_settings": self.radar.to_dict()}
+        return self.choosing() | {"settings": self.settings.to_dict()} | radar
 
-    def open(self, progress: Progress = _SILENT) -> TrackedProvider:
-        """Open the provider with the cache before it, and count what comes in.
+    def open(self, progress: Progress = _SILENT) -> Archives:
+        """Open the providers with the cache before them, and count what comes in.
 
         Parameters
         ----------
@@ -139,20 +162,26 @@ class Investigation:
 
         Returns
         -------
-        TrackedProvider
+        Archives
             For `plan` and `compare`, of one site or of many.
 
         Raises
         ------
         UsageError
-            When there is no provider of this name.
+            When there is no provider of this name, or the one for radar has none.
         """
+        from changedet.archives import open_archives
         from changedet.providers.tracked import open_tracked
 
-        return open_tracked(self.provider, self.access.cache, self.access.max_processing_units, progress)
+        access = self.access
+
+        def _opened(name: str) -> TrackedProvider:
+            return open_tracked(name, access.cache, access.max_processing_units, progress)
+
+        return open_archives(self.sensor, self.provider, self.radar_provider, _opened)
 
     def plan(
-        self, site: Site, provider: TrackedProvider, progress: Progress = _SILENT, *, looking: bool = True
+        self, site: Site, archives: Archives, progress: Progress = _SILENT, *, looking: bool = True
     ) -> Planned:
         """Choose the dates for a site, or take the choice that was kept.
 
@@ -160,7 +189,7 @@ class Investigation:
         ----------
         site : Site
             The place.
-        provider : TrackedProvider
+        archives : Archives
             From `open`.
         progress : Progress
             Told about each step.
@@ -179,27 +208,54 @@ class Investigation:
         BudgetError
             When carrying it out would cost more than the limit.
         NoUsableImageryError, ProviderError, CredentialsError
-            As by `changedet.access.make_plan`.
+            As by `changedet.access.make_plan` and `changedet.radar_access.make_radar_plan`; when both sensors
+            were asked for, only where neither has anything.
         """
-        from changedet.access import make_plan, provisional_plan, surroundings
+        from changedet.access import surroundings
         from changedet.looking import cost_of_looks
 
-        store, request = self._store(), self._request(provider)
-        provider.begin(surroundings(site.grid))
+        store, request = self._store(), self._request(archives)
+        archives.begin(surroundings(site.grid))
         kept = None if self.access.replan else store.read(request, site)
         if kept is None:
-            periods = parse_period(self.before), parse_period(self.after)
-            access, choose = self.access, make_plan if looking else provisional_plan
-            plan = choose(
+            plans = self._chosen(site, archives, progress, looking=looking)
+            if not plans.provisional:
+                store.keep(request, plans, self._periods)
+        else:
+            plans = kept.plan
+        optical, looks = plans.optical, None
+        if optical is not None and archives.optical is not None:
+            looks = cost_of_looks(site, (*optical.before, *optical.after), archives.optical)
+        estimate = archives.expect(plans.optical_scenes, plans.radar_scenes, plans.grid, before=looks)
+        return Planned(plans, estimate, kept.made if kept else None)
+
+    @property
+    def _periods(self) -> tuple[Period, Period]:
+        return parse_period(self.before), parse_period(self.after)
+
+    def _chosen(self, site: Site, archives: Archives, progress: Progress, *, looking: bool) -> Plans:
+        from changedet.access import make_plan, provisional_plan
+        from changedet.radar_access import make_radar_plan
+        from changedet.sensor_plans import plan_sensors
+
+        access, periods = self.access, self._periods
+
+        def _optical(provider: TrackedProvider) -> Plan:
+            choose = make_plan if looking else provisional_plan
+            return choose(
                 site, periods, provider, progress, rules=access.rules, max_tile_cloud=access.max_tile_cloud
             )
-            if not plan.provisional:
-                store.keep(request, plan, periods)
-        else:
-            plan = kept.plan
-        looks = cost_of_looks(site, (*plan.before, *plan.after), provider)
-        scenes = [scene for side in plan.scenes for scene in side]
-        return Planned(plan, provider.expect(scenes, plan.grid, before=looks), kept.made if kept else None)
+
+        def _radar(provider: TrackedProvider) -> RadarPlan:
+            plan = make_radar_plan(site, periods, provider, progress, self.radar)
+            return replace(plan, sentences=(*archives.notes, *plan.sentences))
+
+        optical, radar = archives.optical, archives.radar
+        return plan_sensors(
+            site,
+            None if optical is None else partial(_optical, optical),
+            None if radar is None else partial(_radar, radar),
+        )
 
     def _store(self) -> PlanStore:
         from changedet.plans import PlanStore
@@ -207,22 +263,17 @@ class Investigation:
 
         return PlanStore((self.access.cache or default_folder()) / _PLANS)
 
-    def _request(self, provider: TrackedProvider) -> dict[str, Any]:
-        from changedet.providers.catalog import contents_digest
+    def _request(self, archives: Archives) -> dict[str, Any]:
+        return self.choosing() | archives.to_dict()
 
-        archive = {"endpoints": list(provider.info.endpoints), "contents": contents_digest(provider.info)}
-        return self.choosing() | archive
-
-    def compare(
-        self, planned: Planned, provider: TrackedProvider, progress: Progress = _SILENT
-    ) -> ChangeResult:
+    def compare(self, planned: Planned, archives: Archives, progress: Progress = _SILENT) -> ChangeResult:
         """Fetch what was chosen and compare it; a choice that will never be fetched is not kept any longer.
 
         Parameters
         ----------
         planned : Planned
             From `plan`.
-        provider : TrackedProvider
+        archives : Archives
             From `open`.
         progress : Progress
             Told about each step.
@@ -235,23 +286,55 @@ class Investigation:
         Raises
         ------
         NoUsableImageryError, ProviderError, CredentialsError
-            As by `changedet.access.compare_plan`.
+            As by `changedet.sensor_plans.compare_plans`.
         """
-        from changedet.access import compare_plan
+        from changedet.sensor_plans import Sensors, compare_plans
 
+        sensors = Sensors(archives.optical, archives.radar, self.settings, self.radar)
         try:
-            return compare_plan(planned.plan, provider, settings=self.settings, progress=progress)
+            return compare_plans(planned.plan, sensors, progress)
         except (ProviderError, InputFileError) as error:
             anew = "--replan chooses the dates anew"
             # an interrupted run goes on with the same dates when the service is there again
             if not error.details.get("passing"):
-                self._store().forget(self._request(provider), planned.plan.site)
+                self._store().forget(self._request(archives), planned.plan.site)
                 anew = "the next run chooses the dates anew (as with --replan)"
             todo = f"{error.todo}; {anew}" if error.todo else anew
             raise type(error)(error.what, where=error.where, todo=todo, details=error.details) from error
 
 
-def run(
+def sensor_of(name: str) -> SensorChoice:
+    """Return which sensors a name means.
+
+    Parameters
+    ----------
+    name : str
+        ``s2``, ``s1`` or ``both``.
+
+    Returns
+    -------
+    SensorChoice
+        Of that name.
+
+    Raises
+    ------
+    UsageError
+        When it is another word.
+
+    Examples
+    --------
+    >>> sensor_of("both").value
+    'both'
+    """
+    try:
+        return SensorChoice(name.lower())
+    except ValueError as error:
+        raise UsageError(
+            f"there is no sensor {name!r}", todo="take s2 (optical), s1 (radar) or both"
+        ) from error
+
+
+def run(  # noqa: PLR0913  # the one call that says all
     site: Site,
     before: str,
     after: str,
@@ -260,6 +343,7 @@ def run(
     settings: DetectSettings = _DEFAULT_SETTINGS,
     access: AccessOptions = _DEFAULT_ACCESS,
     progress: Progress = _SILENT,
+    sensor: str = "s2",
 ) -> ChangeResult:
     """Fetch the matching dates of two periods at a site and compare them.
 
@@ -277,6 +361,9 @@ def run(
         Rules for dates, cache, limit on costs.
     progress : Progress
         Told about each step.
+    sensor : str
+        ``"s2"`` (optical), ``"s1"`` (radar) or ``"both"``. Radar comes from another provider where this one
+        has none; for more see `Investigation`.
 
     Returns
     -------
@@ -300,6 +387,6 @@ def run(
     >>> result = cd.run(site, before="2023-05/2023-06", after="2025-05/2025-06")      # doctest: +SKIP
     >>> result.save("runs/north-pier")                                                # doctest: +SKIP
     """
-    request = Investigation(before, after, provider, settings, access)
+    request = Investigation(before, after, provider, settings, access, sensor_of(sensor))
     opened = request.open(progress)
     return request.compare(request.plan(site, opened, progress), opened, progress)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from changedet.access import Plan, surroundings
 from changedet.providers.cache_files import digest_of, temporary, to_disk
+from changedet.radar_access import RadarPlan
 from changedet.scene import Scene
 from changedet.selection import Choice, Look
+from changedet.sensor_plans import Plans
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,13 +37,13 @@ class KeptPlan:
 
     Attributes
     ----------
-    plan : Plan
+    plan : Plans
         What was chosen.
     made : datetime
         When, in UTC.
     """
 
-    plan: Plan
+    plan: Plans
     made: datetime
 
 
@@ -80,18 +82,18 @@ class PlanStore:
             made = datetime.fromisoformat(record["made_utc"])
             if record["schema"] != SCHEMA or not _holds(record, made, now or datetime.now(UTC)):
                 return None
-            return KeptPlan(_plan(record, site), made)
+            return KeptPlan(_plans(record, site), made)
         except (OSError, KeyError, IndexError, TypeError, ValueError, AttributeError):
             return None
 
-    def keep(self, request: Mapping[str, Any], plan: Plan, periods: tuple[Period, Period]) -> None:
+    def keep(self, request: Mapping[str, Any], plan: Plans, periods: tuple[Period, Period]) -> None:
         """Keep a plan; when that is not possible, or it holds a secret, the run goes on without.
 
         Parameters
         ----------
         request : mapping
             As for `read`.
-        plan : Plan
+        plan : Plans
             What was chosen.
         periods : tuple of two Period
             Before and after; they decide how long the choice holds.
@@ -101,7 +103,7 @@ class PlanStore:
         record = {"schema": SCHEMA, "made_utc": now.isoformat(), "settled": settled} | _record(plan)
         plain = json.loads(json.dumps(record))
         # a link without its signature could not be followed later, and one with it is not written
-        if _links(_plan(plain, plan.site)) != _links(plan):
+        if _links(_plans(plain, plan.site)) != _links(plan):
             return
         path = self._path(request, plan.site)
         with suppress(OSError):
@@ -131,8 +133,8 @@ class PlanStore:
         )
 
 
-def _links(plan: Plan) -> list[str]:
-    scenes = [scene for side in plan.scenes for scene in side]
+def _links(plan: Plans) -> list[str]:
+    scenes = [*plan.optical_scenes, *plan.radar_scenes]
     bands = [scene.assets for scene in scenes] + [one.assets for scene in scenes for one in scene.granules]
     return [asset.href for assets in bands for asset in assets.values()]
 
@@ -141,7 +143,13 @@ def _holds(record: Mapping[str, Any], made: datetime, now: datetime) -> bool:
     return bool(record["settled"]) or now - made < FRESH_FOR
 
 
-def _record(plan: Plan) -> dict[str, Any]:
+def _record(plan: Plans) -> dict[str, Any]:
+    optical = {} if plan.optical is None else _optical_record(plan.optical)
+    radar = {} if plan.radar is None else {"radar": plan.radar.to_dict()}
+    return optical | radar | ({"notes": list(plan.notes)} if plan.notes else {})
+
+
+def _optical_record(plan: Plan) -> dict[str, Any]:
     looks = {word: list(getattr(plan, word)) for word in _SIDES}
     return {
         "looks": {word: [_look_record(look) for look in side] for word, side in looks.items()},
@@ -163,6 +171,14 @@ def _look_record(look: Look) -> dict[str, Any]:
 
 def _look(said: Mapping[str, Any]) -> Look:
     return Look(**(dict(said) | {"scene": Scene.from_dict(said["scene"])}))
+
+
+def _plans(record: Mapping[str, Any], site: Site) -> Plans:
+    optical = _plan(record, site) if "looks" in record else None
+    radar = RadarPlan.from_dict(record["radar"], site) if "radar" in record else None
+    if optical is None and radar is None:
+        raise ValueError("a plan of nothing")
+    return Plans(site, optical, radar, tuple(record.get("notes", ())))
 
 
 def _plan(record: Mapping[str, Any], site: Site) -> Plan:

@@ -12,6 +12,7 @@ option                            used by
 --at, --radius, --bbox, --aoi     run, search, fetch
 --provider, --max-tile-cloud      run, search, fetch
 --sensor, --level                 search, fetch
+--sensor (with both)              run
 --max-pu, --cache                 search, fetch, verify
 --min-clear, --max-season-gap     search
 --sites, --site, --dry-run        fetch
@@ -41,6 +42,7 @@ option                            used by
 --cache, --dry-run, --explain     run
 --sites, --site                   run
 --max-pu, --replan, --max-dates   run
+--radar-provider, --radar-dates   run
 every other one                   detect
 ================================  ==========================================
 
@@ -104,6 +106,21 @@ SensorName = Annotated[
     str,
     typer.Option("--sensor", help="s2: optical (the default); s1: radar.", rich_help_panel=_INPUT,
                  metavar="NAME"),
+]  # fmt: skip
+ComparedSensors = Annotated[
+    str,
+    typer.Option("--sensor", help="s2: optical (the default); s1: radar; both.", rich_help_panel=_INPUT,
+                 metavar="NAME"),
+]  # fmt: skip
+RadarProviderName = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--radar-provider", help="Where radar comes from, when not from --provider; "
+                 "planetary-computer where that one has none.", rich_help_panel=_INPUT, metavar="NAME"),
+]  # fmt: skip
+RadarDates = Annotated[
+    int,
+    typer.Option("--radar-dates", help="Most radar passes of each track and period, those nearest in season.",
+                 rich_help_panel=_INPUT, min=3, max=200),
 ]  # fmt: skip
 LevelName = Annotated[
     str,

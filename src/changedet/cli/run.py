@@ -9,9 +9,13 @@ import typer
 from changedet.cli import options  # noqa: TC001  # typer reads the annotations at run time
 from changedet.cli.detect import choose_site, required_site, settings_of
 from changedet.cli.run_one import Display, Output, carry_out, dry_run_one
+from changedet.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from changedet.investigation import Investigation
+    from changedet.radar import SensorChoice
     from changedet.site import Site
 
 
@@ -26,7 +30,10 @@ def run(
     name: options.Name = None,
     sites: options.Sites = None,
     site: options.SiteNames = None,
+    sensor: options.ComparedSensors = "s2",
     provider: options.ProviderName = "earth-search",
+    radar_provider: options.RadarProviderName = None,
+    radar_dates: options.RadarDates = 12,
     min_clear: options.MinClear = 0.8,
     max_season_gap: options.MaxSeasonGap = 45,
     max_dates: options.MaxDates = 5,
@@ -53,13 +60,17 @@ def run(
     progress: options.ShowProgress = None,
 ) -> None:
     """Fetch the clearest matching dates of a place, or of each of a list, compare them, write run folders."""
-    from changedet.investigation import AccessOptions, Investigation
+    from changedet.investigation import AccessOptions, Investigation, sensor_of
+    from changedet.radar import RadarSettings
     from changedet.selection import SelectionRules
 
+    sensors = sensor_of(sensor)
+    require_radar_asked(sensors, {"--radar-provider": radar_provider})
     rules = SelectionRules(min_clear_share=min_clear, max_season_gap_days=max_season_gap, max_dates=max_dates)
     settings = settings_of(method, (threshold, budget), min_area, "before", max_residual, band_weights, model)
     access = AccessOptions(rules, max_tile_cloud, cache, max_pu, replan)
-    asked = Investigation(before, after, provider, settings, access)
+    radar = RadarSettings(most_dates=radar_dates)
+    asked = Investigation(before, after, provider, settings, access, sensors, radar, radar_provider)
     output = Output(out, overwrite, keep_images, exit_code, as_json, explain)
     display = Display(progress, quiet, verbose)
     if sites is not None or site:
@@ -70,6 +81,13 @@ def run(
         (dry_run_sites if dry_run else run_list)(found, asked, output, display)
         return
     _run_alone(required_site(choose_site(at, radius, bbox, aoi, name)), asked, output, display, dry=dry_run)
+
+
+def require_radar_asked(sensors: SensorChoice, said: Mapping[str, object]) -> None:
+    """Refuse what is said of radar where radar is not asked for; `said` is by option, None when not said."""
+    given = [option for option, value in said.items() if value is not None]
+    if given and sensors == "s2":
+        raise UsageError(f"{' and '.join(given)} says nothing without radar", todo="add --sensor s1 or both")
 
 
 def _run_alone(site: Site, asked: Investigation, output: Output, display: Display, *, dry: bool) -> None:

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from changedet.access import Plan
+    from changedet.archives import Archives
     from changedet.investigation import Investigation, Planned
     from changedet.progress import Progress
     from changedet.providers.base import Estimate
-    from changedet.providers.tracked import TrackedProvider
+    from changedet.radar_access import RadarPlan
     from changedet.result import ChangeResult
     from changedet.selection import Look
     from changedet.site import Site
@@ -53,11 +55,11 @@ def carry_out(site: Site, asked: Investigation, output: Output, display: Display
     started = datetime.now(UTC)
     _check_named(output)
     with display.bar() as bar:
-        provider = asked.open(bar)
-        planned = asked.plan(site, provider, bar)
-        folder = output.out or default_folder(site.name, planned.plan.scenes[1][0].date_text)
-        result = work(planned, asked, provider, folder, output, bar, started)
-    for line in notes(planned, provider, explain=output.explain):
+        archives = asked.open(bar)
+        planned = asked.plan(site, archives, bar)
+        folder = output.out or default_folder(site.name, planned.plan.last_date_text)
+        result = work(planned, asked, archives, folder, output, bar, started)
+    for line in notes(planned, archives, explain=output.explain):
         say(line, quiet=display.quiet)
     summarise(result, folder, as_json=output.as_json, quiet=display.quiet)
     return exit_code_of(result, exit_code=output.exit_code)
@@ -66,7 +68,7 @@ def carry_out(site: Site, asked: Investigation, output: Output, display: Display
 def work(
     planned: Planned,
     asked: Investigation,
-    provider: TrackedProvider,
+    archives: Archives,
     folder: Path,
     output: Output,
     progress: Progress,
@@ -76,7 +78,7 @@ def work(
     from changedet.output.folder import check_target, save
 
     check_target(folder, overwrite=output.overwrite)
-    result = asked.compare(planned, provider, progress)
+    result = asked.compare(planned, archives, progress)
     save(
         result, folder, overwrite=output.overwrite, keep_images=output.keep_images, command=command_line(),
         started=started, progress=progress,
@@ -84,14 +86,14 @@ def work(
     return result
 
 
-def notes(planned: Planned, provider: TrackedProvider, *, explain: bool) -> list[str]:
+def notes(planned: Planned, archives: Archives, *, explain: bool) -> list[str]:
     """Say why these dates, whether the choice is an earlier one, and what was fetched."""
-    lines = list(planned.plan.choice.sentences) if explain else []
+    lines = [*planned.plan.sentences, *map(sentence_of, planned.plan.notes)] if explain else []
     if planned.kept_since is not None:
         lines.append(
             f"the dates were chosen on {planned.kept_since:%Y-%m-%d %H:%M} UTC; --replan chooses anew"
         )
-    return [*lines, provider.kept_text]
+    return [*lines, archives.kept_text]
 
 
 def dry_run_one(site: Site, asked: Investigation, output: Output, display: Display) -> None:
@@ -113,19 +115,45 @@ def _check_named(output: Output) -> None:
 def plan_lines(planned: Planned) -> list[str]:
     """Say what would be fetched, in lines."""
     plan = planned.plan
+    lines = [*plan.sentences, *map(sentence_of, plan.notes), ""]
+    counts = []
+    if plan.optical is not None:
+        lines += _optical_lines(plan.optical)
+        counts.append(f"{len(plan.optical_scenes)} dates")
+    if plan.radar is not None:
+        lines += _radar_lines(plan.radar)
+        counts.append(f"{len(plan.radar_scenes)} radar passes")
+    rows, columns = plan.grid.shape
+    cost = cost_text(planned.estimate)
+    lines += ["", f"Would fetch {' and '.join(counts)} of {columns} x {rows} pixels: {cost}."]
+    if plan.optical is not None and plan.provisional:
+        unseen = sum(not look.measured for look in (*plan.optical.before, *plan.optical.after))
+        lines.append(provisional_text(unseen))
+    return lines
+
+
+def sentence_of(note: str) -> str:
+    """Return a note as a sentence of its own."""
+    return f"{note[:1].upper()}{note[1:]}."
+
+
+def _optical_lines(plan: Plan) -> list[str]:
     chosen = {scene.id for side in plan.scenes for scene in side}
-    lines = [*plan.choice.sentences, ""]
+    lines = []
     for word, looks in (("before", plan.before), ("after", plan.after)):
         for look in sorted(looks, key=lambda look: look.scene.time_text):
             mark = "*" if look.scene.id in chosen else " "
             lines.append(f"{mark} {word:6}  {look.scene.date_text}  {_shown(look)}  {look.scene.id}")
-    rows, columns = plan.grid.shape
-    cost = cost_text(planned.estimate)
-    lines += ["", f"Would fetch {len(chosen)} dates of {columns} x {rows} pixels: {cost}."]
-    if plan.provisional:
-        unseen = sum(not look.measured for look in (*plan.before, *plan.after))
-        lines.append(provisional_text(unseen))
     return lines
+
+
+def _radar_lines(plan: RadarPlan) -> list[str]:
+    return [
+        f"* {word:6}  {scene.date_text}  {f'radar {track.track.label}, {scene.platform}':35}  {scene.id}"
+        for track in plan.tracks
+        for word, scenes in (("before", track.before), ("after", track.after))
+        for scene in scenes
+    ]
 
 
 def provisional_text(dates: int) -> str:

@@ -25,9 +25,9 @@ from changedet.providers.cache_files import digest_of, without_secrets
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from changedet.archives import Archives
     from changedet.cli.run_one import Display, Output
     from changedet.investigation import Investigation, Planned
-    from changedet.providers.tracked import TrackedProvider
     from changedet.result import ChangeResult
     from changedet.site import Site
 
@@ -95,18 +95,18 @@ def run_list(
     outcomes: list[Outcome] = []
     stopped = False
     with display.bar() as bar:
-        provider = asked.open(bar)
-        _require_affordable(sites, asked, provider)
-        batch = _batch(path, sites, _request(asked, provider, output), output.out)
+        archives = asked.open(bar)
+        _require_affordable(sites, asked, archives)
+        batch = _batch(path, sites, _request(asked, archives, output), output.out)
         continued = batch.begin(overwrite=output.overwrite)
 
         def _work(site: Site, target: Path, replaceable: bool) -> ChangeResult:
             begin_site(bar, site_label(site), len(outcomes) + 1, len(sites))
             bar.step("choosing dates")
             started = datetime.now(UTC)
-            planned = asked.plan(site, provider, bar)
+            planned = asked.plan(site, archives, bar)
             own = replace(output, overwrite=replaceable)
-            return work(planned, asked, provider, target, own, bar, started)
+            return work(planned, asked, archives, target, own, bar, started)
 
         try:
             for outcome in run_sites(batch, _work, overwrite=output.overwrite):
@@ -123,21 +123,21 @@ def run_list(
     _finish(outcomes, document, stopped=stopped, output=output, quiet=display.quiet)
 
 
-def _require_affordable(sites: Sequence[Site], asked: Investigation, provider: TrackedProvider) -> None:
+def _require_affordable(sites: Sequence[Site], asked: Investigation, archives: Archives) -> None:
     """Refuse a list that would cost more than the limit, before anything is spent at its first site."""
-    if not provider.limited:
+    if not archives.limited:
         return
     units = 0.0
     for site in sites:
         # a site that fails for its own reasons costs nothing, and is told of when its turn comes
         with suppress(NoUsableImageryError, ProviderError):
-            units += asked.plan(site, provider, looking=False).estimate.processing_units
-    provider.require(units)
+            units += asked.plan(site, archives, looking=False).estimate.processing_units
+    archives.require(units)
 
 
-def _request(asked: Investigation, provider: TrackedProvider, output: Output) -> dict[str, Any]:
+def _request(asked: Investigation, archives: Archives, output: Output) -> dict[str, Any]:
     """Return what decides what lies in the run folders; of addresses only a digest, without passwords."""
-    archive = digest_of(without_secrets(list(provider.info.endpoints)))
+    archive = digest_of(without_secrets(list(archives.endpoints)))
     return asked.to_dict() | {"archive_sha256": archive, "keep_images": output.keep_images}
 
 
@@ -173,14 +173,13 @@ def dry_run_sites(
     from changedet.providers.base import Estimate
 
     with display.bar() as bar:
-        provider = asked.open(bar)
-
+        archives = asked.open(bar)
         numbers = count(1)
 
         def _plan(site: Site) -> Planned:
             begin_site(bar, site_label(site), next(numbers), len(chosen[1]))
             bar.step("choosing dates")
-            return asked.plan(site, provider, bar, looking=False)
+            return asked.plan(site, archives, bar, looking=False)
 
         found = list(attempt_all([(site_label(site), site) for site in chosen[1]], _plan))
     failures = [one for one in found if isinstance(one, Failure)]
@@ -212,7 +211,12 @@ def _plan_row(row: dict[str, Any]) -> tuple[str, ...]:
     from changedet.providers.base import Estimate
 
     mark = "?" if row["provisional"] else ""
-    dates = [" ".join(s["time_utc"][:10] + mark for s in row["chosen"][word]) for word in ("before", "after")]
+    tracks = (row.get("radar") or {}).get("tracks", ())
+    dates = []
+    for word in ("before", "after"):
+        named = [scene["time_utc"][:10] + mark for scene in row["chosen"][word]]
+        passes = sum(len(track[word]) for track in tracks)
+        dates.append(" ".join([*named, *([f"{passes} radar passes"] if passes else [])]))
     return row["label"], *dates, cost_text(Estimate(**row["estimate"]))
 
 

@@ -70,6 +70,8 @@ def search(
     """List the scenes of a place and a period, and why some would not be used; no reflectance is fetched."""
     from changedet.fetching import SceneQuery, find_scenes
     from changedet.investigation import AccessOptions, Investigation
+    from changedet.progress import Silent
+    from changedet.providers.tracked import open_tracked
     from changedet.selection import SelectionRules
 
     site = required_site(choose_site(at, radius, bbox, aoi, name))
@@ -80,11 +82,11 @@ def search(
     # which of both dates comes first is no matter here
     asked = Investigation(period, period, provider, access=access)
     query = SceneQuery(period, *checked_product(sensor, level), max_tile_cloud=1.0, limit=limit)
-    scenes = find_scenes(site, query, opened := asked.open())
+    opened = open_tracked(provider, cache, max_pu, Silent())
+    scenes = find_scenes(site, query, opened)
     looks: dict[str, Look] = {}
     if look:
         from changedet.looking import look_at_all
-        from changedet.progress import Silent
 
         looks = {one.scene.id: one for one in look_at_all(site, scenes, opened, Silent())}
     listed = [_listed(scene, asked, near, looks.get(scene.id)) for scene in scenes]
