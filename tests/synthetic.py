@@ -14,6 +14,7 @@ from changedet.core.normalization import Normalization
 from changedet.kinds import KIND_LABELS, Kind
 from changedet.objects import COLUMNS
 from changedet.pairing import Pair
+from changedet.radar import FoundBy, RadarEvidence, RadarSettings, Track, TrackReport
 from changedet.registration import Registration
 from changedet.result import ChangeResult, State
 from changedet.scene import Asset, Image, Radiometry, Scene
@@ -127,5 +128,138 @@ def make_result(name="Test site", boxes=None, kinds=None, **changes):
         detection_floor={"min_area_m2": 500.0, "contrast_reflectance": 0.031},
         construction=score * np.float32(0.75),
         warnings=(), inputs={"before": {"path": "scenes/before"}, "after": {"path": "scenes/after"}},
+    )  # fmt: skip
+    return replace(result, **changes)
+
+
+LEADING, OTHER = Track("ascending", 127), Track("descending", 61)
+
+
+def make_pass(time, track=LEADING, unit="A", **changes):
+    """The scene of one pass of Sentinel-1."""
+    radiometry = Radiometry(nodata=0, source="gamma nought as linear power: made up")
+    scene = Scene(
+        id=f"S1{unit}_IW_GRDH_1SDV_{time:%Y%m%dT%H%M%S}_rtc",
+        provider="planetary-computer",
+        level="RTC",
+        platform=f"Sentinel-1{unit}",
+        time=time,
+        time_source="catalogue",
+        relative_orbit=track.relative_orbit,
+        orbit_state=track.orbit_state,
+        assets={b: Asset(f"s1/{time:%Y%m%d}_{b}.tif", radiometry=radiometry) for b in ("VV", "VH")},
+        notes=("radar shadow and layover are not marked in this archive",),
+    )
+    return replace(scene, **changes)
+
+
+def make_passes(start, count, track=LEADING, units="AB"):
+    """Passes every 12 days, of satellites in turn."""
+    return tuple(
+        make_pass(start + timedelta(days=12 * i), track, units[i % len(units)]) for i in range(count)
+    )
+
+
+def mean_scene(passes):
+    """What the mean of some passes is called."""
+    return replace(passes[0], members=passes)
+
+
+def backscatter(grid=GRID):
+    """Gamma nought without speckle: fields, a lake in the south-east and a town in the north-east."""
+    rows, columns = grid.shape
+    y, x = np.mgrid[:rows, :columns]
+    power = 0.1 * (1 + 0.5 * np.sin(x / 11.0) * np.cos(y / 8.0))
+    power[rows * 7 // 10 :, columns * 7 // 10 :] = 0.012
+    town = (y < rows // 4) & (x > columns * 6 // 10)
+    power[town] = np.where((y + x)[town] % 5 < 2, 0.8, 0.2)
+    return power
+
+
+def make_radar(boxes=((30, 42, 40, 55), (60, 64, 80, 100)), factors=(6.0, 0.2), bands=("VV", "VH"), seed=5):
+    """Evidence of radar with simulated speckle: power in each box is multiplied by its factor."""
+    rng = np.random.default_rng(seed)
+    now, shape = BEFORE_TIME + timedelta(days=731), tuple(GRID.shape)
+    tracks = (
+        TrackReport(
+            LEADING, make_passes(BEFORE_TIME, 6), make_passes(now, 5, units="AC"), "likelihood ratio", 17.25,
+            {"Sentinel-1C": (0.31, -0.12)}, "",
+        ),
+        TrackReport(
+            OTHER, make_passes(BEFORE_TIME + timedelta(days=4), 2, OTHER), make_passes(now, 1, OTHER),
+            "log-ratio",
+            note="too few passes to test: it ranks and flags nothing by itself",
+        ),
+    )  # fmt: skip
+    power = backscatter()
+    changed = power.copy()
+    for (r0, r1, c0, c1), factor in zip(boxes, factors, strict=True):
+        changed[r0:r1, c0:c1] *= factor
+    cross = {"VV": 1.0, "VH": 0.2}
+    images = []
+    for ground, passes in ((power, tracks[0].before), (changed, tracks[0].after)):
+        looks = 4.4 * len(passes)
+        data = np.stack([ground * cross[b] * rng.gamma(looks, 1 / looks, shape) for b in bands])
+        seen = np.ones(shape, bool)
+        seen[:, :6] = False
+        data[:, ~seen] = np.nan
+        classes = np.where(seen, 7, 0).astype(np.uint8)
+        images.append(Image(data.astype(np.float32), bands, seen, classes, GRID, mean_scene(passes), "none"))
+    before, after = images
+    db = 10 * np.log10(after.data / before.data).mean(axis=0)
+    deviations = (db / 1.2).astype(np.float32)
+    observed = before.valid & after.valid
+    flagged = observed & (changed != power)
+    return RadarEvidence(
+        GRID, before, after, deviations, db.astype(np.float32), flagged, observed, tracks, RadarSettings(),
+        ("the passes of Sentinel-1C were moved by 0.33 px",),
+    )  # fmt: skip
+
+
+def make_both(**changes):
+    """A result of both sensors: one object each of both, optical only, conflicting and radar only."""
+    boxes = [(30, 42, 40, 55), (80, 86, 20, 26), (60, 64, 80, 100), (2, 9, 8, 14)]
+    kinds = [Kind.CONSTRUCTION, Kind.WATER, Kind.CONSTRUCTION, Kind.UNCLASSIFIED]
+    radar = make_radar([boxes[0], boxes[2], boxes[3]], (6.0, 0.2, 5.0))
+    result = make_result(boxes=boxes, kinds=kinds, radar=radar)
+    found = (FoundBy.BOTH, FoundBy.OPTICAL_ONLY, FoundBy.CONFLICTING, FoundBy.RADAR_ONLY)
+    means = [
+        [float(np.nanmean(plane[r0:r1, c0:c1])) for r0, r1, c0, c1 in boxes]
+        for plane in (radar.change_db, radar.deviations)
+    ]
+    objects = result.objects.assign(
+        sensor=[str(one) for one in found], radar_db=means[0], radar_deviations=means[1],
+        confidence=["high", "low", "low", "low"],
+    )  # fmt: skip
+    return replace(result, **{"objects": objects} | changes)
+
+
+def make_radar_alone(bands=("VV", "VH"), **changes):
+    """A result of radar alone."""
+    boxes = [(30, 42, 40, 55), (60, 64, 80, 100)]
+    radar = make_radar(boxes, bands=bands)
+    optical = make_result(boxes=boxes, kinds=[Kind.UNCLASSIFIED] * 2)
+    score = np.abs(radar.deviations)
+    state = np.where(radar.flagged, np.uint8(State.CHANGED), np.uint8(State.NOT_FLAGGED))
+    state[~radar.observed] = State.NOT_OBSERVED
+    means = [
+        [round(float(np.nanmean(plane[r0:r1, c0:c1])), 2) for r0, r1, c0, c1 in boxes]
+        for plane in (radar.change_db, radar.deviations)
+    ]
+    objects = make_objects(GRID, boxes, [Kind.UNCLASSIFIED] * 2, radar.before, radar.after).assign(
+        sensor="radar", radar_db=means[0], radar_deviations=means[1],
+        evidence=["radar brighter by 7.8 dB, consistent with new structures", "radar darker by 7.0 dB"],
+    )  # fmt: skip
+    share = float(radar.observed.mean())
+    result = replace(
+        optical, before=radar.before, after=radar.after, radar=radar, score=score, state=state,
+        kind=np.where(state == State.CHANGED, np.uint8(Kind.UNCLASSIFIED), np.uint8(0)), objects=objects,
+        construction=None, normalization=None,
+        pair=Pair(
+            radar.before, radar.after, share, share, share, 731, 0, None, None, True, "given by the user"
+        ),
+        thresholds={"median": 0.6, "mad": 0.5, "seed": 4.0, "grow": 3.0},
+        detection_floor={"min_area_m2": 500.0, "contrast_db": 3.5},
+        parameters={"method": "likelihood ratio", "min_area_m2": 500.0},
     )  # fmt: skip
     return replace(result, **changes)

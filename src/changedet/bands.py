@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 @dataclass(frozen=True)
@@ -184,3 +188,14 @@ def change_weights(
         return (1.0,) * len(names)
     weights = tuple(_BY_NAME[n].change_weight if n in _BY_NAME else 1.0 for n in names)
     return weights if any(weights) else (1.0,) * len(names)
+
+
+def is_radar(bands: Collection[str]) -> bool:
+    """Tell whether bands are polarisations of radar and nothing else.
+
+    Examples
+    --------
+    >>> is_radar(("VV", "VH")), is_radar(("VV",)), is_radar(("B02", "VV")), is_radar(())
+    (True, True, False, False)
+    """
+    return bool(bands) and set(bands) <= set(RADAR_BANDS)

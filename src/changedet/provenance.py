@@ -20,6 +20,7 @@ import numpy as np
 from changedet.errors import MissingInputError, OutputError, VerificationError
 from changedet.hashing import sha256_file as sha256_file
 from changedet.output import facts
+from changedet.output.radar_rasters import radar_section
 from changedet.resample import pixel_size_m
 from changedet.result import STATE_LABELS, ChangeResult, State
 
@@ -128,6 +129,7 @@ def run_record(
         "normalization": None if result.normalization is None else result.normalization.to_dict(),
         "thresholds": result.thresholds,
         "detection_floor": result.detection_floor,
+        **({} if result.radar is None else {"radar": radar_section(result)}),
         "grid": _grid_record(result.grid),
         "counts": _counts(result),
         "warnings": result.warnings,

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from changedet.bands import is_radar
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -127,6 +129,11 @@ class ChangeResult:
             for s in State
             if s != State.OUTSIDE
         }
+
+    @property
+    def radar_alone(self) -> bool:
+        """True when the compared images are radar: `before` and `after` hold power, not reflectance."""
+        return self.radar is not None and is_radar(self.before.bands)
 
     def plot(self) -> Figure:
         """Draw before, after and candidates as a matplotlib figure.

@@ -9,11 +9,11 @@ import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.synthetic import GRID, make_image, make_objects, make_result
+from tests.synthetic import GRID, make_image, make_objects, make_radar, make_result
 
 from changedet.errors import UsageError
 from changedet.kinds import KIND_COLOURS, Kind
-from changedet.output import picture
+from changedet.output import picture, radar_picture
 from changedet.result import State
 
 
@@ -53,7 +53,7 @@ def test_limits_of_a_constant_or_empty_pair_can_still_be_drawn():
     for pair in ((constant, constant), (empty, empty)):
         limits = limits_of(*pair)
         assert all(high > low for low, high in zip(limits.low, limits.high, strict=True))
-        assert picture.natural_colour(pair[0], limits).shape == (*image.valid.shape, 3)
+        assert picture.draw_image(pair[0], limits).shape == (*image.valid.shape, 3)
 
 
 def test_the_same_reflectance_has_the_same_colour_on_both_dates():
@@ -61,7 +61,7 @@ def test_the_same_reflectance_has_the_same_colour_on_both_dates():
     after = replace(before, data=before.data.copy())
     after.data[:, 50:, 50:] += 0.3
     limits = limits_of(before, after)
-    first, second = (picture.natural_colour(image, limits) for image in (before, after))
+    first, second = (picture.draw_image(image, limits) for image in (before, after))
     np.testing.assert_array_equal(first[:50, :50], second[:50, :50])
     assert (second[60:, 60:].astype(int) >= first[60:, 60:]).all()
 
@@ -71,13 +71,13 @@ def test_red_comes_first():
     data = np.zeros_like(image.data)
     data[image.bands.index("B04")] = 1.0
     limits = picture.Limits(("B04", "B03", "B02"), (0.0,) * 3, (1.0,) * 3)
-    assert picture.natural_colour(replace(image, data=data), limits)[5, 5].tolist() == [255, 0, 0]
+    assert picture.draw_image(replace(image, data=data), limits)[5, 5].tolist() == [255, 0, 0]
 
 
 def test_missing_data_is_hatched_and_clouds_are_not():
     image = make_image(0)
     image.data[0, 40:60, 40:60] = np.nan  # B02 alone is enough
-    drawn = picture.natural_colour(image, limits_of(image, image))
+    drawn = picture.draw_image(image, limits_of(image, image))
     hatched = picture.hatch(image.valid.shape)
     np.testing.assert_array_equal(drawn[40:60, 40:60], hatched[40:60, 40:60])
     assert len(np.unique(hatched)) == 2
@@ -89,14 +89,14 @@ def test_missing_data_is_hatched_and_clouds_are_not():
     ("bands", "expected"),
     [
         (("VV", "VH", "ratio", "X"), ("VV", "VH", "ratio")),
-        (("VV", "VH"), ("VV",)),
+        (("X", "Y"), ("X",)),
         (("B02", "B03", "B04"), ("B04", "B03", "B02")),
     ],
 )
 def test_other_bands_are_drawn_as_the_first_three_or_as_grey(bands, expected):
     image = make_image(0, bands=bands)
     limits = limits_of(image, image)
-    drawn = picture.natural_colour(image, limits)
+    drawn = picture.draw_image(image, limits)
     assert limits.bands == expected
     assert drawn.shape == (*image.valid.shape, 3)
     if len(expected) == 1:
@@ -189,7 +189,7 @@ def test_overlay_draws_the_colour_of_the_kind_and_leaves_its_argument_alone():
 
 def test_encoding_is_stable_and_decodes_to_the_same_picture():
     image = make_image(0)
-    drawn = picture.natural_colour(image, limits_of(image, image))
+    drawn = picture.draw_image(image, limits_of(image, image))
     url = picture.to_jpeg_data_url(drawn)
     assert url == picture.to_jpeg_data_url(drawn.copy())
     header, back = decode(url)
@@ -207,3 +207,52 @@ def test_a_byte_budget_lowers_the_quality():
 def test_what_is_not_a_picture_is_refused(shape):
     with pytest.raises(UsageError, match=r"cannot be encoded; give uint8 of shape \(y, x, 3\)"):
         picture.to_jpeg_data_url(np.zeros(shape, np.uint8))
+
+
+def radar_image(power, bands=("VV", "VH")):
+    """An image whose every pixel has the power of its band."""
+    image = make_image(0, bands=bands)
+    data = np.broadcast_to(np.array(power, np.float32)[:, None, None], image.data.shape).copy()
+    return replace(image, data=data)
+
+
+def test_radar_is_drawn_in_decibels_with_one_stretch_for_all_reports():
+    low, high = radar_image((10**-2.0, 10**-2.7)), radar_image((10**0.2, 10**-0.5))
+    limits = limits_of(low, high)
+    assert limits == limits_of(high, high)
+    assert limits.radar
+    text = "red VV -20 to 2 dB, green VH -27 to -5 dB, blue VV/VH 2 to 14 dB"
+    assert limits.text == f"Same stretch on both dates and in every report: {text}"
+    blue = round(255 * (7 - 2) / 12)
+    assert picture.draw_image(low, limits)[50, 50].tolist() == [0, 0, blue]
+    assert picture.draw_image(high, limits)[50, 50].tolist() == [255, 255, blue]
+
+
+def test_one_polarisation_is_drawn_grey_and_what_has_no_data_is_hatched():
+    image = radar_image((10**-0.9,), ("VH",))
+    image.data[0, :4] = np.nan
+    image.data[0, 5, 5] = 0.0
+    drawn = picture.draw_image(image, limits_of(image, image))
+    assert drawn[50, 50].tolist() == [round(255 * 18 / 22)] * 3
+    assert drawn[5, 5].tolist() == [0, 0, 0]
+    np.testing.assert_array_equal(drawn[:4], picture.hatch(image.valid.shape)[:4])
+
+
+def test_the_change_composite_is_red_where_brighter_and_cyan_where_darker():
+    before, after = radar_image((0.1, 0.02)), radar_image((0.1, 0.02))
+    after.data[0, :10] *= 10
+    after.data[0, 10:20] /= 10
+    after.data[0, 20:30] = np.nan
+    drawn = radar_picture.change_composite(before, after).astype(int)
+    assert (drawn[5, 5] - drawn[5, 5, 1]).tolist() == [round(255 * 10 / 22), 0, 0]
+    assert drawn[15, 5, 0] < drawn[15, 5, 1] == drawn[15, 5, 2]
+    assert len(set(drawn[50, 50].tolist())) == 1
+    np.testing.assert_array_equal(drawn[20:30], picture.hatch((100, 120))[20:30])
+    assert radar_picture.change_band(radar_image((0.1,), ("VH",))) == "VH"
+
+
+def test_evidence_without_pixels_has_no_pictures():
+    radar = make_radar()
+    assert radar_picture.radar_pictures(radar).change.shape == (100, 120, 3)
+    empty = replace(radar.before, data=np.full_like(radar.before.data, np.nan))
+    assert radar_picture.radar_pictures(replace(radar, before=empty)) is None

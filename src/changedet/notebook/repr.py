@@ -52,14 +52,14 @@ def result_html(result: ChangeResult) -> str:
     str
         Finding, three pictures, quality, the leading objects and warnings; under 150 kB, loads nothing.
     """
-    from changedet.output.picture import natural_colour, overlay, score_colour, shrink, stretch_limits
+    from changedet.output.picture import draw_image, overlay, score_colour, shrink, stretch_limits
 
     limits = stretch_limits(result.before, result.after, result.before.valid & result.after.valid)
     factor = max(1, _THUMBNAIL_PX // max(result.state.shape))
     drawn = shrink(score_colour(result, factor), _THUMBNAIL_PX)
     pictures = (
-        _picture(natural_colour(result.before, limits), "Before", result.before),
-        _picture(natural_colour(result.after, limits), "After", result.after),
+        _picture(draw_image(result.before, limits), "Before", result.before),
+        _picture(draw_image(result.after, limits), "After", result.after),
         _figure(
             overlay(drawn, result.objects.head(_MOST_OUTLINED), result.grid, numbered=MOST_LISTED),
             f"Candidates: {len(result.objects):,} flagged",
@@ -89,9 +89,9 @@ def image_html(image: Image) -> str:
     str
         Loads nothing.
     """
-    from changedet.output.picture import natural_colour, stretch_limits
+    from changedet.output.picture import draw_image, stretch_limits
 
-    colour = natural_colour(image, stretch_limits(image, image, image.valid))
+    colour = draw_image(image, stretch_limits(image, image, image.valid))
     rows, columns = image.valid.shape
     lines = (
         f"{columns:,} x {rows:,} pixels, {facts.clean(image.grid.crs)}, bands {', '.join(image.bands)}",
@@ -139,11 +139,11 @@ def pair_html(pair: Pair) -> str:
     str
         Loads nothing.
     """
-    from changedet.output.picture import natural_colour, stretch_limits
+    from changedet.output.picture import draw_image, stretch_limits
 
     limits = stretch_limits(pair.before, pair.after, pair.before.valid & pair.after.valid)
     pictures = [
-        _picture(natural_colour(image, limits), word, image)
+        _picture(draw_image(image, limits), word, image)
         for word, image in (("Before", pair.before), ("After", pair.after))
     ]
     apart = "time apart not known" if pair.days_apart is None else f"{pair.days_apart:,} days apart"

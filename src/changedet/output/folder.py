@@ -17,14 +17,14 @@ from changedet.core.normalization import Normalization
 from changedet.errors import (
     ChangedetError,
     InputFileError,
-    MissingInputError,
     OutputError,
     OutputExistsError,
     UsageError,
     VerificationError,
 )
-from changedet.output.geotiff import CLASSES_BAND, VALID_BAND, write_rasters
+from changedet.output.geotiff import read_image, read_raster, write_rasters
 from changedet.output.kmz import write_kmz
+from changedet.output.radar_rasters import read_radar, write_radar_rasters
 from changedet.output.vector import read_gpkg, write_vectors
 from changedet.output.whole import set_aside, temporary_sibling
 from changedet.pairing import Pair
@@ -194,8 +194,8 @@ def open_run(folder: str | Path) -> ChangeResult:
         When another file is damaged or (`MissingInputError`) not there.
     """
     record = read_record(folder := Path(folder))
-    score, raster_grid, _ = _read_raster(folder / "score.tif")
-    state, kind = (_read_raster(folder / name)[0] for name in ("state.tif", "kind.tif"))
+    score, raster_grid, _ = read_raster(folder / "score.tif")
+    state, kind = (read_raster(folder / name)[0] for name in ("state.tif", "kind.tif"))
     if not score.shape == state.shape == kind.shape:
         raise VerificationError("the rasters differ in size", where=str(folder), todo=_AGAIN)
     objects = read_gpkg(folder / "changes.gpkg")
@@ -212,6 +212,7 @@ def open_run(folder: str | Path) -> ChangeResult:
             before=before,
             after=after,
             pair=_read_pair(record["pair"], before, after),
+            radar=read_radar(folder, record, (before, after)),
             folder=folder,
             **_read_findings(record),
         )
@@ -270,6 +271,7 @@ def _record_errors(folder: Path) -> Iterator[None]:
 def _write_products(result: ChangeResult, folder: Path, keep_images: bool, progress: Progress) -> None:
     progress.step("writing the rasters")
     write_rasters(result, folder, images=keep_images)
+    write_radar_rasters(result, folder, images=keep_images)
     progress.step("writing the objects")
     write_vectors(result, folder)
     write_kmz(folder / "changes.kmz", result)
@@ -339,29 +341,13 @@ def _is_full(error: BaseException | None, target: Path) -> bool:
     )
 
 
-def _read_raster(path: Path) -> tuple[NDArray[Any], GeoBox, tuple[str, ...]]:
-    """Return the planes of a raster of the run, its grid and its band descriptions."""
-    import rasterio
-    from odc.geo.geobox import GeoBox
-    from rasterio.errors import RasterioError
-
-    if not path.is_file():
-        raise MissingInputError("no such file", where=str(path), todo=_AGAIN)
-    try:
-        with rasterio.open(path) as file:
-            names = tuple(text or "" for text in file.descriptions)
-            return file.read(), GeoBox.from_rio(file), names
-    except RasterioError as error:
-        raise InputFileError(f"damaged ({str(error)[:120]})", where=str(path), todo=_AGAIN) from error
-
-
 def _read_construction(
     folder: Path, record: Mapping[str, Any], shape: tuple[int, ...]
 ) -> NDArray[np.float32] | None:
     """Return the construction-like score; None where an earlier version wrote the folder without one."""
     if "construction.tif" not in record.get("files", {}):
         return None
-    planes = _read_raster(folder / "construction.tif")[0]
+    planes = read_raster(folder / "construction.tif")[0]
     if planes.shape != shape:
         raise VerificationError("the rasters differ in size", where=str(folder), todo=_AGAIN)
     return np.asarray(planes[0], np.float32)
@@ -379,16 +365,7 @@ def _read_grid(described: Mapping[str, Any], raster_grid: GeoBox) -> GeoBox:
 
 def _read_image(folder: Path, date: str, record: Mapping[str, Any], grid: GeoBox) -> Image:
     scene, source = Scene.from_dict(record["scenes"][date]), str(record["classes_source"][date])
-    path, bands = folder / f"{date}.tif", tuple(record["bands"])
-    if not path.exists():
-        data = np.full((len(bands), *grid.shape), np.nan, np.float32)
-        nothing = np.zeros(tuple(grid.shape), np.uint8)
-        return Image(data, bands, nothing.astype(bool), nothing, grid, scene, source)
-    planes, own_grid, names = _read_raster(path)
-    if own_grid != grid or names != (*bands, CLASSES_BAND, VALID_BAND):
-        raise VerificationError("does not fit the other files", where=str(path), todo=_AGAIN)
-    classes, valid = planes[-2].astype(np.uint8), planes[-1] == 1
-    return Image(planes[:-2], bands, valid, classes, grid, scene, source)
+    return read_image(folder / f"{date}.tif", tuple(record["bands"]), scene, source, grid)
 
 
 def _read_pair(described: Mapping[str, Any], before: Image, after: Image) -> Pair:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from changedet.errors import OutputError
+from changedet.bands import is_radar
+from changedet.errors import InputFileError, MissingInputError, OutputError, VerificationError
 from changedet.kinds import KIND_COLOURS, KIND_LABELS, Kind
 from changedet.output import facts
 from changedet.output.scene_facts import ids_text
 from changedet.result import STATE_LABELS, ChangeResult, State
+from changedet.scene import Image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
-    from changedet.scene import Image, Scene
+    from changedet.scene import Scene
 
 #: Colours of the states in ``state.tif``, told apart also by readers with colour-vision deficiency.
 STATE_COLOURS: Mapping[State, str] = MappingProxyType(
@@ -39,6 +41,7 @@ STATE_COLOURS: Mapping[State, str] = MappingProxyType(
 CLASSES_BAND = "SCL"
 VALID_BAND = "valid"
 
+_AGAIN = "make the run again"
 _TILE_PX = 512
 _LONGEST_TEXT = 4000
 #: Above this many bytes the faster codec is worth being unknown to old readers.
@@ -111,8 +114,8 @@ def write_rasters(result: ChangeResult, folder: Path, *, images: bool) -> list[P
         of `State`, nodata 255 outside the site) and ``kind.tif`` (uint8 codes of `Kind`; nodata 0, so that
         only objects are drawn over a map).
     images : bool
-        Also write ``before.tif`` and ``after.tif``: float32 reflectance of the compared bands, followed by
-        the scene classes (``SCL``) and by ``valid`` (1 = usable).
+        Also write ``before.tif`` and ``after.tif``: float32 reflectance of the compared bands, or linear
+        gamma nought of radar, followed by the scene classes (``SCL``) and by ``valid`` (1 = usable).
 
     Returns
     -------
@@ -144,14 +147,91 @@ def write_rasters(result: ChangeResult, folder: Path, *, images: bool) -> list[P
             nodata=np.nan,
             tags=tags | {"UNITS": "none (the change score times 0 to 1; NaN = not judged)"},
         )
-    _write_codes(folder / "state.tif", result.state, result.grid, tags, _STATES)
-    _write_codes(folder / "kind.tif", result.kind, result.grid, tags, _KINDS)
+    write_codes(folder / "state.tif", result.state, result.grid, tags, _STATES)
+    write_codes(folder / "kind.tif", result.kind, result.grid, tags, _KINDS)
     names += ["state.tif", "kind.tif"]
     if images:
-        _write_image(folder / "before.tif", result.before, tags)
-        _write_image(folder / "after.tif", result.after, tags)
+        write_image(folder / "before.tif", result.before, tags)
+        write_image(folder / "after.tif", result.after, tags)
         names += ["before.tif", "after.tif"]
     return [folder / name for name in names]
+
+
+def read_raster(path: Path) -> tuple[NDArray[Any], GeoBox, tuple[str, ...]]:
+    """Read a raster of a run folder.
+
+    Parameters
+    ----------
+    path : Path
+        A file that `write_cog` made.
+
+    Returns
+    -------
+    planes : ndarray, shape (band, y, x)
+        As stored.
+    grid : GeoBox
+        Where the pixels lie.
+    descriptions : tuple of str
+        One for each band.
+
+    Raises
+    ------
+    MissingInputError
+        When the file is not there.
+    InputFileError
+        When it is damaged.
+    """
+    import rasterio
+    from odc.geo.geobox import GeoBox
+    from rasterio.errors import RasterioError
+
+    if not path.is_file():
+        raise MissingInputError("no such file", where=str(path), todo=_AGAIN)
+    try:
+        with rasterio.open(path) as file:
+            names = tuple(text or "" for text in file.descriptions)
+            return file.read(), GeoBox.from_rio(file), names
+    except RasterioError as error:
+        raise InputFileError(f"damaged ({str(error)[:120]})", where=str(path), todo=_AGAIN) from error
+
+
+def read_image(path: Path, bands: tuple[str, ...], scene: Scene, source: str, grid: GeoBox) -> Image:
+    """Read an image of a run folder.
+
+    Parameters
+    ----------
+    path : Path
+        A file that `write_image` made, or one that was not kept: the image is then all NaN.
+    bands : tuple of str
+        What the record says that it holds.
+    scene : Scene
+        What the pixels are.
+    source : str
+        What made the classes.
+    grid : GeoBox
+        Where the pixels should lie.
+
+    Returns
+    -------
+    Image
+        As it was written.
+
+    Raises
+    ------
+    InputFileError
+        When the file is damaged.
+    VerificationError
+        When it has other bands or another grid.
+    """
+    if not path.exists():
+        data = np.full((len(bands), *grid.shape), np.nan, np.float32)
+        nothing = np.zeros(tuple(grid.shape), np.uint8)
+        return Image(data, bands, nothing.astype(bool), nothing, grid, scene, source)
+    planes, own_grid, names = read_raster(path)
+    if own_grid != grid or names != (*bands, CLASSES_BAND, VALID_BAND):
+        raise VerificationError("does not fit the other files", where=str(path), todo=_AGAIN)
+    classes, valid = planes[-2].astype(np.uint8), planes[-1] == 1
+    return Image(planes[:-2], bands, valid, classes, grid, scene, source)
 
 
 def common_tags(result: ChangeResult) -> dict[str, str]:
@@ -187,7 +267,7 @@ def legend(labels: Mapping[int, str]) -> str:
 
 
 @dataclass(frozen=True)
-class _Codes:
+class Codes:
     """Meaning and colour of each code of a raster, and the code that is drawn transparent."""
 
     labels: Mapping[int, str]
@@ -195,21 +275,22 @@ class _Codes:
     nodata: int
 
 
-_STATES = _Codes(
+_STATES = Codes(
     {int(s): label for s, label in STATE_LABELS.items()},
     {int(s): colour for s, colour in STATE_COLOURS.items()},
     int(State.OUTSIDE),
 )
-_KINDS = _Codes(
+_KINDS = Codes(
     {int(k): label for k, label in KIND_LABELS.items()},
     {int(k): colour for k, colour in KIND_COLOURS.items()},
     int(Kind.NONE),
 )
 
 
-def _write_codes(
-    path: Path, array: NDArray[np.uint8], grid: GeoBox, tags: Mapping[str, str], codes: _Codes
+def write_codes(
+    path: Path, array: NDArray[np.uint8], grid: GeoBox, tags: Mapping[str, str], codes: Codes
 ) -> None:
+    """Write a raster of codes, with their legend and their colours; see `write_cog`."""
     text = legend(codes.labels)
     own = {"UNITS": "codes", "LEGEND": text}
     write_cog(
@@ -223,7 +304,9 @@ def _write_codes(
     )
 
 
-def _write_image(path: Path, image: Image, tags: Mapping[str, str]) -> None:
+def write_image(path: Path, image: Image, tags: Mapping[str, str]) -> None:
+    """Write the bands of an image, its scene classes and which pixels are usable; see `write_cog`."""
+    unit = "linear gamma nought" if is_radar(image.bands) else "reflectance"
     planes = np.concatenate(
         [image.data, image.classes[np.newaxis], image.valid[np.newaxis]], axis=0, dtype=np.float32
     )
@@ -235,7 +318,7 @@ def _write_image(path: Path, image: Image, tags: Mapping[str, str]) -> None:
         "PLATFORM": scene.platform,
         "LEVEL": scene.level,
         "CLASSES_SOURCE": image.classes_source,
-        "UNITS": f"reflectance (unitless), then {CLASSES_BAND} (scene classes) and {VALID_BAND} (1 = usable)",
+        "UNITS": f"{unit} (unitless), then {CLASSES_BAND} (scene classes) and {VALID_BAND} (1 = usable)",
     }
     bands = [*image.bands, CLASSES_BAND, VALID_BAND]
     write_cog(path, planes, image.grid, descriptions=bands, nodata=np.nan, tags={**tags, **own})

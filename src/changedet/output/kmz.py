@@ -112,13 +112,13 @@ def make_overlays(result: ChangeResult) -> dict[str, Overlay]:
     dict of str to Overlay
         ``"before"`` and ``"after"``; empty when the result holds no pixels or its grid lies nowhere.
     """
-    from changedet.output.picture import natural_colour, stretch_limits
+    from changedet.output.picture import draw_image, stretch_limits
 
     images = {"before": result.before, "after": result.after}
     if not result.grid.crs or not all(np.isfinite(image.data).any() for image in images.values()):
         return {}
     limits = stretch_limits(result.before, result.after, result.before.valid & result.after.valid)
-    return {name: _overlay(natural_colour(image, limits), image) for name, image in images.items()}
+    return {name: _overlay(draw_image(image, limits), image) for name, image in images.items()}
 
 
 def _overlay(picture: NDArray[np.uint8], image: Image) -> Overlay:

@@ -1,15 +1,16 @@
-"""From bands to pictures: one stretch for both dates, natural colour, score, outlines, encoding."""
+"""From bands to pictures: one stretch for both dates, natural colour, radar, score, outlines, encoding."""
 
 from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
 
-from changedet.bands import NATURAL_COLOUR
+from changedet.bands import NATURAL_COLOUR, RADAR_BANDS, is_radar
 from changedet.errors import UsageError
 from changedet.kinds import KIND_COLOURS
 from changedet.output.facts import kind_of
@@ -17,6 +18,8 @@ from changedet.output.numbers import place_numbers
 from changedet.result import State
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import geopandas as gpd
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
@@ -26,6 +29,12 @@ if TYPE_CHECKING:
 
 #: Percentiles of the pooled pair that become black and white.
 STRETCH_PERCENTILES = (2.0, 98.0)
+#: Name of what is drawn blue beside VV and VH.
+RADAR_RATIO = "VV/VH"
+#: Decibels of linear gamma nought that are drawn as black and as white, of every radar picture.
+RADAR_RANGES_DB: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {"VV": (-20.0, 2.0), "VH": (-27.0, -5.0), RADAR_RATIO: (2.0, 14.0)}
+)
 #: Name of the colour map of the score: perceptually uniform, readable with colour-vision deficiency.
 SCORE_COLOUR_MAP = "cividis"
 
@@ -39,29 +48,40 @@ _QUALITIES = (90, 82, 74, 64, 52, 40, 28)
 
 @dataclass(frozen=True)
 class Limits:
-    """Reflectances drawn as black and as white, the same for both dates.
+    """What is drawn as black and as white, the same for both dates.
 
     Attributes
     ----------
     bands : tuple of str
         One name (drawn grey) or three (red, green, blue).
     low, high : tuple of float
-        For each band, in reflectance; ``high > low``.
+        For each band, in reflectance, or in decibels of radar; ``high > low``.
+    radar : bool
+        True for decibels with the fixed stretch of radar pictures.
     """
 
     bands: tuple[str, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
+    radar: bool = False
 
     @property
     def text(self) -> str:
         """The statement that belongs under every picture drawn with these limits."""
+        if self.radar:
+            return f"Same stretch on both dates and in every report: {self._radar_ranges}"
         ranges = ", ".join(
             f"{b} {lo:.3f} to {hi:.3f}" for b, lo, hi in zip(self.bands, self.low, self.high, strict=True)
         )
         low, high = STRETCH_PERCENTILES
         pooled = f"{low:g} to {high:g} percentile of the pooled pair"
         return f"Same stretch on both dates: {pooled} (reflectance {ranges})"
+
+    @property
+    def _radar_ranges(self) -> str:
+        colours = ("red ", "green ", "blue ") if len(self.bands) > 1 else ("",)
+        ranges = zip(colours, self.bands, self.low, self.high, strict=True)
+        return ", ".join(f"{colour}{band} {low:g} to {high:g} dB" for colour, band, low, high in ranges)
 
 
 def stretch_limits(before: Image, after: Image, valid: NDArray[np.bool_]) -> Limits:
@@ -78,12 +98,15 @@ def stretch_limits(before: Image, after: Image, valid: NDArray[np.bool_]) -> Lim
     -------
     Limits
         2 and 98 percentile of the pooled pair, per band. Natural colour where the bands are there, else the
-        first three bands, else the first.
+        first three bands, else the first. Of radar the fixed decibels `RADAR_RANGES_DB`: red is VV, green is
+        VH, blue is VV over VH; grey where only one of them is there.
 
     Notes
     -----
     Large images are sampled on a regular lattice; the same input gives the same limits.
     """
+    if is_radar(before.bands):
+        return _radar_limits(before.bands)
     low, high = [], []
     bands = _display_bands(before.bands)
     usable = valid if valid.any() else np.ones_like(valid)
@@ -97,8 +120,29 @@ def stretch_limits(before: Image, after: Image, valid: NDArray[np.bool_]) -> Lim
     return Limits(bands, tuple(low), tuple(high))
 
 
-def natural_colour(image: Image, limits: Limits) -> NDArray[np.uint8]:
-    """Draw an image with a given stretch.
+def decibels(image: Image, name: str) -> NDArray[np.float32]:
+    """Return radar power in decibels.
+
+    Parameters
+    ----------
+    image : Image
+        Linear gamma nought.
+    name : str
+        One of its bands, or `RADAR_RATIO`.
+
+    Returns
+    -------
+    ndarray of float32, shape (y, x)
+        NaN where there is no data; minus infinity where there is no power.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if name == RADAR_RATIO:
+            return np.asarray(10 * np.log10(image.band("VV") / image.band("VH")), np.float32)
+        return np.asarray(10 * np.log10(image.band(name)), np.float32)
+
+
+def draw_image(image: Image, limits: Limits) -> NDArray[np.uint8]:
+    """Draw an image with a given stretch: natural colour, or the composite of radar.
 
     Parameters
     ----------
@@ -115,13 +159,24 @@ def natural_colour(image: Image, limits: Limits) -> NDArray[np.uint8]:
     planes = []
     empty = np.zeros(image.valid.shape, bool)
     for name, low, high in zip(limits.bands, limits.low, limits.high, strict=True):
-        plane = image.band(name)
-        empty |= ~np.isfinite(plane)
-        scaled = (np.nan_to_num(plane, nan=low, posinf=high, neginf=low) - low) * (255.0 / (high - low))
-        planes.append((np.clip(scaled, 0, 255) + 0.5).astype(np.uint8))
+        plane = decibels(image, name) if limits.radar else image.band(name)
+        empty |= np.isnan(plane) if limits.radar else ~np.isfinite(plane)
+        planes.append(stretched(plane, low, high))
     colour = np.stack(planes * (3 // len(planes)), axis=-1)
     colour[empty] = hatch(image.valid.shape)[empty]
     return colour
+
+
+def stretched(plane: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
+    """Scale numbers so that `low` and what has no number become 0, and `high` 255.
+
+    Examples
+    --------
+    >>> stretched(np.array([-1.0, 0.5, 2.0, np.nan], np.float32), 0.0, 1.0).tolist()
+    [0, 128, 255, 0]
+    """
+    scaled = (np.nan_to_num(plane, nan=low, posinf=high, neginf=low) - low) * (255.0 / (high - low))
+    return (np.clip(scaled, 0, 255) + 0.5).astype(np.uint8)
 
 
 def score_colour(result: ChangeResult, factor: int = 1) -> NDArray[np.uint8]:
@@ -391,6 +446,12 @@ def _encode(picture: NDArray[np.uint8], options: list[int]) -> bytes:
     if not done:
         raise UsageError(f"a picture of shape {picture.shape} cannot be encoded", todo="make it smaller")
     return bytes(data.tobytes())
+
+
+def _radar_limits(bands: tuple[str, ...]) -> Limits:
+    names = (*RADAR_BANDS, RADAR_RATIO) if set(bands) >= set(RADAR_BANDS) else bands[:1]
+    low, high = zip(*(RADAR_RANGES_DB[name] for name in names), strict=True)
+    return Limits(names, tuple(low), tuple(high), radar=True)
 
 
 def _display_bands(bands: tuple[str, ...]) -> tuple[str, ...]:

@@ -16,8 +16,8 @@ from changedet.output import facts
 from changedet.output.ground import centre, length_text
 from changedet.output.picture import (
     Limits,
+    draw_image,
     enlarge,
-    natural_colour,
     outlines,
     score_colour,
     score_colours,
@@ -146,8 +146,8 @@ def plot(result: ChangeResult) -> Figure:
 def _pictures(result: ChangeResult) -> _Pictures:
     limits = stretch_limits(result.before, result.after, result.before.valid & result.after.valid)
     return _Pictures(
-        natural_colour(result.before, limits),
-        natural_colour(result.after, limits),
+        draw_image(result.before, limits),
+        draw_image(result.after, limits),
         limits,
         View.whole(result.grid),
         outlines(result.objects.head(MOST_OUTLINES), result.grid),

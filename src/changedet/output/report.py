@@ -18,7 +18,7 @@ from changedet.output.ground import centre, length_text, north_deg, round_length
 from changedet.output.numbers import place_numbers
 from changedet.output.picture import (
     chip,
-    natural_colour,
+    draw_image,
     outlines,
     score_colour,
     score_colours,
@@ -161,7 +161,7 @@ def _summary(result: ChangeResult) -> dict[str, object]:
 def _viewer(result: ChangeResult) -> dict[str, object]:
     """Return the pictures and what is drawn over them."""
     limits = stretch_limits(result.before, result.after, result.before.valid & result.after.valid)
-    before, after = (natural_colour(image, limits) for image in (result.before, result.after))
+    before, after = (draw_image(image, limits) for image in (result.before, result.after))
     factor = max(1, LARGEST_PICTURE_PX // max(result.state.shape))
     pictures = {"before": before, "after": after, "candidates": score_colour(result, factor)}
     rows, columns = result.grid.shape
