@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,9 @@ from changedet.samples_atmosphere import sun_position
 from changedet.samples_scene import EPSG, SimulatedScene
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
 
 #: Corner of the quick scenes: multiples of 20 m, as all real tiles.
 QUICK_CORNER_M = (281000.0, 4239000.0)
@@ -24,6 +26,21 @@ RADAR_EARLIER = timedelta(hours=4, minutes=42)
 RADAR_SLICE = timedelta(seconds=25)
 #: Relative orbit of the radar.
 RADAR_ORBIT = 127
+#: Absolute orbit less relative one, modulo 175, by satellite.
+_BEFORE_FIRST_ORBIT = {"A": 72, "B": 26, "C": 171}
+
+
+@dataclass(frozen=True, eq=False)
+class Pass(SimulatedScene):
+    """One pass of radar by itself: linear gamma0 by polarisation on the grid, and which track and satellite.
+
+    In a world with passes nothing else is radar; `grid` and `classes` are those of the optical scenes.
+    """
+
+    power: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    orbit: int = RADAR_ORBIT
+    orbit_state: str = "descending"
+    unit: str = "A"
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +104,10 @@ def whole(scene: SimulatedScene, **changes: object) -> Granule:
 
 def radar_slices(granules: Iterable[Granule]) -> tuple[Granule, ...]:
     """What the radar saw: one pass before each optical one, in slices where that one has several parts."""
+    granules = tuple(granules)
+    passes = tuple(granule for granule in granules if isinstance(granule.scene, Pass))
+    if passes:
+        return passes
     found: dict[tuple[datetime, tuple[float, ...]], Granule] = {}
     for granule in sorted(granules, key=lambda g: g.scene.time):
         scene = granule.scene
@@ -96,8 +117,23 @@ def radar_slices(granules: Iterable[Granule]) -> tuple[Granule, ...]:
     return tuple(found.values())
 
 
+def optical_granules(granules: Iterable[Granule]) -> tuple[Granule, ...]:
+    """All that are not a pass of radar by itself."""
+    return tuple(granule for granule in granules if not isinstance(granule.scene, Pass))
+
+
+def radar_track(part: Granule) -> tuple[int, str, str]:
+    """Relative orbit, direction and unit of a radar slice."""
+    scene = part.scene
+    if isinstance(scene, Pass):
+        return scene.orbit, scene.orbit_state, scene.unit
+    return RADAR_ORBIT, "descending", "A"
+
+
 def radar_start(part: Granule) -> datetime:
     """When a radar slice begins."""
+    if isinstance(part.scene, Pass):
+        return part.scene.time
     return part.scene.time - RADAR_EARLIER + part.sequence * RADAR_SLICE
 
 
@@ -105,12 +141,13 @@ def radar_product(part: Granule) -> str:
     """Name of the product of a radar slice, without its last four digits."""
     start = radar_start(part)
     span = f"{start:%Y%m%dT%H%M%S}_{start + RADAR_SLICE:%Y%m%dT%H%M%S}"
-    return f"S1A_IW_GRDH_1SDV_{span}_{revolution(part):06d}_0478DC"
+    return f"S1{radar_track(part)[2]}_IW_GRDH_1SDV_{span}_{revolution(part):06d}_0478DC"
 
 
 def revolution(part: Granule) -> int:
-    """Absolute orbit of a radar slice; Sentinel-1A repeats its track after 175."""
-    return 72 + RADAR_ORBIT + 175 * (part.scene.time.toordinal() % 400)
+    """Absolute orbit of a radar slice; a satellite repeats its track after 175."""
+    orbit, _, unit = radar_track(part)
+    return _BEFORE_FIRST_ORBIT[unit] + orbit + 175 * (part.scene.time.toordinal() % 400)
 
 
 def split(scene: SimulatedScene) -> tuple[Granule, Granule]:

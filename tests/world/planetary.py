@@ -6,11 +6,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from tests.world.granules import (
-    RADAR_ORBIT,
     RADAR_SLICE,
+    optical_granules,
     radar_product,
     radar_slices,
     radar_start,
+    radar_track,
     revolution,
 )
 from tests.world.items import (
@@ -41,7 +42,7 @@ CONTAINERS = {OPTICAL: "sentinel2l2a01/sentinel2-l2", RADAR: "sentinel1euwestrtc
 
 def optical(granules: tuple[Granule, ...], shop: Shop, root: str) -> list[Item]:
     """Items of ``sentinel-2-l2a``: assets ``B02`` ... ``SCL``, no raster extension."""
-    return [_optical_item(granule, shop, root) for granule in granules]
+    return [_optical_item(granule, shop, root) for granule in optical_granules(granules)]
 
 
 def radar(granules: tuple[Granule, ...], shop: Shop, root: str) -> list[Item]:
@@ -102,6 +103,7 @@ def _optical_assets(granule: Granule, shop: Shop) -> dict[str, Any]:
 
 def _radar_item(granule: Granule, shop: Shop, root: str) -> Item:
     when, identifier = radar_start(granule), f"{radar_product(granule)}_rtc"
+    orbit, state, unit = radar_track(granule)
     grid = shop.pixels.radar_grid(granule)
     names = ("sar/v1.0.0", "sat/v1.0.0", "projection/v1.0.0", "raster/v1.1.0")
     return {
@@ -110,12 +112,12 @@ def _radar_item(granule: Granule, shop: Shop, root: str) -> Item:
         **place(footprint(granule, shop.pixels)),
         "properties": {
             "datetime": stamp(when + RADAR_SLICE / 2), "start_datetime": stamp(when),
-            "end_datetime": stamp(when + RADAR_SLICE), "platform": "SENTINEL-1A",
+            "end_datetime": stamp(when + RADAR_SLICE), "platform": f"SENTINEL-1{unit}",
             "constellation": "Sentinel-1", "sar:frequency_band": "C", "sar:center_frequency": 5.405,
             "sar:observation_direction": "right", "sar:instrument_mode": "IW",
             "sar:polarizations": ["VV", "VH"],
             "sar:product_type": "GRD", "sar:pixel_spacing_range": 10, "sar:pixel_spacing_azimuth": 10,
-            "sat:orbit_state": "descending", "sat:relative_orbit": RADAR_ORBIT,
+            "sat:orbit_state": state, "sat:relative_orbit": orbit,
             "sat:absolute_orbit": revolution(granule),
             "s1:processing_level": "1", "proj:epsg": granule.epsg,
             "proj:bbox": list(grid.boundingbox.bbox), **projection(grid),

@@ -14,7 +14,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from rasterio.io import MemoryFile
 from tests.world import evalscript
-from tests.world.granules import radar_slices, radar_start
+from tests.world.granules import optical_granules, radar_slices, radar_start
 from tests.world.items import cloud_cover
 from tests.world.pixels import Pixels, native_resolution
 from tests.world.plumbing import Refusal, Response
@@ -119,7 +119,7 @@ class Renderer:
         if radar:
             found = [g for g in self._slices if start <= radar_start(g) <= stop]
         else:
-            found = [g for g in self._granules if start <= g.scene.time <= stop]
+            found = [g for g in optical_granules(self._granules) if start <= g.scene.time <= stop]
             found = [g for g in found if cloud_cover(g) <= rules.get("maxCloudCoverage", 100)]
         order = rules.get("mosaickingOrder", "mostRecent")
         if order not in {"mostRecent", "leastRecent", "leastCC"}:

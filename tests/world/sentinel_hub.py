@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from tests.world.faults import Fault, answers
-from tests.world.granules import radar_product, radar_slices, radar_start
+from tests.world.granules import optical_granules, radar_product, radar_slices, radar_start, radar_track
 from tests.world.items import Item, cloud_cover, footprint, place
 from tests.world.plumbing import Refusal, Request, Response, json_response
 from tests.world.render import Renderer
@@ -145,7 +145,11 @@ class SentinelHub:
 
     @cached_property
     def _items(self) -> tuple[Item, ...]:
-        optical = [self._optical_feature(g, kind) for kind in (OPTICAL, TOP) for g in self._granules]
+        optical = [
+            self._optical_feature(g, kind)
+            for kind in (OPTICAL, TOP)
+            for g in optical_granules(self._granules)
+        ]
         return (*optical, *(self._radar_feature(part) for part in radar_slices(self._granules)))
 
     def _optical_feature(self, granule: Granule, collection: str) -> Item:
@@ -157,10 +161,11 @@ class SentinelHub:
         return self._feature(granule, collection, name, properties, granule.scene.time)
 
     def _radar_feature(self, granule: Granule) -> Item:
+        _, state, unit = radar_track(granule)
         properties = {
-            "constellation": "sentinel-1", "instruments": ["c-sar"], "platform": "sentinel-1a",
+            "constellation": "sentinel-1", "instruments": ["c-sar"], "platform": f"sentinel-1{unit.lower()}",
             "sar:instrument_mode": "IW", "s1:polarization": "DV", "s1:resolution": "HIGH",
-            "s1:timeliness": "NRT3h", "sat:orbit_state": "descending",
+            "s1:timeliness": "NRT3h", "sat:orbit_state": state,
         }  # fmt: skip
         name = f"{radar_product(granule)}_5A1C"
         return self._feature(granule, RADAR, name, properties, radar_start(granule))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.world import copernicus, earth_search, planetary, static
+from tests.world.granules import optical_granules
 from tests.world.items import Item, Shop, collection
 from tests.world.pixels import Pixels
 from tests.world.plumbing import Entry, Refusal, Request, Response, Server
@@ -103,8 +104,9 @@ class Service:
     def _earth_search(self) -> StacApi:
         root = f"{self.server.url}{EARTH_SEARCH}"
         kinds = (earth_search.COLLECTION_1, earth_search.OLDER)
-        found = (*earth_search.collection_1(self.granules, self._shop, root),
-                 *earth_search.older(self.granules, self._shop, root))  # fmt: skip
+        seen = optical_granules(self.granules)
+        found = (*earth_search.collection_1(seen, self._shop, root),
+                 *earth_search.older(seen, self._shop, root))  # fmt: skip
         return StacApi("Earth Search", root, tuple(collection(root, kind) for kind in kinds), found,
                        empty_last_page=self.options.empty_last_page)  # fmt: skip
 
@@ -122,7 +124,7 @@ class Service:
     @cached_property
     def _stac(self) -> StacApi:
         root = f"{self.server.url}{STAC}"
-        found = tuple(copernicus.items(self.granules, self._shop, root))
+        found = tuple(copernicus.items(optical_granules(self.granules), self._shop, root))
         kinds = (collection(root, copernicus.COLLECTION, stac_version="1.1.0"),)
         return StacApi("CDSE STAC", root, kinds, found, "token", False, self.options.empty_last_page, 1000)
 
