@@ -41,7 +41,7 @@ CASES = ((4.4, 2), (4.4, 3), (4.4, 4), (4.4, 6), (22, 2), (22, 3))
 #: Dates of each year in the real series.
 SEASONS = ((0, 6), (6, 12), (12, 20), (20, 22))
 STEP_DB, STEP_PX, SPACING_PX = 6.0, 3, 12
-TURNS = 5
+TURNS = 9
 _BESIDE = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
@@ -166,12 +166,13 @@ def speed(dates: int = 60, side: int = 1000) -> list[dict[str, Any]]:
             start, busy = time.perf_counter(), time.process_time()
             work()
             seconds[name].append((time.perf_counter() - start, time.process_time() - busy))
-    medians = {name: np.median(taken, axis=0) for name, taken in seconds.items()}
-    sums = next(iter(medians.values()))
+    # a busy machine only ever adds; works take turns, so that all of them have the same chances
+    best = {name: np.min(taken, axis=0) for name, taken in seconds.items()}
+    sums = next(iter(best.values()))
     return [
         {"work": name, "seconds": taken[0], "times the sum": taken[0] / sums[0], "cpu seconds": taken[1],
          "times the sum, cpu": taken[1] / sums[1], "peak MB": peaks[name]}
-        for name, taken in medians.items()
+        for name, taken in best.items()
     ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from scipy import stats
 from tests.core.radar_scenes import close, decibels, speckle, with_gaps
 from tests.core.slow import radar as slow
 
+from changedet.core import t_test as t_test_module
 from changedet.core.t_test import TTestParameters, t_test
 
 WELCH = TTestParameters("welch")
@@ -107,6 +108,22 @@ def test_power_of_zero_counts_as_very_dark_and_infinity_as_a_gap():
     assert found.change_db[0, 0, 0] < -40
     assert found.degrees[0, 1, 1] == 7
     assert found.degrees[0, 0, 1] == 8
+
+
+def test_a_place_of_infinite_power_is_a_gap_on_every_date():
+    before, after = speckle((5, 1, 2, 2), 5, 1), speckle((5, 1, 2, 2), 5, 2)
+    before[:, 0, 1, 1] = after[:, 0, 1, 1] = np.inf
+    found = t_test(before, after)
+    assert np.isnan(found.statistic[0]).tolist() == [[False, False], [False, True]]
+
+
+@pytest.mark.parametrize("pixels", [1, 7, 40, 100])
+def test_how_a_scene_is_cut_does_not_matter(monkeypatch, pixels):
+    before, after = with_gaps(speckle((5, 2, 9, 30), 5, 1), 0.01, 1), speckle((4, 2, 9, 30), 5, 2)
+    whole = t_test(before, after)
+    monkeypatch.setattr(t_test_module, "_TILE_BYTES", 0)
+    monkeypatch.setattr(t_test_module, "_LEAST_PIXELS", pixels)
+    np.testing.assert_allclose(t_test(before, after).statistic, whole.statistic, rtol=1e-5, atol=1e-5)
 
 
 def test_threads_and_layout_do_not_matter_and_arguments_are_left_alone():

@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
-from changedet.core.blocks import THREADS, row_blocks, run_blocks
-from changedet.core.radar_stack import DECIBELS, LEAST_POWER, all_ordinary, check_periods, usable_dates
+from changedet.core.blocks import THREADS, Buffers, run_blocks, tiles
+from changedet.core.radar_stack import DECIBELS, LEAST_POWER, check_periods, usable_dates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Buffers of a block: within the second-level cache, and few enough blocks that calls cost little.
-_BLOCK_BYTES = 1_500_000
+#: Logarithms of a period of one tile: they need not fit the cache of a core, but calls have to be long beside
+#: handing the interpreter to the other thread.
+_TILE_BYTES = 2_900_000
+#: Pixels of a tile, at least: each date is read in runs of so many.
+_LEAST_PIXELS = 4096
+#: A logarithm, and a sum of squares of logarithms, that ordinary power stays below and infinite power does not.
+_FAR_LOG, _FAR_SQUARES = 60.0, 6400.0
 #: Standard deviation, in nepers, that a mean is never taken to be more certain than: 0.004 dB.
 _LEAST_DEVIATION = 1e-3
 
@@ -114,11 +119,15 @@ def t_test(
     shape = before.shape[1:]
     found = TTest(*(np.empty(shape, np.float32) for _ in range(3)))
 
-    def _work(rows: slice) -> None:
-        _block(before[:, :, rows], after[:, :, rows], parameters, (found, rows))
+    buffers = Buffers()
 
-    blocks = row_blocks((shape[1], shape[2]), 4 + 2 * shape[0], _BLOCK_BYTES)
-    run_blocks(_work, blocks, threads)
+    def _work(tile: tuple[slice, slice]) -> None:
+        where = (slice(None), *tile)
+        _tile(before[:, *where], after[:, *where], parameters, (found, where, buffers))
+
+    pixels = max(_LEAST_PIXELS, _TILE_BYTES // (4 * max(len(before), len(after))))
+    columns = max(1, min(pixels, shape[2]))
+    run_blocks(_work, tiles((shape[1], shape[2]), (pixels // columns, columns)), threads)
     return found
 
 
@@ -131,60 +140,57 @@ class _Sums:
     second: NDArray[np.float32]
 
 
-def _block(
+def _tile(
     before: NDArray[np.float32],
     after: NDArray[np.float32],
     parameters: TTestParameters,
-    out: tuple[TTest, slice],
+    out: tuple[TTest, tuple[slice, ...], Buffers],
 ) -> None:
-    result, rows = out
-    with np.errstate(invalid="ignore"):
-        sums, special = _plain_sums(before, after)
-    _note(result, (slice(None), rows), sums, parameters)
-    if special.any():
-        picked = [np.ascontiguousarray(stack[:, :, special]) for stack in (before, after)]
-        _special(result, rows, special, picked, parameters)
+    result, where, buffers = out
+    part = TTest(*(values[where] for values in _fields(result)))
+    with np.errstate(invalid="ignore", over="ignore"):
+        sums, ordinary = _plain_sums((before, after), buffers)
+    _note(part, sums, parameters)
+    if not ordinary:
+        # what OpenCV makes of a gap differs between its versions, so that the dates themselves are asked
+        special = np.zeros(before.shape[2:], bool)
+        for date in (*before, *after):
+            special |= ~((date >= np.float32(LEAST_POWER)) & (date < np.inf)).all(axis=0)
+        if special.any():
+            picked = [np.ascontiguousarray(stack[:, :, special]) for stack in (before, after)]
+            _special(part, special, picked, parameters)
 
 
-def _plain_sums(
-    before: NDArray[np.float32], after: NDArray[np.float32]
-) -> tuple[list[_Sums], NDArray[np.bool_]]:
-    """Sum over dates as if there were no gaps; also where there are some, or no power.
+def _plain_sums(periods: tuple[NDArray[np.float32], ...], buffers: Buffers) -> tuple[list[_Sums], bool]:
+    """Sum over dates as if there were no gaps; and say whether there were none, and power everywhere.
 
     The first date is a pivot, so that small variances keep their digits.
     """
-    shape = before.shape[1:]
-    sums = [
-        _Sums(
-            np.full((1, 1, 1), len(stack), np.float32),
-            np.zeros(shape, np.float32),
-            np.zeros(shape, np.float32),
-        )
-        for stack in (before, after)
-    ]
-    pivot, logs = np.empty(shape[1:], np.float32), np.empty(shape[1:], np.float32)
-    ordinary = True
+    shape = periods[0].shape[1:]
+    longest, pixels = max(map(len, periods)), shape[1] * shape[2]
+    sums = []
+    for stack in periods:
+        count = np.full((1, 1, 1), len(stack), np.float32)
+        sums.append(_Sums(count, np.empty(shape, np.float32), np.empty(shape, np.float32)))
+    ordinary, space = True, buffers.planes(longest + 1, (pixels,))
+    pivot = space[longest]
     for pol in range(shape[0]):
-        cv2.log(before[0, pol], pivot)
-        for stack, total in zip((before, after), sums, strict=True):
-            first, second = total.first[pol], total.second[pol]
-            for date in stack[:, pol]:
-                ordinary = ordinary and all_ordinary(date)
-                cv2.log(date, logs)
-                np.subtract(logs, pivot, out=logs)
-                np.add(first, logs, out=first)
-                cv2.accumulateSquare(logs, second)
-    special = np.zeros(shape[1:], bool)
-    if not ordinary:
-        # what OpenCV makes of a gap differs between its versions, so that the dates themselves are asked
-        for date in (*before, *after):
-            special |= ~((date >= np.float32(LEAST_POWER)) & (date < np.inf)).all(axis=0)
-    return sums, special
+        for stack, total in zip(periods, sums, strict=True):
+            # one call for all dates of a period; a view wherever a tile is of whole rows
+            power, logs = stack[:, pol].reshape(len(stack), pixels), space[: len(stack)]
+            ordinary = ordinary and bool(power.min(initial=np.inf) >= LEAST_POWER)
+            cv2.log(power, logs)
+            if total is sums[0]:
+                np.copyto(pivot, logs[0])
+            np.subtract(logs, pivot, out=logs)
+            np.add.reduce(logs, axis=0, out=total.first[pol].reshape(pixels))
+            np.einsum("tp,tp->p", logs, logs, out=total.second[pol].reshape(pixels))
+        ordinary = ordinary and bool(pivot.max(initial=0) < _FAR_LOG)
+    return sums, ordinary and all(bool(total.second.max(initial=0) < _FAR_SQUARES) for total in sums)
 
 
 def _special(
     result: TTest,
-    rows: slice,
     special: NDArray[np.bool_],
     picked: list[NDArray[np.float32]],
     parameters: TTestParameters,
@@ -201,33 +207,35 @@ def _special(
         above = np.where(usable[:, None], values - pivot, np.float32(0))
         sums.append(_Sums(count, above.sum(axis=0), (above * above).sum(axis=0)))
     part = TTest(*(np.empty(pivot.shape, np.float32) for _ in range(3)))
-    _note(part, (slice(None),), sums, parameters)
+    _note(part, sums, parameters)
     for whole, values in zip(_fields(result), _fields(part), strict=True):
-        whole[:, rows][:, special] = values
+        whole[:, special] = values
 
 
 def _fields(result: TTest) -> tuple[NDArray[np.float32], ...]:
     return result.statistic, result.degrees, result.change_db
 
 
-def _note(result: TTest, where: tuple[slice, ...], sums: list[_Sums], parameters: TTestParameters) -> None:
+def _note(result: TTest, sums: list[_Sums], parameters: TTestParameters) -> None:
     """Write statistic, degrees and change of what was summed."""
     fewest = (parameters.least_before, parameters.least_after)
     judged = np.logical_and(*(s.count >= n for s, n in zip(sums, fewest, strict=True)))
     counts = [np.maximum(s.count, np.float32(n)) for s, n in zip(sums, fewest, strict=True)]
     with np.errstate(invalid="ignore"):
         means = [np.divide(s.first, n) for s, n in zip(sums, counts, strict=True)]
-        squares = [np.subtract(s.second, s.first * m) for s, m in zip(sums, means, strict=True)]
+        squares = [np.multiply(s.first, m) for s, m in zip(sums, means, strict=True)]
+        for square, total in zip(squares, sums, strict=True):
+            np.subtract(total.second, square, out=square)
         weigh = _pooled if parameters.variance == "pooled" else _separate
         variance, degrees = weigh(squares, counts)
-        change = means[1] - means[0]
-        deviation = np.sqrt(np.maximum(variance, np.float32(_LEAST_DEVIATION**2)))
-        np.divide(change, deviation, out=result.statistic[where])
-    np.multiply(change, np.float32(DECIBELS), out=result.change_db[where])
-    result.degrees[where] = degrees
+        change = np.subtract(means[1], means[0], out=means[1])
+        np.maximum(variance, np.float32(_LEAST_DEVIATION**2), out=variance)
+        np.divide(change, np.sqrt(variance, out=variance), out=result.statistic)
+    np.multiply(change, np.float32(DECIBELS), out=result.change_db)
+    result.degrees[...] = degrees
     if not judged.all():
         for values in _fields(result):
-            np.copyto(values[where], np.float32(np.nan), where=~judged)
+            np.copyto(values, np.float32(np.nan), where=~judged)
 
 
 def _pooled(
@@ -235,7 +243,8 @@ def _pooled(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return variance and degrees of freedom of the difference of means, of one variance for both periods."""
     degrees = counts[0] + counts[1] - 2
-    return (squares[0] + squares[1]) * ((1 / counts[0] + 1 / counts[1]) / degrees), degrees
+    both = squares[0] + squares[1]
+    return np.multiply(both, (1 / counts[0] + 1 / counts[1]) / degrees, out=both), degrees
 
 
 def _separate(
