@@ -19,6 +19,7 @@ from changedet.deciders import Deciders, Evidence, open_deciders
 from changedet.errors import UsageError
 from changedet.gates import unlikeness
 from changedet.objects import Flagged, construction_map, split_by_kind
+from changedet.radar_fusion import add_radar, fused_score, judged_by_radar
 from changedet.registration import RESIDUAL_LIMIT_PX
 from changedet.resample import pixel_size_m
 from changedet.result import State
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from changedet.core.optical import DetectorParameters
     from changedet.pairing import Pair
+    from changedet.radar import RadarEvidence
     from changedet.scene import Image
 
 #: Objects are outlined on the score at this scale alone, in pixels.
@@ -213,6 +215,7 @@ def compare(
     *,
     refused: bool,
     deciders: Deciders | None = None,
+    radar: RadarEvidence | None = None,
 ) -> Comparison:
     """Compare a registered pair.
 
@@ -228,6 +231,9 @@ def compare(
         True when a gate refused the pair: then nothing is judged.
     deciders : Deciders, optional
         What `open_deciders` made of the settings; it is asked when left out.
+    radar : RadarEvidence, optional
+        On the grid of the pair: weighs the score, adds what it alone flags, and judges ground that the
+        images do not show.
 
     Returns
     -------
@@ -261,10 +267,13 @@ def compare(
         return replace(_not_compared(pair, inside, settings), refusal=refusal)
     state = _states(inside, observed, snow)
     ground = _Ground(learn, state == State.NOT_FLAGGED)
-    evidence = Evidence(pair.before, after, fitted, settings.weights_of(pair.before), prediction)
+    evidence = Evidence(pair.before, after, fitted, settings.weights_of(pair.before), prediction, radar)
     flagged = _decide(evidence, ground, settings, deciders or open_deciders(settings))
     undecided = settings.budget is None and _undecided(flagged)
     state[(state == State.NOT_FLAGGED) & (undecided | np.isnan(flagged.score))] = State.NOT_COMPARABLE
+    if radar is not None:
+        flagged = add_radar(flagged, radar, state, _min_pixels(pair.before, settings))
+        state[(state == State.NOT_OBSERVED) & judged_by_radar(radar)] = State.NOT_FLAGGED
     state[flagged.labels > 0] = State.CHANGED
     floor = _floor(pair, settings, flagged, prediction)
     return Comparison(after, normalization, flagged, state, floor, _NO_BACKGROUND if undecided else "")
@@ -324,6 +333,8 @@ def _decide(evidence: Evidence, ground: _Ground, settings: DetectSettings, decid
     """Score, flag what stands out of the score, and ask for a second opinion."""
     before, after = evidence.before, evidence.after
     fine, score = deciders.first.scores(evidence)
+    if evidence.radar is not None:
+        score = fused_score(score, evidence.radar)
     _, second_score = deciders.second.scores(evidence)
     thresholds = deciders.first.thresholds(np.where(ground.learn, score, np.float32(np.nan)))
     judged = ground.judged & np.isfinite(score)
@@ -335,7 +346,7 @@ def _decide(evidence: Evidence, ground: _Ground, settings: DetectSettings, decid
         seeds = grow & (score > thresholds.seed) & (contrast >= least[0])
     else:
         grow = seeds = _leading(score, judged, settings.budget)
-    min_pixels = _min_area_m2(before, settings) / float(np.prod(pixel_size_m(before.grid)))
+    min_pixels = _min_pixels(before, settings)
     labels = label_components(grow, seeds, min_pixels=min_pixels)
     score = np.where(ground.judged, score, np.float32(np.nan))
     return Flagged(
@@ -371,6 +382,10 @@ def _snow_on_one_date(pair: Pair) -> NDArray[np.bool_]:
         return np.zeros(snow.shape, bool)
     size = 2 * _SNOW_MARGIN_PX + 1
     return np.asarray(cv2.dilate(snow, np.ones((size, size), np.uint8), borderValue=0) > 0)
+
+
+def _min_pixels(image: Image, settings: DetectSettings) -> float:
+    return _min_area_m2(image, settings) / float(np.prod(pixel_size_m(image.grid)))
 
 
 def _min_area_m2(image: Image, settings: DetectSettings) -> float:

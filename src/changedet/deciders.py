@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from changedet.core.optical import Detector, DetectorParameters
     from changedet.core.prediction import Prediction
     from changedet.core.threshold import ThresholdParameters, Thresholds
+    from changedet.radar import RadarEvidence
     from changedet.scene import Image
     from changedet.trained_model import TrainedModel
 
@@ -46,6 +47,8 @@ class Evidence:
         One for each band.
     prediction : Prediction
         What neither date predicts of the other.
+    radar : RadarEvidence or None
+        What radar says, where it was asked.
     """
 
     before: Image
@@ -53,6 +56,7 @@ class Evidence:
     usable: NDArray[np.bool_]
     weights: tuple[float, ...]
     prediction: Prediction
+    radar: RadarEvidence | None = None
 
 
 class Decider(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from changedet.core.context import window_share
 from changedet.core.indices import compute_indices
 from changedet.kinds import KIND_CAVEATS, KIND_LABELS, Kind, choose_kind, map_kinds
 from changedet.radar import FoundBy
+from changedet.radar_fusion import RADAR_CAVEAT, opinions_of
 from changedet.resample import crs_of
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
     from changedet.core.threshold import Thresholds
+    from changedet.radar_fusion import RadarFinding
     from changedet.scene import Image, Scene
 
 #: Columns of the object table, in order, before ``geometry``. The same in every vector file.
@@ -72,6 +74,7 @@ _REFLECTANCE_BANDS = frozenset(band.name for band in SENTINEL2_BANDS)
 _MOST_HAZE_PIXELS = 4_000_000
 #: Robust standard deviations above the background from which a score counts as clear.
 _CLEAR_SCORE_MADS = 12.0
+_AT_EDGE = "reaches the edge of the site or the image: its area is a lower bound"
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +99,8 @@ class Flagged:
         What the evidence calls the detector that decided and the other one.
     construction : ndarray of float32, shape (y, x), optional
         The score weighed by `construction_map`, which ranks the objects; the score ranks them when left out.
+    radar : RadarFinding, optional
+        What radar says, where it was asked.
     """
 
     labels: NDArray[np.int32]
@@ -106,6 +111,7 @@ class Flagged:
     observed: NDArray[np.bool_]
     opinions: tuple[str, str] = ("prediction", "change vector")
     construction: NDArray[np.float32] | None = None
+    radar: RadarFinding | None = None
 
 
 def build_objects(
@@ -152,9 +158,15 @@ def build_objects(
     kinds = [Kind.UNCLASSIFIED if c.glint else kind for kind, c in zip(kinds, seen, strict=True)]
     mads = [flagged.thresholds.mads(score) for score in scores]
     sure = [_confidence(m, c, agreed=a) for m, c, a in zip(mads, seen, agreed, strict=True)]
+    said = [f"{e}; {_agreement(flagged.opinions, agreed=a)}" for e, a in zip(evidence, agreed, strict=True)]
+    cautions = [_warnings(kind, c) for kind, c in zip(kinds, seen, strict=True)]
+    told = _OpticalView(kinds, sure, said, cautions, [c.at_edge for c in seen])
+    by_radar: dict[str, list[Any]] = {}
+    if flagged.radar is not None:
+        told, by_radar = _with_radar(flagged.radar, flagged.labels, told, (before, after))
     points = _centres(polygons)
     columns = {
-        "kind": [KIND_LABELS[kind] for kind in kinds],
+        "kind": [KIND_LABELS[kind] for kind in told.kinds],
         "score": scores.round(4),
         "score_mads": np.round(mads, 2),
         "construction": construction.round(4),
@@ -162,7 +174,7 @@ def build_objects(
         "sensor": [FoundBy.OPTICAL.value] * count,
         "radar_db": [math.nan] * count,
         "radar_deviations": [math.nan] * count,
-        "confidence": sure,
+        "confidence": told.confidence,
         "area_m2": [round(area_m2(outline), 1) for outline in polygons.to_crs("EPSG:4326")],
         "lat": [round(point.lat, 6) for point in points],
         "lon": [round(point.lon, 6) for point in points],
@@ -173,16 +185,51 @@ def build_objects(
         "last_seen_before": before.scene.acquisitions[0].time_text,
         **_acquisitions("before", before.scene),
         **_acquisitions("after", after.scene),
-        "evidence": [
-            f"{e}; {_agreement(flagged.opinions, agreed=a)}" for e, a in zip(evidence, agreed, strict=True)
-        ],
-        "warnings": [_warnings(kind, c) for kind, c in zip(kinds, seen, strict=True)],
+        "evidence": told.evidence,
+        "warnings": told.warnings,
+        **by_radar,
     }
     order = np.lexsort((-scores, -construction, np.array([c.glint for c in seen])))
     ranked = gpd.GeoDataFrame(columns, geometry=polygons).iloc[order]
     ranked = ranked.assign(id=np.arange(1, count + 1)).reset_index(drop=True)
-    codes = np.array([Kind.NONE, *kinds], np.uint8)
+    codes = np.array([Kind.NONE, *told.kinds], np.uint8)
     return ranked[[*COLUMNS, "geometry"]], codes[flagged.labels]
+
+
+@dataclass(frozen=True)
+class _OpticalView:
+    """What is said of each object, by optical images first."""
+
+    kinds: list[Kind]
+    confidence: list[str]
+    evidence: list[str]
+    warnings: list[str]
+    at_edge: list[bool]
+
+
+def _with_radar(
+    finding: RadarFinding, labels: NDArray[np.int32], view: _OpticalView, images: tuple[Image, Image]
+) -> tuple[_OpticalView, dict[str, list[Any]]]:
+    """Let radar speak: what it alone flagged has no kind; of the rest it adds to evidence and confidence."""
+    opinions = opinions_of(finding, labels, view.kinds, images)
+    caveats = [f"{RADAR_CAVEAT}; {_AT_EDGE}" if edge else RADAR_CAVEAT for edge in view.at_edge]
+    told = replace(
+        view,
+        kinds=[Kind.UNCLASSIFIED if o.alone else k for o, k in zip(opinions, view.kinds, strict=True)],
+        confidence=[o.confidence(c) for o, c in zip(opinions, view.confidence, strict=True)],
+        evidence=[
+            o.sentence if o.alone else f"{e}; {o.sentence}"
+            for o, e in zip(opinions, view.evidence, strict=True)
+        ],
+        warnings=[
+            caveat if o.alone else w for o, w, caveat in zip(opinions, view.warnings, caveats, strict=True)
+        ],
+    )
+    return told, {
+        "sensor": [one.sensor.value for one in opinions],
+        "radar_db": [round(one.change_db, 2) for one in opinions],
+        "radar_deviations": [round(one.deviations, 2) for one in opinions],
+    }
 
 
 def construction_map(score: NDArray[np.float32], before: Image, after: Image) -> NDArray[np.float32]:
@@ -410,5 +457,5 @@ def _warnings(kind: Kind, seen: _Circumstances) -> str:
     if seen.near_unobserved:
         found.append("next to ground that was not observed (cloud, shadow or no data)")
     if seen.at_edge:
-        found.append("reaches the edge of the site or the image: its area is a lower bound")
+        found.append(_AT_EDGE)
     return "; ".join(found)

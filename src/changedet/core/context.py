@@ -62,6 +62,52 @@ def window_share(score: NDArray[np.float32], labels: NDArray[np.int32]) -> NDArr
     return out
 
 
+def window_deviations(values: NDArray[np.float32], labels: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Return how far the mean of each object lies from the means of windows of its size in the context.
+
+    Means over windows tell how alike neighbours are, which single pixels do not: of independent values large
+    windows hardly vary, of patches they vary as much as the patches do. The scene itself is the measure,
+    changed or not; half of it would have to change to move it.
+
+    Parameters
+    ----------
+    values : ndarray of float32, shape (y, x)
+        Of either sign; NaN = not judged.
+    labels : ndarray of int32, shape (y, x)
+        0 = no object, then 1, 2, ...
+
+    Returns
+    -------
+    ndarray of float64, shape (number of objects,)
+        In robust standard deviations of the windows, signed; 0 where these do not vary. NaN where an object
+        has no value, or less than half of its pixels have one.
+
+    Examples
+    --------
+    >>> values = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
+    >>> values[10:14, 10:14] -= 3
+    >>> labels = np.zeros((64, 64), np.int32)
+    >>> labels[10:14, 10:14] = 1
+    >>> bool(window_deviations(values, labels)[0] < -8)
+    True
+    """
+    sizes, usable = component_sizes(labels), np.isfinite(values)
+    filled = np.where(usable, values, np.float32(0))
+    counts = np.bincount(labels[usable], minlength=len(sizes) + 1)[1:]
+    sums = np.bincount(labels[usable], values[usable], len(sizes) + 1)[1:]
+    out = np.divide(sums, counts, out=np.full(len(sizes), np.nan), where=counts >= _LEAST_USABLE * sizes)
+    sides = _sides(sizes)
+    for side in np.unique(sides):
+        step = max(1, int(side) // 2)
+        means = _window_means(filled, usable, int(side))[::step, ::step]
+        means = means[np.isfinite(means)]
+        centre = float(np.median(means)) if means.size else 0.0
+        spread = float(1.4826 * np.median(np.abs(means - centre))) if means.size else 0.0
+        own = sides == side
+        out[own] = (out[own] - centre) / spread if spread > 0 else 0 * out[own]
+    return np.asarray(out, np.float64)
+
+
 def _sides(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Side of the square of each size, in steps of a square root of two so that few sizes are asked for."""
     exact = np.sqrt(np.maximum(sizes, 1))
