@@ -254,12 +254,13 @@ def compare_plan(
     ProviderError, CredentialsError, NoUsableImageryError
         When the scenes cannot be fetched, or nothing in them can be compared.
     """
+    sentences = plan.choice.sentences if radar is None else (*plan.choice.sentences, *radar.plan.sentences)
     return compare_scenes(
         plan.scenes,
         provider,
         plan.site,
         settings=settings,
-        reason=" ".join(plan.choice.sentences),
+        reason=" ".join(sentences),
         progress=progress,
         radar=radar,
     )
@@ -316,7 +317,6 @@ def compare_scenes(
     passes = None
     if radar is not None:
         passes = radar.load(choose_frame(*sources, settings.grid, site).context, progress)
-        reason = " ".join((reason, *radar.plan.sentences))
     result = compare_sources(
         sources,
         {"reason": reason},

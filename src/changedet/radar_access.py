@@ -18,7 +18,7 @@ from changedet.radar import RadarInput, RadarPasses, RadarSettings
 from changedet.radar_choice import TrackPlan, choose_passes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from odc.geo.geobox import GeoBox
 
@@ -183,12 +183,15 @@ class RadarTask:
         How they are compared.
     complete : bool
         Whether every pass must be there, as when a run is made again.
+    notes : tuple of str
+        What a reader should know besides what loading tells, as of the run that is made again.
     """
 
     plan: RadarPlan
     provider: Provider
     settings: RadarSettings = _DEFAULT_SETTINGS
     complete: bool = False
+    notes: tuple[str, ...] = ()
 
     def load(self, grid: GeoBox, progress: Progress) -> RadarInput:
         """Fetch the passes, and describe them so that the run can be repeated.
@@ -218,12 +221,39 @@ class RadarTask:
         # only now it is known what was used, and what its files say of themselves
         tracks = tuple(TrackPlan(one.track, *one.scenes) for one in loaded.passes)
         said = RadarPlan(self.plan.site, self.provider.name, tracks, self.plan.sentences).to_dict()
+        notes = (*self.notes, *loaded.notes)
         return RadarInput(
             lambda wanted: self._on(wanted, grid, loaded, progress),
             self.settings,
-            said | {"settings": self.settings.to_dict()},
-            loaded.notes,
+            said | {"settings": self.settings.to_dict(), "notes": list(notes)},
+            notes,
         )
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], site: Site, opened: Callable[[str], Provider]) -> RadarTask:
+        """Make the task again that a run was made with.
+
+        Parameters
+        ----------
+        data : mapping
+            `RadarInput.inputs`.
+        site : Site
+            The place.
+        opened : callable
+            Opens a provider by its name.
+
+        Returns
+        -------
+        RadarTask
+            That gives just the same passes, or an error.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            When the description is incomplete or damaged.
+        """
+        plan, settings = RadarPlan.from_dict(data, site), RadarSettings.from_dict(data["settings"])
+        return cls(plan, opened(plan.provider), settings, True, tuple(map(str, data["notes"])))
 
     def _on(
         self, wanted: GeoBox, grid: GeoBox, loaded: LoadedRadar, progress: Progress

@@ -6,6 +6,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,9 @@ from changedet.providers.local import LocalOptions
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from changedet.providers.base import Provider
     from changedet.result import ChangeResult
+    from changedet.scene import Scene
 
 _SILENT = Silent()
 
@@ -121,7 +124,7 @@ def repeat(
     where = Path(where)
     with _understood(where):
         inputs, name = record["inputs"], str(record["name"])
-        fetched = "provider" in inputs["before"]
+        fetched = any("provider" in (inputs.get(side) or {}) for side in ("before", "radar"))
     if fetched:
         return replace(_repeat_from_provider(inputs, where, fetching, progress), name=name)
     with _understood(where):
@@ -148,22 +151,44 @@ def _repeat_from_provider(
     """Fetch the recorded scenes again, or take them from the cache, and compare them."""
     from changedet.access import compare_scenes
     from changedet.comparison import DetectSettings
-    from changedet.providers.cached import open_cached
-    from changedet.scene import Scene
+    from changedet.radar_access import RadarTask, compare_radar
+    from changedet.sensor_plans import with_notes
     from changedet.site import site_from_dict
 
+    opened = cache(partial(_opened, fetching))
+    radar = None
     with _understood(where):
-        name, reason = str(inputs["before"]["provider"]), str(inputs["reason"])
-        before, after = (
-            tuple(Scene.from_dict(entry) for entry in inputs[word]["scenes"]) for word in ("before", "after")
-        )
-        if not (before and after):
-            raise ValueError("no scenes")
         site, settings = site_from_dict(inputs["site"]), DetectSettings.from_dict(inputs["settings"])
-    provider = open_cached(name, fetching.cache, max_processing_units=fetching.max_processing_units)
-    return compare_scenes(
-        (before, after), provider, site, settings=settings, reason=reason, progress=progress
+        notes = tuple(map(str, inputs.get("notes", ())))
+        if "radar" in inputs:
+            radar = RadarTask.from_dict(inputs["radar"], site, opened)
+        alone = radar is not None and "before" not in inputs
+        scenes = ((), ()) if alone else _recorded_scenes(inputs)
+        name, reason = ("", "") if alone else (str(inputs["before"]["provider"]), str(inputs["reason"]))
+    if radar is not None and alone:
+        result = compare_radar(radar, settings=settings, progress=progress)
+    else:
+        result = compare_scenes(
+            scenes, opened(name), site, settings=settings, reason=reason, progress=progress, radar=radar
+        )
+    return with_notes(result, notes)
+
+
+def _opened(fetching: Fetching, name: str) -> Provider:
+    from changedet.providers.cached import open_cached
+
+    return open_cached(name, fetching.cache, max_processing_units=fetching.max_processing_units)
+
+
+def _recorded_scenes(inputs: Mapping[str, Any]) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
+    from changedet.scene import Scene
+
+    before, after = (
+        tuple(Scene.from_dict(entry) for entry in inputs[word]["scenes"]) for word in ("before", "after")
     )
+    if not (before and after):
+        raise ValueError("no scenes")
+    return before, after
 
 
 @dataclass(frozen=True)
