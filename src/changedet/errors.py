@@ -112,6 +112,10 @@ class OutputError(ChangedetError, OSError):
     """The result could not be written (permission, full disk); nothing is left half-written."""
 
 
+class StateBusyError(OutputError):
+    """Another process is changing the state file and has not finished in time; it is named."""
+
+
 class InterruptedRunError(ChangedetError):
     """The user stopped the run; nothing is left half-written."""
 

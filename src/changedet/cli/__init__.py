@@ -19,6 +19,7 @@ from changedet.cli import (
     providers,
     register,
     report,
+    review,
     search,
     sites,
     train,
@@ -62,6 +63,7 @@ app.command("train")(train.train)
 app.command("doctor")(doctor.doctor)
 app.add_typer(sites.app, name="sites")
 app.add_typer(cache.app, name="cache")
+app.add_typer(review.app, name="review")
 
 
 def _print_version(wanted: bool) -> None:

@@ -43,6 +43,11 @@ option                            used by
 --sites, --site                   run
 --max-pu, --replan, --max-dates   run
 --radar-provider, --radar-dates   run
+--site, --state, --json           review run, review status, review export
+--site, --state, --json           review mask, review precision, review learn
+--reviewer                        review run, review mask
+--overwrite                       review export
+--aoi                             review mask
 every other one                   detect
 ================================  ==========================================
 
@@ -53,7 +58,9 @@ Options that one other command has alone stand in the file of that command:
 ``register --moving``, ``register --out`` (a file too), ``register --local``, ``register --max-shift``,
 ``register --tie-points``; ``evaluate --dataset``, ``evaluate --pairs``, ``evaluate --runs``,
 ``evaluate --truth``, ``evaluate --keep-runs``, ``evaluate --out`` (another default); the first four
-also of ``train``, whose ``train --out`` is a file.
+also of ``train``, whose ``train --out`` is a file; ``review run --object``, ``review run --verdict``,
+``review run --note``, ``review run --blind``; ``review export --out`` (a file); ``review mask --reason``,
+``review mask --until``, ``review mask --end``; ``review precision --by``.
 """
 
 from __future__ import annotations
@@ -310,3 +317,14 @@ Cache = Annotated[
     typer.Option("--cache", help="Folder that keeps loaded scenes (default: ~/.cache/changedet).",
                  envvar="CHANGEDET_CACHE", metavar="DIR"),
 ]  # fmt: skip
+State = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--state", help="State file with verdicts (default: verdicts.gpkg beside the runs).",
+                 envvar="CHANGEDET_STATE", metavar="FILE"),
+]  # fmt: skip
+Reviewer = Annotated[
+    str, typer.Option("--reviewer", help="Who judges.", envvar="CHANGEDET_REVIEWER", metavar="NAME")
+]
+ReviewedSite = Annotated[
+    str, typer.Option("--site", help="Site by its name, as review status shows it.", metavar="NAME")
+]
