@@ -12,7 +12,6 @@ option                            used by
 --at, --radius, --bbox, --aoi     run, search, fetch
 --provider, --max-tile-cloud      run, search, fetch
 --sensor, --level                 search, fetch
---sensor (with both)              run
 --max-pu, --cache                 search, fetch, verify
 --min-clear, --max-season-gap     search
 --sites, --site, --dry-run        fetch
@@ -43,6 +42,7 @@ option                            used by
 --sites, --site                   run
 --max-pu, --replan, --max-dates   run
 --radar-provider, --radar-dates   run
+--sensor                          run
 --site, --state, --json           review run, review status, review export
 --site, --state, --json           review mask, review precision, review learn
 --reviewer                        review run, review mask
