@@ -98,6 +98,29 @@ def choose_frame(before: Source, after: Source, kind: Literal["before", "utm"], 
             where=f"{before.scene.id} and {after.scene.id}",
             todo="give two images of the same place",
         )
+    return frame_in(whole, site)
+
+
+def frame_in(whole: GeoBox, site: Site | None) -> Frame:
+    """Choose the part of a grid in which a site is compared.
+
+    Parameters
+    ----------
+    whole : GeoBox
+        Grid on which images can be had.
+    site : Site or None
+        As in `choose_frame`; the whole grid when None.
+
+    Returns
+    -------
+    Frame
+        The context is limited to the grid, but for the site itself.
+
+    Raises
+    ------
+    NoOverlapError
+        When the site lies elsewhere.
+    """
     if site is None:
         return Frame(whole, whole, (slice(0, whole.shape[0]), slice(0, whole.shape[1])))
     outline = site_outline(site, whole)

@@ -11,13 +11,17 @@ from changedet.core.alignment import AlignmentSettings, align
 from changedet.core.residual import measure_remainder
 from changedet.core.warping import bridge_gaps
 from changedet.deciders import open_deciders
-from changedet.frame import choose_frame, displaced, require_memory, site_mask
+from changedet.errors import NoUsableImageryError
+from changedet.frame import choose_frame, displaced, frame_in, require_memory, site_mask
 from changedet.gates import gain_warnings, refusals
 from changedet.hashing import sha256_file
 from changedet.objects import build_objects
 from changedet.pairing import Pair, make_pair
 from changedet.progress import Progress, Silent
 from changedet.providers.local import LocalOptions, Source, open_source
+from changedet.radar import SensorChoice
+from changedet.radar_comparison import compare_radar, crop_evidence
+from changedet.radar_result import RadarAsked, radar_result
 from changedet.registration import RESIDUAL_LIMIT_PX, Registration, Views, judge, simplified
 from changedet.resample import pixel_size_m
 from changedet.result import ChangeResult
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from changedet.core.displacement import DisplacementField
     from changedet.deciders import Deciders
     from changedet.frame import Frame
+    from changedet.radar import RadarEvidence, RadarInput
     from changedet.scene import Image, Scene
     from changedet.site import Site
 
@@ -45,6 +50,7 @@ MAX_SHIFT_M = 500.0
 #: Side of the part that is kept for pictures.
 _VIEW_PX = 128
 
+_GIVEN = "both dates were given by the user"
 _AS_STATED = LocalOptions()
 _SILENT = Silent()
 _DEFAULT_SETTINGS = DetectSettings()
@@ -109,8 +115,9 @@ def compare_sources(
     *,
     site: Site | None = None,
     settings: DetectSettings = _DEFAULT_SETTINGS,
-    reason: str = "both dates were given by the user",
+    reason: str = _GIVEN,
     progress: Progress = _SILENT,
+    radar: RadarInput | None = None,
 ) -> ChangeResult:
     """Compare two sources that are open already.
 
@@ -124,11 +131,14 @@ def compare_sources(
         As in `detect`.
     reason : str
         Why these two dates, for a reader.
+    radar : RadarInput, optional
+        Radar of the same place and periods. Where the images show nothing that could be compared, it stands
+        alone; where radar shows nothing, they do.
 
     Returns
     -------
     ChangeResult
-        As `detect` returns it.
+        As `detect` returns it; with `ChangeResult.radar` where radar was given and could be used.
 
     Raises
     ------
@@ -143,16 +153,23 @@ def compare_sources(
     frame = choose_frame(sources[0], sources[1], settings.grid, site)
     require_memory(frame.context, max(source.band_count for source in sources))
     inside = site_mask(site, frame.context)
+    asked = RadarAsked(frame, inside, site, settings, reason, inputs)
+    evidence, radar_notes = _radar_beside(radar, asked, progress)
     first = sources[0].load(frame.context)
     progress.advance(0.5)
-    pair = make_pair(first, sources[1].load(frame.context), inside)
+    try:
+        pair = make_pair(first, sources[1].load(frame.context), inside)
+    except NoUsableImageryError as error:
+        if radar is None or evidence is None:
+            raise
+        return _radar_instead(evidence, radar, asked, error)
     deciders.require(pair.before.bands)
     progress.step("registering")
     registration, moved = register(pair, sources[1], settings.residual_limit_px)
     pair = make_pair(first, moved, inside)
     progress.step("comparing")
     refused = refusals(registration, pair)
-    comparison = compare(pair, inside, settings, refused=bool(refused), deciders=deciders)
+    comparison = compare(pair, inside, settings, refused=bool(refused), deciders=deciders, radar=evidence)
     if comparison.refusal:
         refused = (comparison.refusal,)
     progress.step("describing the objects")
@@ -172,18 +189,109 @@ def compare_sources(
         pair=replace(pair, before=frame.crop(pair.before), after=frame.crop(pair.after), reason=reason),
         registration=registration,
         normalization=comparison.normalization,
-        parameters=_parameters(settings, pair.before, frame, deciders),
+        parameters=_parameters(settings, pair.before, frame, deciders) | _radar_parameters(evidence),
         thresholds=asdict(comparison.flagged.thresholds),
         detection_floor=comparison.detection_floor,
-        warnings=(*refused, *pair.warnings, *notes, *(() if refused else deciders.notes)),
+        warnings=(*refused, *pair.warnings, *notes, *(() if refused else deciders.notes), *radar_notes),
         inputs={
             **inputs,
             "site": site.to_dict() if site else None,
             "settings": settings.to_dict(),
             **deciders.inputs,
+            **({"radar": _radar_inputs(radar)} if radar else {}),
         },
         refusals=refused,
+        radar=None if evidence is None else crop_evidence(evidence, frame),
     )
+
+
+def compare_radar_passes(
+    radar: RadarInput,
+    inputs: Mapping[str, Any],
+    *,
+    grid: GeoBox,
+    site: Site | None = None,
+    settings: DetectSettings = _DEFAULT_SETTINGS,
+    reason: str = _GIVEN,
+    progress: Progress = _SILENT,
+) -> ChangeResult:
+    """Compare two periods of radar by themselves.
+
+    Parameters
+    ----------
+    radar : RadarInput
+        The passes.
+    inputs : mapping
+        What the run was asked, JSON-serialisable, so that it can be repeated.
+    grid : GeoBox
+        On which the passes can be had; the comparison takes what the site and its surroundings need.
+    site : Site, optional
+        As in `detect`.
+    settings : DetectSettings
+        Smallest object, budget, largest misfit between the periods.
+    reason : str
+        Why these passes, for a reader.
+    progress : Progress
+        Told about each step.
+
+    Returns
+    -------
+    ChangeResult
+        With radar's bands as images; see `changedet.radar_result.radar_result`.
+
+    Raises
+    ------
+    NoUsableImageryError
+        When no track has passes in both periods that see the site.
+    NoOverlapError
+        When the site lies outside the grid.
+    UsageError
+        When memory does not suffice.
+    """
+    frame = frame_in(grid, site)
+    inside = site_mask(site, frame.context)
+    progress.step("reading radar")
+    passes = radar.load(frame.context)
+    progress.step("comparing radar")
+    evidence = compare_radar(passes, inside, radar.settings)
+    progress.step("describing the objects")
+    said = {**inputs, "radar": _radar_inputs(radar)}
+    return radar_result(evidence, RadarAsked(frame, inside, site, settings, reason, said, radar.notes))
+
+
+def _radar_beside(
+    radar: RadarInput | None, asked: RadarAsked, progress: Progress
+) -> tuple[RadarEvidence | None, tuple[str, ...]]:
+    """Compare radar for a comparison of optical images, which goes on without it if it has to."""
+    if radar is None:
+        return None, ()
+    progress.step("comparing radar")
+    try:
+        evidence = compare_radar(radar.load(asked.frame.context), asked.inside, radar.settings)
+    except NoUsableImageryError as error:
+        return None, (f"radar could not be used: {error}", *radar.notes)
+    progress.step("reading the images")
+    return evidence, (*evidence.warnings, *radar.notes)
+
+
+def _radar_instead(
+    evidence: RadarEvidence, radar: RadarInput, asked: RadarAsked, error: NoUsableImageryError
+) -> ChangeResult:
+    """Let radar stand alone where the images show nothing that could be compared."""
+    note = f"optical images could not be used, radar stands alone: {error}"
+    said = {**asked.inputs, "radar": _radar_inputs(radar)}
+    return radar_result(evidence, replace(asked, inputs=said, notes=(note, *radar.notes)))
+
+
+def _radar_inputs(radar: RadarInput) -> dict[str, Any]:
+    return {**radar.inputs, "settings": radar.settings.to_dict()}
+
+
+def _radar_parameters(evidence: RadarEvidence | None) -> dict[str, Any]:
+    """Say that radar was used; nothing of a comparison without it."""
+    if evidence is None:
+        return {}
+    return {"sensor": SensorChoice.BOTH.value, "radar": evidence.settings.to_dict()}
 
 
 def default_name(site: Site | None, before: Scene) -> str:
