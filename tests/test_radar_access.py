@@ -260,14 +260,15 @@ def test_polarisations_that_not_all_have_are_left_out(planetary):
 def test_radar_alone_hands_over_what_was_loaded(planetary, monkeypatch):
     handed = {}
 
-    def _compare(radar, inputs, *, site, settings, progress):
-        handed.update(inputs=inputs, notes=radar.notes, site=site)
+    def _compare(radar, inputs, *, grid, site, settings, reason, progress):
+        handed.update(inputs=inputs, notes=radar.notes, grid=grid)
         return "result"
 
-    monkeypatch.setattr("changedet.pipeline.compare_radar_passes", _compare, raising=False)
+    monkeypatch.setattr(radar_access, "compare_radar_passes", _compare)
     monkeypatch.setattr(radar_access, "surroundings", lambda grid: GRID)
     task = RadarTask(planned(planetary), planetary, notes=("earlier",))
     assert radar_access.compare_radar(task, progress=Silent()) == "result"
     assert handed["inputs"]["sensor"] == "s1"
     assert handed["inputs"]["reason"] == " ".join(task.plan.sentences)
     assert handed["notes"] == ("earlier",)
+    assert handed["grid"] == GRID

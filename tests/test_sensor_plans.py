@@ -65,9 +65,7 @@ def test_optical_without_a_usable_date_leaves_radar_and_a_reason():
     plans = plan_sensors(SITE, nothing("too cloudy: all of it"), radar_plan)
     assert plans.optical is None
     assert plans.optical_scenes == ()
-    assert plans.notes == (
-        "no optical imagery could be used (too cloudy: all of it): the result rests on radar alone",
-    )
+    assert plans.notes == ("optical images could not be used, radar stands alone: too cloudy: all of it",)
     assert plans.last_date_text == "2025-05-09"
     assert not plans.provisional
     assert plans.to_dict()["notes"] == list(plans.notes)
@@ -77,7 +75,7 @@ def test_radar_without_a_track_leaves_optical_and_a_reason():
     plans = plan_sensors(SITE, optical_plan, nothing("no track"))
     assert plans.radar is None
     assert plans.radar_scenes == ()
-    assert "radar could not be used (no track): the result rests on optical imagery alone" in plans.notes
+    assert plans.notes == ("radar could not be used, optical images stand alone: no track",)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +135,7 @@ def test_optical_that_turns_out_to_be_unusable_leaves_radar(compared):
     result = compare_plans(plan_sensors(SITE, optical_plan, radar_plan), sensors("cloudy"), Silent())
     assert compared == [("optical", True), ("radar", 7)]
     assert result.warnings == (
-        "no optical imagery could be used (nothing in common): the result rests on radar alone", "of its own",
+        "optical images could not be used, radar stands alone: nothing in common", "of its own",
     )  # fmt: skip
     assert result.inputs["notes"] == [result.warnings[0]]
 

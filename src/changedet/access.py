@@ -324,7 +324,7 @@ def compare_scenes(
         settings=settings,
         reason=reason,
         progress=progress,
-        **({} if passes is None else {"radar": passes}),
+        radar=passes,
     )
     # only now it is known what was used: an offset may be told by the pixels alone
     inputs = {

@@ -10,6 +10,7 @@ from changedet.access import surroundings
 from changedet.comparison import DetectSettings
 from changedet.errors import InputFileError, ProviderError
 from changedet.frame import require_memory
+from changedet.pipeline import compare_radar_passes
 from changedet.providers.base import SearchQuery
 from changedet.providers.registry import require_offered
 from changedet.providers.settings import read_provider_settings
@@ -376,9 +377,14 @@ def compare_radar(
     ProviderError, CredentialsError, InputFileError, NoUsableImageryError
         When the passes cannot be fetched, or nothing in them can be compared.
     """
-    from changedet.pipeline import compare_radar_passes
-
-    site = task.plan.site
-    radar = task.load(surroundings(site.grid), progress)
-    inputs = {"sensor": "s1", "reason": " ".join(task.plan.sentences)}
-    return compare_radar_passes(radar, inputs, site=site, settings=settings, progress=progress)
+    site, reason = task.plan.site, " ".join(task.plan.sentences)
+    grid = surroundings(site.grid)
+    return compare_radar_passes(
+        task.load(grid, progress),
+        {"sensor": "s1", "reason": reason},
+        grid=grid,
+        site=site,
+        settings=settings,
+        reason=reason,
+        progress=progress,
+    )
