@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from changedet.core.blocks import THREADS, row_blocks, run_blocks
-from changedet.core.radar_stack import all_ordinary, check_stack, direction_of, filled_date, usable_dates
+from changedet.core.blocks import THREADS, Buffers, run_blocks, spans, tiles
+from changedet.core.expansion import Expansion, TabledTail
+from changedet.core.radar_stack import LEAST_POWER, all_ordinary, check_stack, direction_of, usable_dates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Marks a pixel without a change where a date is named.
 NO_DATE = -1
-#: Buffers of a block; dates are read one at a time.
-_BLOCK_BYTES = 1_500_000
+#: Power of one tile on all dates: calls have to be long beside handing the interpreter to the other thread.
+_TILE_BYTES = 4_000_000
+#: Pixels of a tile, at least: each date is read in runs of so many.
+_LEAST_PIXELS = 4096
+#: Pixels that are searched at one time.
+_SEARCHED_PIXELS = 4096
 
 
 @dataclass(frozen=True)
@@ -141,131 +146,30 @@ def omnibus(
     )
     tables = _Tables.of(len(stack), stack.shape[1], parameters)
 
-    def _work(rows: slice) -> None:
-        _block(stack[:, :, rows], tables, result, rows)
+    buffers, changed = Buffers(), np.zeros(shape, bool)
 
-    run_blocks(_work, row_blocks((shape[0], shape[1]), 6 * stack.shape[1] + 8, _BLOCK_BYTES), threads)
+    def _work(tile: tuple[slice, slice]) -> None:
+        whole = (slice(None), slice(None), *tile)
+        statistic, changed[tile], p_value = _series(stack[whole], tables, buffers)
+        result.statistic[tile], result.p_value[tile] = statistic, p_value
+
+    pixels = max(_LEAST_PIXELS, _TILE_BYTES // (4 * len(stack) * stack.shape[1]))
+    columns = max(1, min(pixels, shape[1]))
+    run_blocks(_work, tiles((shape[0], shape[1]), (pixels // columns, columns)), threads)
+    places = np.nonzero(changed)
+
+    def _search(part: slice) -> None:
+        _note_search(result, stack, (places[0][part], places[1][part]), tables)
+
+    run_blocks(_search, spans(len(places[0]), _SEARCHED_PIXELS), threads)
     return result
-
-
-@dataclass(frozen=True)
-class Expansion:
-    """A distribution near chi-square, after Box 1949 (doi:10.1093/biomet/36.3-4.317).
-
-        share of values above z = S(z; f) + omega [ S(z; f + 4) - S(z; f) ]
-
-    with S the upper tail of chi-square, and z the statistic times rho.
-
-    Attributes
-    ----------
-    degrees : float
-        Degrees of freedom, f.
-    rho : float
-        What the statistic is multiplied by.
-    omega : float
-        Weight of the second term.
-    """
-
-    degrees: float
-    rho: float
-    omega: float
-
-    @classmethod
-    def of_series(cls, dates: int, pols: int, looks: float) -> Expansion:
-        """Return the distribution of -2 ln Q.
-
-        Parameters
-        ----------
-        dates : int
-            At least 2.
-        pols : int
-            Polarisations.
-        looks : float
-            Of one date.
-
-        Returns
-        -------
-        Expansion
-        """
-        return cls._of(pols * (dates - 1), (dates - 1 / dates) / (6 * looks * (dates - 1)))
-
-    @classmethod
-    def of_date(cls, date: int, pols: int, looks: float) -> Expansion:
-        """Return the distribution of -2 ln R_j.
-
-        Parameters
-        ----------
-        date : int
-            j, from 2.
-        pols : int
-            Polarisations.
-        looks : float
-            Of one date.
-
-        Returns
-        -------
-        Expansion
-        """
-        return cls._of(pols, (1 + 1 / (date * (date - 1))) / (6 * looks))
-
-    @classmethod
-    def _of(cls, degrees: float, correction: float) -> Expansion:
-        # of a look or less the expansion does not hold; it must not turn round
-        rho = max(1 - correction, 0.1)
-        return cls(degrees, rho, -degrees / 4 * (1 - 1 / rho) ** 2)
-
-    def tail(self, scaled: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the share of values above some.
-
-        Parameters
-        ----------
-        scaled : ndarray of float64
-            Statistics, times `rho`.
-
-        Returns
-        -------
-        ndarray of float64
-            0 to 1.
-        """
-        from scipy.special import chdtrc, gammaln
-
-        plain = chdtrc(self.degrees, scaled)
-        # S(z; f + 4) is S(z; f) and two terms more
-        half, order = scaled / 2, self.degrees / 2
-        term = np.exp(order * np.log(np.maximum(half, 1e-300)) - half - gammaln(order + 1))
-        second = term * (1 + half / (order + 1))
-        return np.asarray(np.clip(plain + self.omega * second, 0, 1))
-
-    def critical(self, share: float) -> float:
-        """Return the value that a share lies above.
-
-        Parameters
-        ----------
-        share : float
-            Between 0 and 1.
-
-        Returns
-        -------
-        float
-            In the scale of the statistic times `rho`.
-        """
-        from scipy.optimize import brentq
-        from scipy.special import chdtri
-
-        most = float(chdtri(self.degrees + 4, share)) * 2 + 50
-
-        def excess(value: float) -> float:
-            """Return by how much the expectation exceeds what was measured."""
-            return float(self.tail(np.array([value]))[0]) - share
-
-        return float(brentq(excess, 0.0, most, xtol=1e-10))
 
 
 @dataclass(frozen=True, eq=False)
 class _Tables:
     """What both statistics are multiplied by and compared with, by number of dates; 0 and 1 stand empty."""
 
-    series: tuple[Expansion, ...]
+    series: tuple[TabledTail, ...]
     series_scale: NDArray[np.float64]
     series_critical: NDArray[np.float64]
     date_scale: NDArray[np.float64]
@@ -280,7 +184,7 @@ class _Tables:
         each = tuple(Expansion.of_date(n, pols, looks) for n in numbers)
         empty = [np.full(2, 0.0), np.full(2, np.inf)]
         return cls(
-            series,
+            tuple(TabledTail(one) for one in series),
             *(
                 np.concatenate([start, values])
                 for kind in (series, each)
@@ -293,45 +197,57 @@ class _Tables:
         )
 
 
-def _block(stack: NDArray[np.float32], tables: _Tables, result: Omnibus, rows: slice) -> None:
-    ordinary = all(all_ordinary(plane) for date in stack for plane in date)
-    usable = None if ordinary else usable_dates(stack)
+def _series(
+    stack: NDArray[np.float32], tables: _Tables, buffers: Buffers
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
+    """Return of a tile the statistic, whether it rejects, and the share above it."""
+    usable = None if all_ordinary(stack) else usable_dates(stack)
     count = np.full(stack.shape[2:], len(stack)) if usable is None else usable.sum(axis=0)
-    statistic = _series_statistic(stack, usable) * tables.series_scale[count]
-    result.statistic[rows] = np.where(count > 1, statistic, np.nan)
-    result.p_value[rows] = _series_tail(statistic, count, tables)
-    changed = statistic > tables.series_critical[count]
-    if changed.any():
-        picked = stack[:, :, changed].astype(np.float64)
-        seen = np.ones((len(stack), picked.shape[2]), bool) if usable is None else usable[:, changed]
-        found = _Search(picked, seen, tables).run()
-        result.changes[:, rows][:, changed] = found.changes
-        result.first[rows][changed] = found.first
-        result.last[rows][changed] = found.last
-        result.unchanged_until[rows][changed] = found.unchanged_until
-        result.count[rows][changed] = found.count
+    statistic = _series_statistic(stack, usable, buffers) * tables.series_scale[count]
+    p_value = _series_tail(statistic, count, tables)
+    return np.where(count > 1, statistic, np.nan), statistic > tables.series_critical[count], p_value
 
 
-def _series_statistic(stack: NDArray[np.float32], usable: NDArray[np.bool_] | None) -> NDArray[np.float64]:
+def _note_search(
+    result: Omnibus,
+    stack: NDArray[np.float32],
+    places: tuple[NDArray[np.intp], NDArray[np.intp]],
+    tables: _Tables,
+) -> None:
+    """Search some pixels and write what is found."""
+    picked = stack[:, :, places[0], places[1]]
+    found = _Search(picked.astype(np.float64), usable_dates(picked[..., None])[..., 0], tables).run()
+    result.changes[:, places[0], places[1]] = found.changes
+    result.first[places] = found.first
+    result.last[places] = found.last
+    result.unchanged_until[places] = found.unchanged_until
+    result.count[places] = found.count
+
+
+def _series_statistic(
+    stack: NDArray[np.float32], usable: NDArray[np.bool_] | None, buffers: Buffers
+) -> NDArray[np.float64]:
     """Return the sum over polarisations and dates of -ln(X / M), shape (y, x)."""
-    shape, mean = stack.shape[2:], np.zeros(stack.shape[1:], np.float32)
-    for index, date in enumerate(stack):
-        mean += date if usable is None else filled_date(date, usable[index], np.float32(0))
-    mean /= np.float32(len(stack)) if usable is None else np.maximum(usable.sum(axis=0), 1).astype(np.float32)
-    np.maximum(mean, np.float32(1e-30), out=mean)
-    inverse, total = 1 / mean, np.zeros(shape)
-    ratio, product = np.empty(shape, np.float32), np.empty(shape, np.float32)
-    for index, date in enumerate(stack):
-        filled = date if usable is None else filled_date(date, usable[index], mean)
-        np.multiply(filled[0], inverse[0], out=product)
-        for power, factor in zip(filled[1:], inverse[1:], strict=True):
-            np.multiply(power, factor, out=ratio)
+    dates, pols, *shape = stack.shape
+    pixels = shape[0] * shape[1]
+    product, ratio = buffers.planes(2, (dates, pixels))
+    seen = None if usable is None else usable.reshape(dates, pixels)
+    count = np.float32(dates) if seen is None else np.maximum(seen.sum(axis=0), 1).astype(np.float32)
+    for pol in range(pols):
+        power = stack[:, pol].reshape(dates, pixels)
+        if seen is not None:
+            power = np.where(seen, np.maximum(power, np.float32(LEAST_POWER)), np.float32(0))
+        mean = np.maximum(np.add.reduce(power, axis=0) / count, np.float32(1e-30))
+        np.divide(power, mean, out=ratio if pol else product)
+        if pol:
             np.multiply(product, ratio, out=product)
-        # one logarithm for all polarisations; far below its mean, power of several could underflow
-        np.maximum(product, np.float32(1e-37), out=product)
-        cv2.log(product, product)
-        cv2.accumulate(product, total)
-    return np.maximum(-total, 0)
+    if seen is not None:
+        np.copyto(product, 1, where=~seen)
+    # one logarithm for all polarisations; far below its mean, power of several could underflow
+    np.maximum(product, np.float32(1e-37), out=product)
+    cv2.log(product, product)
+    total = np.add.reduce(product, axis=0).astype(np.float64).reshape(shape)
+    return np.asarray(np.maximum(-total, 0))
 
 
 def _series_tail(
@@ -340,7 +256,7 @@ def _series_tail(
     tail = np.full(count.shape, np.nan)
     for number in np.unique(count[count > 1]):
         where = count == number
-        tail[where] = tables.series[number - 2].tail(statistic[where])
+        tail[where] = tables.series[number - 2](statistic[where])
     return tail
 
 

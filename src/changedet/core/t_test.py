@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _TILE_BYTES = 2_900_000
 #: Pixels of a tile, at least: each date is read in runs of so many.
 _LEAST_PIXELS = 4096
-#: A logarithm, and a sum of squares of logarithms, that ordinary power stays below and infinite power does not.
+#: A logarithm, and a sum of squares of logarithms, that power stays below unless it is infinite.
 _FAR_LOG, _FAR_SQUARES = 60.0, 6400.0
 #: Standard deviation, in nepers, that a mean is never taken to be more certain than: 0.004 dB.
 _LEAST_DEVIATION = 1e-3
