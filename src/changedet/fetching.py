@@ -319,6 +319,7 @@ def _tags(image: Image, site: Site) -> dict[str, str]:
         "LEVEL": scene.level,
         "PROCESSING_BASELINE": scene.processing_baseline,
         "RELATIVE_ORBIT": scene.relative_orbit,
+        "ORBIT_STATE": scene.orbit_state if scene.sensor == "s1" else None,
         "TILE": scene.tile,
         "SUN_ELEVATION_DEG": scene.sun_elevation_deg,
         "SUN_AZIMUTH_DEG": scene.sun_azimuth_deg,

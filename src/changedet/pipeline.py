@@ -23,7 +23,7 @@ from changedet.radar import SensorChoice
 from changedet.radar_comparison import compare_radar, crop_evidence
 from changedet.radar_result import RadarAsked, radar_result
 from changedet.registration import RESIDUAL_LIMIT_PX, Registration, Views, judge, simplified
-from changedet.resample import pixel_size_m
+from changedet.resample import pixel_size_m, utm_grid
 from changedet.result import ChangeResult
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from changedet.deciders import Deciders
     from changedet.frame import Frame
     from changedet.radar import RadarEvidence, RadarInput
+    from changedet.radar_files import RadarFiles
     from changedet.scene import Image, Scene
     from changedet.site import Site
 
@@ -101,12 +102,61 @@ def detect(
     >>> result = cd.detect("scenes/2023-05-21", "scenes/2025-05-26")  # doctest: +SKIP
     >>> result.objects[["kind", "area_m2", "mgrs"]].head()            # doctest: +SKIP
     """
-    sources = open_source(before, before_options), open_source(after, after_options)
-    inputs = {
-        "before": _input_record(sources[0], before, before_options),
-        "after": _input_record(sources[1], after, after_options),
-    }
+    given = (before, before_options), (after, after_options)
+    sources, inputs = _opened(given)
     return compare_sources(sources, inputs, site=site, settings=settings, progress=progress)
+
+
+def detect_with_radar(
+    images: tuple[tuple[Input, LocalOptions], tuple[Input, LocalOptions]],
+    radar: RadarInput,
+    *,
+    site: Site | None = None,
+    settings: DetectSettings = _DEFAULT_SETTINGS,
+    progress: Progress = _SILENT,
+) -> ChangeResult:
+    """Compare two images of one place, with radar beside them.
+
+    Parameters
+    ----------
+    images : tuple of two (input, LocalOptions)
+        Before and after, each as `detect` takes it.
+    radar : RadarInput
+        Radar of the same place and periods, such as `changedet.radar_files.open_radar_files` finds it.
+    site, settings, progress
+        As in `detect`.
+
+    Returns
+    -------
+    ChangeResult
+        As in `compare_sources`: each object says which sensor flagged it.
+
+    Raises
+    ------
+    InputFileError, NoUsableImageryError
+        As in `detect`, also for radar.
+
+    Examples
+    --------
+    >>> from changedet.radar_files import open_radar_files            # doctest: +SKIP
+    >>> radar = open_radar_files(Path("s1/2023"), Path("s1/2025"))    # doctest: +SKIP
+    >>> images = ("s2/2023", LocalOptions()), ("s2/2025", LocalOptions())   # doctest: +SKIP
+    >>> detect_with_radar(images, radar.task()).objects["sensor"]     # doctest: +SKIP
+    """
+    sources, inputs = _opened(images)
+    return compare_sources(sources, inputs, site=site, settings=settings, radar=radar, progress=progress)
+
+
+def _opened(
+    images: tuple[tuple[Input, LocalOptions], tuple[Input, LocalOptions]],
+) -> tuple[tuple[Source, Source], dict[str, Any]]:
+    """Open both sources, and describe them for the record."""
+    sources = open_source(*images[0]), open_source(*images[1])
+    names = ("before", "after")
+    return sources, {
+        name: _input_record(source, *given)
+        for name, source, given in zip(names, sources, images, strict=True)
+    }
 
 
 def compare_sources(
@@ -257,6 +307,36 @@ def compare_radar_passes(
     progress.step("describing the objects")
     said = {**inputs, "radar": _radar_inputs(radar)}
     return radar_result(evidence, RadarAsked(frame, inside, site, settings, reason, said, radar.notes))
+
+
+def compare_radar_files(
+    radar: RadarFiles,
+    *,
+    site: Site | None = None,
+    settings: DetectSettings = _DEFAULT_SETTINGS,
+    progress: Progress = _SILENT,
+) -> ChangeResult:
+    """Compare local radar of two periods by itself.
+
+    Parameters
+    ----------
+    radar : RadarFiles
+        From `changedet.radar_files.open_radar_files`.
+    site, settings, progress
+        As in `compare_radar_passes`; the grid is that of the first file, or UTM if the settings ask for it.
+
+    Returns
+    -------
+    ChangeResult
+        As in `compare_radar_passes`.
+
+    Raises
+    ------
+    InputFileError, NoUsableImageryError, UsageError
+        As in `compare_radar_passes`, or when a file cannot be used.
+    """
+    grid = radar.grid if settings.grid == "before" else utm_grid(radar.grid)
+    return compare_radar_passes(radar.task(), {}, grid=grid, site=site, settings=settings, progress=progress)
 
 
 def _radar_beside(

@@ -51,6 +51,7 @@ CONSISTENT_WITH: Mapping[Direction, str] = MappingProxyType(
         Direction.DARKER: "consistent with ground cleared, flooded or paved, or with something removed",
     }
 )
+_RAISED = MappingProxyType({"low": "medium", "medium": "high", "high": "high"})
 _WORDS = MappingProxyType({Direction.BRIGHTER: "brighter", Direction.DARKER: "darker"})
 #: What every object of radar says beside it.
 RADAR_CAVEAT = "ships, cranes, vehicles, crops and wet ground change what radar sees as well"
@@ -87,12 +88,15 @@ class RadarOpinion:
         Means over the object; NaN where radar did not judge.
     sentence : str
         The same for a reader.
+    tested : bool
+        Whether there were passes enough to test, and not only to rank.
     """
 
     sensor: FoundBy
     change_db: float
     deviations: float
     sentence: str
+    tested: bool = True
 
     @property
     def alone(self) -> bool:
@@ -110,14 +114,15 @@ class RadarOpinion:
         Returns
         -------
         str
-            High only where both sensors flag what optical imagery shows clearly; low where they conflict.
+            High only where optical imagery shows it clearly and a test of radar agrees; low where they
+            conflict.
         """
         if self.alone:
             return "medium" if abs(self.deviations) >= _CLEAR_DEVIATIONS else "low"
         if self.sensor is FoundBy.CONFLICTING:
             return "low"
         if self.sensor is FoundBy.BOTH:
-            return "high" if optical == "medium" else "medium"
+            return _RAISED[optical] if self.tested else optical
         return optical
 
 
@@ -255,7 +260,8 @@ def opinions_of(
         else:
             expected = _expected(kind, float(water[index]))
             found.append(_beside(*measured, says=bool(says[index]), expected=expected))
-    return tuple(found)
+    tested = was_tested(evidence)
+    return tuple(replace(one, tested=tested) for one in found)
 
 
 def _strength(evidence: RadarEvidence) -> NDArray[np.float32]:

@@ -277,5 +277,4 @@ def _pixel_m2(evidence: RadarEvidence) -> float:
 
 
 def _min_area_m2(evidence: RadarEvidence, settings: DetectSettings) -> float:
-    pixel = _pixel_m2(evidence)
-    return pixel * least_pixels(evidence, max(settings.min_area_m2 / pixel, 1.0))
+    return max(settings.min_area_m2, _pixel_m2(evidence) * least_pixels(evidence, 1.0))

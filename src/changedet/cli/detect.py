@@ -12,7 +12,9 @@ import typer
 from changedet.cli import options  # noqa: TC001  # Typer reads the annotations at run time
 from changedet.cli.bars import progress_on_terminal
 from changedet.cli.console import command_line, emit, say
+from changedet.cli.detect_radar import RadarOptions, parse_sensor
 from changedet.errors import QualityGateError, UsageError
+from changedet.radar import SensorChoice
 
 if TYPE_CHECKING:
     from datetime import date
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from changedet.comparison import DetectSettings
     from changedet.progress import Progress
     from changedet.providers.local import LocalOptions
+    from changedet.radar_files import RadarFiles
     from changedet.result import ChangeResult
     from changedet.site import Site
 
@@ -30,6 +33,9 @@ def detect(
     after: options.After,
     before_time: options.BeforeTime = None,
     after_time: options.AfterTime = None,
+    sensor: options.ComparedSensors = "s2",
+    radar_before: options.RadarBefore = None,
+    radar_after: options.RadarAfter = None,
     at: options.At = None,
     radius: options.Radius = None,
     bbox: options.Bbox = None,
@@ -49,6 +55,9 @@ def detect(
     before_offset: options.BeforeOffset = None,
     after_offset: options.AfterOffset = None,
     nodata: options.Nodata = None,
+    radar_unit: options.RadarUnit = "linear",
+    radar_scale: options.RadarScale = 1.0,
+    radar_offset: options.RadarOffset = 0.0,
     out: options.Out = None,
     overwrite: options.Overwrite = False,
     keep_images: options.KeepImages = None,
@@ -63,12 +72,17 @@ def detect(
 
     started = datetime.now(UTC)
     said = _Numbers(scale, offset, nodata)
+    asked = RadarOptions(
+        parse_sensor(sensor), (radar_before, radar_after), radar_unit, radar_scale, radar_offset
+    )
     task = _Task(
         (before, said.options(before_offset, before_time)),
         (after, said.options(after_offset, after_time)),
         choose_site(at, radius, bbox, aoi, name),
         settings_of(method, (threshold, budget), min_area, grid, max_residual, band_weights, model),
         name,
+        asked.sensor,
+        asked.open(before, after),
     )
     out = task.target(out, overwrite=overwrite)
     with progress_on_terminal(show=progress, quiet=quiet, verbose=verbose) as bar:
@@ -115,6 +129,8 @@ class _Task:
     site: Site | None
     settings: DetectSettings
     name: str | None
+    sensor: SensorChoice
+    radar: RadarFiles | None
 
     def target(self, given: Path | None, *, overwrite: bool) -> Path:
         """Return the folder to write, by what the headers say when none was given; refuse one in use."""
@@ -123,7 +139,10 @@ class _Task:
         from changedet.providers.local import open_source
 
         folder = given
-        if folder is None:
+        if folder is None and self.sensor is SensorChoice.S1 and self.radar is not None:
+            name = self.name or (self.site.name if self.site else "radar")
+            folder = default_folder(name, self.radar.last_date_text)
+        elif folder is None:
             scenes = [open_source(*side).scene for side in (self.before, self.after)]
             name = self.name or default_name(self.site, scenes[0])
             folder = default_folder(name, scenes[1].date_text)
@@ -132,20 +151,30 @@ class _Task:
 
     def run(self, progress: Progress, *, strict: bool) -> ChangeResult:
         """Compare the images; refuse a result with warnings when it has to be strict."""
+        result = self._compared(progress)
+        if strict:
+            _require_no_warnings(result)
+        return replace(result, name=self.name) if self.name else result
+
+    def _compared(self, progress: Progress) -> ChangeResult:
+        from changedet.pipeline import compare_radar_files, detect_with_radar
         from changedet.pipeline import detect as compare
 
-        result = compare(
+        site, settings = self.site, self.settings
+        if self.radar is not None and self.sensor is SensorChoice.S1:
+            return compare_radar_files(self.radar, site=site, settings=settings, progress=progress)
+        if self.radar is not None:
+            images, radar = (self.before, self.after), self.radar.task()
+            return detect_with_radar(images, radar, site=site, settings=settings, progress=progress)
+        return compare(
             self.before[0],
             self.after[0],
-            site=self.site,
-            settings=self.settings,
+            site=site,
+            settings=settings,
             before_options=self.before[1],
             after_options=self.after[1],
             progress=progress,
         )
-        if strict:
-            _require_no_warnings(result)
-        return replace(result, name=self.name) if self.name else result
 
 
 def settings_of(

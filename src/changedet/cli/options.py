@@ -124,6 +124,28 @@ RadarProviderName = Annotated[
     typer.Option("--radar-provider", help="Where radar comes from, when not from --provider; "
                  "planetary-computer where that one has none.", rich_help_panel=_INPUT, metavar="NAME"),
 ]  # fmt: skip
+RadarBefore = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--radar-before", help="Radar of the earlier period, for --sensor both: raster or folder "
+                 "of rasters, each a date.", rich_help_panel=_INPUT, metavar="PATH"),
+]  # fmt: skip
+RadarAfter = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--radar-after", help="Radar of the later period.", rich_help_panel=_INPUT, metavar="PATH"),
+]
+RadarUnit = Annotated[
+    str,
+    typer.Option("--radar-unit", help="Unit of radar in local files: linear (gamma nought) or db.",
+                 rich_help_panel=_RADIOMETRY, metavar="NAME"),
+]  # fmt: skip
+RadarScale = Annotated[
+    float,
+    typer.Option("--radar-scale", help="Radar in its unit = number * scale + offset.",
+                 rich_help_panel=_RADIOMETRY),
+]  # fmt: skip
+RadarOffset = Annotated[
+    float, typer.Option("--radar-offset", help="Offset of radar in its unit.", rich_help_panel=_RADIOMETRY)
+]
 RadarDates = Annotated[
     int,
     typer.Option("--radar-dates", help="Most radar passes of each track and period, those nearest in season.",

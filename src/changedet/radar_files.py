@@ -1,0 +1,394 @@
+"""Local files of radar: which of them are passes, of which track and date, and in which unit."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from changedet.bands import RADAR_BANDS
+from changedet.errors import InputFileError, MissingInputError, UsageError
+from changedet.hashing import sha256_file
+from changedet.providers.facts import facts_from_tags, stated_time
+from changedet.providers.layers import Layer, resolution_m
+from changedet.providers.local_names import BAND_FILE_SUFFIXES
+from changedet.providers.radar import RADAR_LEVEL, fuse_radar, gamma_nought, relative_orbit
+from changedet.providers.rasters import RasterHeader, read_header, read_window
+from changedet.radar import RadarInput, RadarPasses, RadarSettings, Track
+from changedet.scene import Asset, Scene
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
+
+    from changedet.providers.facts import Stated
+    from changedet.providers.layers import Reader
+    from changedet.scene import Image
+
+Unit = Literal["linear", "db"]
+
+#: How files are named, for error texts.
+NAMES_UNDERSTOOD = "*_VV.tif and *_VH.tif, or one file with bands described as VV and VH"
+
+_POLARISATION = re.compile(r"(?<![A-Za-z0-9])(VV|VH)(?![A-Za-z0-9])", re.IGNORECASE)
+_TIME = re.compile(r"(?<!\d)((?:19|20)\d{6}T\d{6})(?!\d)")
+_DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_]?([01]\d)[-_]?([0-3]\d)(?!\d)")
+_PRODUCT = re.compile(
+    r"S1(?P<unit>[A-D])_\w{2}_.*?_(?P<start>\d{8}T\d{6})_\d{8}T\d{6}_(?P<orbit>\d{6})", re.IGNORECASE
+)
+_PLATFORM = re.compile(r"(?<![A-Za-z0-9])S(?:entinel-?)?1(?P<unit>[A-D])(?![A-Za-z0-9])", re.IGNORECASE)
+_STATE = re.compile(r"(?<![A-Za-z])(?P<word>asc|desc)(?:ending)?(?![A-Za-z])", re.IGNORECASE)
+_ORBIT = re.compile(
+    r"(?<![A-Za-z0-9])(?:[TR](?P<short>\d{3})|(?:track|orbit|relorb|asc|desc|ascending|descending)"
+    r"[- ]?(?P<long>\d{1,3}))(?!\d)",
+    re.IGNORECASE,
+)
+_LAST_ORBIT = 175
+#: Share of stored numbers below 0 from which they cannot be power.
+_MOST_NEGATIVE = 0.01
+
+
+@dataclass(frozen=True)
+class RadarNumbers:
+    """How stored numbers become power: ``value = number * scale + offset``, linear or in decibels.
+
+    Attributes
+    ----------
+    unit : {"linear", "db"}
+        What the value is.
+    scale, offset : float
+        Taken first.
+    """
+
+    unit: Unit = "linear"
+    scale: float = 1.0
+    offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.unit not in ("linear", "db"):
+            raise UsageError(f"unknown unit of radar {self.unit!r}", todo="choose linear or db")
+        if not (np.isfinite([self.scale, self.offset]).all() and self.scale != 0):
+            raise UsageError("the scale of radar must not be 0, and scale and offset must be numbers")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serialisable description."""
+        return {"unit": self.unit, "scale": self.scale, "offset": self.offset}
+
+    def power(self, numbers: NDArray[Any], nodata: float | None) -> NDArray[np.float32]:
+        """Turn stored numbers into linear power.
+
+        Parameters
+        ----------
+        numbers : ndarray
+            As stored.
+        nodata : float or None
+            The number that means "no data"; of linear power 0 always does.
+
+        Returns
+        -------
+        ndarray of float32, same shape
+            NaN = no data.
+
+        Examples
+        --------
+        >>> RadarNumbers("db", 30, -25).power(np.array([0.5, 0.0]), 0.0).round(3).tolist()
+        [0.10000000149011612, nan]
+        """
+        values = numbers.astype(np.float64) * self.scale + self.offset
+        if self.unit == "db":
+            values = 10 ** (values / 10)
+        else:
+            values[values == 0] = np.nan
+        if nodata is not None and not np.isnan(nodata):
+            values[numbers == nodata] = np.nan
+        return values.astype(np.float32)
+
+
+_LINEAR, _DEFAULT_SETTINGS = RadarNumbers(), RadarSettings()
+
+
+@dataclass(frozen=True, eq=False)
+class _File:
+    """One raster and what it says."""
+
+    header: RasterHeader
+    bands: Mapping[str, int]
+    track: Track
+    platform: str
+    time: Stated | None
+    stem: str
+    simulated: bool
+
+
+def open_radar_files(
+    before: Path,
+    after: Path,
+    numbers: RadarNumbers = _LINEAR,
+    settings: RadarSettings = _DEFAULT_SETTINGS,
+) -> RadarFiles:
+    """Find the passes in local files, without reading their pixels.
+
+    A file is a pass, or one polarisation of it when its name holds VV or VH; a folder is searched with all
+    folders in it. Dates are in the tags or names of files. The track is in the tags, in the name of the
+    product, or in that of the file or of a folder round it, such as ``ascending-44``, ``track_44`` or
+    ``44``: files of which nothing says it are taken as passes of one unknown track. Slices of one track and
+    date are one pass.
+
+    Parameters
+    ----------
+    before, after : Path
+        A raster, or a folder of rasters, terrain corrected.
+    numbers : RadarNumbers
+        Unit, scale and offset of what is stored.
+    settings : RadarSettings
+        How the passes are compared.
+
+    Returns
+    -------
+    RadarFiles
+        With a grid and all that a comparison needs.
+
+    Raises
+    ------
+    MissingInputError
+        When there is nothing there.
+    InputFileError
+        When a file is damaged or its polarisation is not stated.
+    """
+    sides = _found(before), _found(after)
+    return RadarFiles((before, after), sides, numbers, settings)
+
+
+@dataclass(frozen=True, eq=False)
+class RadarFiles:
+    """Local radar of two periods.
+
+    Attributes
+    ----------
+    given : tuple of two Path
+        As the user gave them.
+    sides : tuple of two tuples
+        What was found, before and after.
+    numbers : RadarNumbers
+        Unit, scale and offset.
+    settings : RadarSettings
+        How it is compared.
+    """
+
+    given: tuple[Path, Path]
+    sides: tuple[tuple[_File, ...], tuple[_File, ...]]
+    numbers: RadarNumbers
+    settings: RadarSettings
+
+    @property
+    def grid(self) -> GeoBox:
+        """Grid of the first file before."""
+        return self.sides[0][0].header.grid
+
+    @property
+    def last_date_text(self) -> str:
+        """Latest date after, or "unknown date"."""
+        dates = [one.time.value for one in self.sides[1] if one.time]
+        return f"{max(dates):%Y-%m-%d}" if dates else "unknown date"
+
+    def task(self) -> RadarInput:
+        """Return what a comparison takes in."""
+        said: dict[str, Any] = {"in_memory": False, "numbers": self.numbers.to_dict()}
+        for word, path, files in zip(("before", "after"), self.given, self.sides, strict=True):
+            hashes = {str(one.header.path): sha256_file(one.header.path) for one in files}
+            said[word] = {"path": str(path), "files": hashes}
+        return RadarInput(self.load, self.settings, MappingProxyType(said), self._notes())
+
+    def load(self, grid: GeoBox) -> tuple[RadarPasses, ...]:
+        """Read the passes of each track onto a grid.
+
+        Parameters
+        ----------
+        grid : GeoBox
+            Any.
+
+        Returns
+        -------
+        tuple of RadarPasses
+            Also of tracks that have passes in one period only.
+
+        Raises
+        ------
+        InputFileError
+            When a file is damaged, holds decibels where power is expected, or does not reach the grid.
+        """
+        tracks = sorted({one.track for side in self.sides for one in side}, key=lambda track: track.label)
+        return tuple(
+            RadarPasses(track, *(self._images(side, track, grid) for side in self.sides)) for track in tracks
+        )
+
+    def _images(self, side: Sequence[_File], track: Track, grid: GeoBox) -> tuple[Image, ...]:
+        groups: dict[str, list[_File]] = {}
+        for one in side:
+            if one.track == track:
+                groups.setdefault(_pass_key(one), []).append(one)
+        loaded = [self._image(files, grid) for files in groups.values()]
+        return tuple(sorted(loaded, key=lambda image: (image.scene.time_text, image.scene.id)))
+
+    def _image(self, files: Sequence[_File], grid: GeoBox) -> Image:
+        slices: dict[str, dict[str, Layer]] = {}
+        for one in files:
+            for name, index in one.bands.items():
+                slices.setdefault(one.stem, {})[name] = self._layer(one, name, index)
+        names = tuple(b for b in RADAR_BANDS if all(b in layers for layers in slices.values()))
+        if not names:
+            raise InputFileError(
+                "VV and VH of one pass come from different files that do not belong together",
+                where=str(files[0].header.path),
+                todo=f"name them {NAMES_UNDERSTOOD}",
+            )
+        return fuse_radar(list(slices.values()), names, _scene(files, slices), grid)
+
+    def _layer(self, one: _File, name: str, index: int) -> Layer:
+        radiometry = gamma_nought(None, f"local file, {self.numbers.unit}")
+        asset = Asset(str(one.header.path), index, radiometry=radiometry)
+        return Layer(name, one.header.grid, asset, _reader(one, index, self.numbers))
+
+    def _notes(self) -> tuple[str, ...]:
+        files = [one for side in self.sides for one in side]
+        notes = []
+        if any(one.time is None for one in files):
+            notes.append("some files of radar do not say their date")
+        if any(one.track.relative_orbit is None for one in files):
+            notes.append(
+                "some files of radar do not say their track: they are taken as passes of one, which they may "
+                "not be"
+            )
+        return tuple(notes)
+
+
+def _found(path: Path) -> tuple[_File, ...]:
+    if not path.exists():
+        raise MissingInputError("there is no such file or folder", where=str(path), todo="check the path")
+    paths = [path] if path.is_file() else sorted(
+        one for one in path.rglob("*") if one.suffix.lower() in BAND_FILE_SUFFIXES and one.name[0] != "."
+    )  # fmt: skip
+    files = [one for one in (_read(file, path) for file in paths) if one is not None]
+    if not files:
+        raise MissingInputError(
+            "no file of radar whose polarisation is stated",
+            where=str(path),
+            todo=f"name them {NAMES_UNDERSTOOD}",
+        )
+    return tuple(files)
+
+
+def _read(path: Path, given: Path) -> _File | None:
+    """Read what a file says; None when nothing says that it is radar."""
+    header = read_header(path)
+    bands: dict[str, int] = {}
+    for name, index in zip(header.names, header.indexes, strict=True):
+        if said := _POLARISATION.search(name.replace("_", " ")):
+            bands.setdefault(said[1].upper(), index)
+    text = path.stem.replace("_", " ")
+    if not bands and len(header.indexes) == 1 and (named := _POLARISATION.search(text)):
+        bands = {named[1].upper(): header.indexes[0]}
+    if not bands:
+        return None
+    parts = (path.stem, *reversed(path.relative_to(given).parts[:-1] if given.is_dir() else ()), given.name)
+    facts = facts_from_tags(header.tags)
+    product = _PRODUCT.search(path.stem)
+    return _File(
+        header=header,
+        bands=MappingProxyType(bands),
+        track=_track(header.tags, product, parts),
+        platform=facts.platform or _platform(product, parts),
+        time=facts.time or _time(path.stem, product),
+        stem=" ".join(_POLARISATION.sub("", text).split()) if len(bands) == 1 else text,
+        simulated=bool(facts.simulated),
+    )
+
+
+def _track(tags: Mapping[str, str], product: re.Match[str] | None, parts: Sequence[str]) -> Track:
+    """Return the track by tags, then the name of the product, then those of the file and its folders."""
+    said = {key.upper(): str(value).strip().lower() for key, value in tags.items()}
+    state = said.get("ORBIT_STATE") or next(
+        (f"{w['word']}ending" for p in parts if (w := _search(_STATE, p))), ""
+    )
+    orbit = facts_from_tags(tags).relative_orbit
+    if orbit is None and product:
+        start = stated_time(product["start"], "")
+        if start:
+            orbit = relative_orbit(product["unit"].upper(), int(product["orbit"]), start.value)
+    if orbit is None:
+        orbit = next((number for part in parts if (number := _orbit_of(part)) is not None), None)
+    return Track(state.lower() if state.lower() in ("ascending", "descending") else "unknown", orbit)
+
+
+def _orbit_of(part: str) -> int | None:
+    """Return the relative orbit that a name states, or that the whole name of a folder is."""
+    found = _search(_ORBIT, part)
+    digits = (found["short"] or found["long"]) if found else part if part.isdigit() else ""
+    return int(digits) if digits and 1 <= int(digits) <= _LAST_ORBIT else None
+
+
+def _search(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    return pattern.search(text.replace("_", " "))
+
+
+def _platform(product: re.Match[str] | None, parts: Sequence[str]) -> str:
+    if product:
+        return f"Sentinel-1{product['unit'].upper()}"
+    found = next((match for part in parts if (match := _search(_PLATFORM, part))), None)
+    return f"Sentinel-1{found['unit'].upper()}" if found else "unknown"
+
+
+def _time(stem: str, product: re.Match[str] | None) -> Stated | None:
+    if product:
+        return stated_time(product["start"], "name of the product")
+    if found := _TIME.search(stem):
+        return stated_time(found[1], "name of the file")
+    if found := _DAY.search(stem):
+        return stated_time("-".join(found.groups()), "name of the file")
+    return None
+
+
+def _pass_key(one: _File) -> str:
+    """Return what files of one pass have in common: the day of one track, else their name."""
+    return f"{one.time.value:%Y%m%d}" if one.time else f"{one.header.path.parent} {one.stem}"
+
+
+def _reader(one: _File, index: int, numbers: RadarNumbers) -> Reader:
+    path = one.header.path
+    nodata = one.header.nodata[one.header.indexes.index(index)]
+
+    def _read_power(window: tuple[slice, slice]) -> NDArray[np.float32]:
+        stored = read_window(path, index, window)
+        power = numbers.power(stored, nodata)
+        if numbers.unit == "linear" and (power < 0).mean() > _MOST_NEGATIVE:
+            raise InputFileError(
+                "power below 0: these numbers are decibels", where=str(path), todo="pass --radar-unit db"
+            )
+        return power
+
+    return _read_power
+
+
+def _scene(files: Sequence[_File], slices: Mapping[str, Mapping[str, Layer]]) -> Scene:
+    first = files[0]
+    time, assets = first.time, next(iter(slices.values()))
+    return Scene(
+        id=next(iter(slices)).replace(" ", "_"),
+        provider="local",
+        level=RADAR_LEVEL,
+        platform=first.platform,
+        time=time.value if time else None,
+        time_source=time.source if time else "unknown",
+        day_only=bool(time and time.day_only),
+        relative_orbit=first.track.relative_orbit,
+        resolution_m=resolution_m(first.header.grid),
+        simulated=any(one.simulated for one in files),
+        assets=MappingProxyType({name: layer.asset for name, layer in assets.items()}),
+        orbit_state=None if first.track.orbit_state == "unknown" else first.track.orbit_state,
+    )
