@@ -219,7 +219,7 @@ KERNELS = (
                   Peer("OTB, by files", peers.magnitude_otb, peers.BAND_MATH))),
     *_detectors(),
     Kernel("mad.round", kernels_mad.pair, kernels_mad.round_ours, kernels_mad.close(0, 1e-4),
-           kernels_mad.round_textbook, up_to=5490, bars={"naive": 16}),
+           kernels_mad.round_textbook, naive_up_to=4096, up_to=5490, bars={"naive": 16}),
     Kernel("mad.irmad", kernels_mad.pair, kernels_mad.irmad_ours, kernels_mad.same_statistic,
            kernels_mad.irmad_textbook, naive_up_to=1024, up_to=5490),
     Kernel("mad.weighted_moments", kernels_mad.weighted, kernels_mad.moments, kernels_mad.same_moments,

@@ -77,9 +77,11 @@ def chi_square_tail(
 def _polynomial_tail(statistic: NDArray[Floating], terms: int) -> NDArray[Floating]:
     """Horner's rule on the sum, then the exponential."""
     half = np.minimum(statistic * statistic.dtype.type(0.5), statistic.dtype.type(_FAR))
-    total: NDArray[Floating] = np.ones_like(half)
+    # of the first step no more than this is left
+    total: NDArray[Floating] = half * statistic.dtype.type(0 if terms == 1 else 1 / (terms - 1))
+    total += 1
     scratch = np.empty_like(half)
-    for j in range(terms - 1, 0, -1):
+    for j in range(terms - 2, 0, -1):
         np.multiply(half, statistic.dtype.type(1 / j), out=scratch)
         total *= scratch
         total += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Generic
 
 import numpy as np
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 # what is summed in which order does not depend on how many there are
 _PRODUCT = 250_000
 # pixels of a block, whose buffer stays in the cache of one core, and of a task, which allocates it once
-_BLOCK_PIXELS = 8 * 1024
+_BLOCK_PIXELS = 16 * 1024
 _TASK_PIXELS = 12 * _BLOCK_PIXELS
 _PILOT_PIXELS = 4096
 # keeps the rows of a buffer from starting in the same set of the cache
@@ -131,6 +132,7 @@ def batches(rows: NDArray[Floating]) -> NDArray[Floating]:
     return rows.reshape(bands, pixels // size, size).swapaxes(0, 1)
 
 
+@lru_cache
 def batch_pixels(bands: int) -> int:
     """Return how many pixels a batch has.
 
@@ -175,7 +177,8 @@ class _Reading(Generic[Floating]):
             if filled.shape[1]:
                 each = batches(filled)
                 if self.weigh is not None:
-                    each[:, : bands + 1] *= np.sqrt(self.weigh(each[:, :bands], self.centre))[:, None]
+                    weight = self.weigh(each[:, :bands], self.centre).reshape(-1)
+                    filled[: bands + 1] *= np.sqrt(weight)
                 total += np.matmul(each, each.swapaxes(1, 2)).sum(axis=0, dtype=np.float64)
         return total[: bands + 1, : bands + 1]
 
