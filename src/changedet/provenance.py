@@ -19,7 +19,7 @@ import numpy as np
 
 from changedet.errors import MissingInputError, OutputError, VerificationError
 from changedet.hashing import sha256_file as sha256_file
-from changedet.output import facts
+from changedet.output import facts, radar_facts
 from changedet.output.radar_rasters import radar_section
 from changedet.resample import pixel_size_m
 from changedet.result import STATE_LABELS, ChangeResult, State
@@ -323,11 +323,13 @@ def limits(result: ChangeResult) -> list[str]:
         "smaller than a pixel and cannot be seen.",
         facts.NOT_FLAGGED_NOTE,
         "Every object is a candidate for a reader to check against sharper imagery or another source; its "
-        "kind says what the reflectances are consistent with.",
+        f"kind says what {'its radar power is' if result.radar_alone else 'the reflectances are'} consistent "
+        "with.",
         "The score is a rank; scores of different runs cannot be compared.",
     ]
     if floor := facts.floor_text(result):
         sentences.append(f"{floor}.")
+    sentences += radar_facts.limits(result)
     unseen = result.state_shares[STATE_LABELS[State.NOT_OBSERVED]]
     if unseen > 0:
         sentences.append(f"{facts.share_text(unseen)} of the site was not observed on at least one date.")

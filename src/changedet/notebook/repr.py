@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from changedet.output import facts
+from changedet.output import facts, radar_facts
 from changedet.output.scene_facts import caption_line, ids_text
 from changedet.output.summary import (
     MOST_LISTED,
@@ -57,23 +57,44 @@ def result_html(result: ChangeResult) -> str:
     limits = stretch_limits(result.before, result.after, result.before.valid & result.after.valid)
     factor = max(1, _THUMBNAIL_PX // max(result.state.shape))
     drawn = shrink(score_colour(result, factor), _THUMBNAIL_PX)
+    two_rows = result.radar is not None and not result.radar_alone
+    room = _BYTES_THUMBNAIL // 2 if two_rows else _BYTES_THUMBNAIL
     pictures = (
-        _picture(draw_image(result.before, limits), "Before", result.before),
-        _picture(draw_image(result.after, limits), "After", result.after),
+        _picture(draw_image(result.before, limits), "Before", result.before, room),
+        _picture(draw_image(result.after, limits), "After", result.after, room),
         _figure(
             overlay(drawn, result.objects.head(_MOST_OUTLINED), result.grid, numbered=MOST_LISTED),
             f"Candidates: {len(result.objects):,} flagged",
             "change score with outlines; hatched ground was not judged",
             result.grid,
+            room,
         ),
     )
+    radar = _radar(result, room) if two_rows else ""
     alarm = f'<p style="{_ALARM}">{escape(facts.SIMULATED_NOTE)}</p>' if facts.is_simulated(result) else ""
     return (
         f'<div style="{_FRAME}">{alarm}<p><strong>{escape(facts.finding(result))}</strong></p>'
-        f"{_row(pictures)}{_strip(result)}{_objects(result)}{_notes(warning_texts(result))}"
+        f"{_row(pictures)}{radar}{_strip(result)}{_objects(result)}{_notes(warning_texts(result))}"
         f'<p style="{_QUIET}">{escape(limits.text)}. {escape(facts.NOT_FLAGGED_NOTE)} '
         f"{escape('. '.join(facts.credit_lines(result)))}.</p></div>"
     )
+
+
+def _radar(result: ChangeResult, room: int) -> str:
+    """Return what radar saw in both periods, and which sensor flagged how much."""
+    from changedet.output.radar_picture import radar_pictures
+
+    radar = result.radar
+    drawn = None if radar is None else radar_pictures(radar)
+    if radar is None or drawn is None:
+        return ""
+    named = radar_facts.means_text(radar)
+    figures = (
+        _figure(drawn.before, f"Radar before: {facts.when(radar.before.scene)}", named, result.grid, room),
+        _figure(drawn.after, f"Radar after: {facts.when(radar.after.scene)}", named, result.grid, room),
+        _figure(drawn.change, "Radar: change", "red brighter, cyan darker now", result.grid, room),
+    )
+    return f"{_row(figures)}<div>{escape(radar_facts.sentence(result))}</div>"
 
 
 def image_html(image: Image) -> str:
@@ -190,19 +211,19 @@ def registration_html(registration: Registration) -> str:
     return f'<div style="{_FRAME}"><p><strong>{escape(head)}</strong></p>{body}{drawn}</div>'
 
 
-def _picture(colour: NDArray[np.uint8], word: str, image: Image) -> str:
+def _picture(colour: NDArray[np.uint8], word: str, image: Image, room: int = _BYTES_THUMBNAIL) -> str:
     note = f"{ids_text(image.scene)}{', simulated' if image.scene.simulated else ''}"
-    return _figure(colour, f"{word}: {facts.when(image.scene)}", note, image.grid)
+    return _figure(colour, f"{word}: {facts.when(image.scene)}", note, image.grid, room)
 
 
-def _figure(colour: NDArray[np.uint8], title: str, note: str, grid: GeoBox) -> str:
+def _figure(colour: NDArray[np.uint8], title: str, note: str, grid: GeoBox, room: int) -> str:
     from changedet.output.picture import shrink, to_jpeg_data_url
     from changedet.resample import pixel_size_m
 
     height_m, width_m = pixel_size_m(grid)
     aspect = grid.shape[1] * width_m / (grid.shape[0] * height_m)
 
-    url = to_jpeg_data_url(shrink(colour, _THUMBNAIL_PX), most_bytes=_BYTES_THUMBNAIL)
+    url = to_jpeg_data_url(shrink(colour, _THUMBNAIL_PX), most_bytes=room)
     return (
         f'<figure style="margin:0;flex:1 1 14rem;min-width:0;max-width:{_THUMBNAIL_PX}px">'
         f"<div><strong>{escape(title)}</strong></div>"
@@ -220,7 +241,7 @@ def _strip(result: ChangeResult) -> str:
     cells = "".join(
         f'<div style="flex:1 1 9rem"><div style="{_QUIET}">{escape(f.label)}</div>'
         f'<div><strong>{escape(f.value)}</strong></div><div style="{_QUIET}">{escape(f.note)}</div></div>'
-        for f in facts.quality(result)
+        for f in radar_facts.quality(result)
     )
     return (
         f'<div style="display:flex;flex-wrap:wrap;gap:12px;margin:10px 0">{cells}</div>'
@@ -232,7 +253,8 @@ def _objects(result: ChangeResult) -> str:
     rows = object_rows(result)
     if not rows:
         return ""
-    heads = ("No.", "Consistent with", "Area", "Latitude, longitude", "MGRS", "Confidence", "Score")
+    heads: tuple[str, ...] = ("No.", "Consistent with", "Area", "Latitude, longitude", "MGRS", "Confidence", "Score")
+    heads += () if result.radar is None else ("Flagged by",)
     head = "".join(f'<th scope="col" style="{_CELL}">{h}</th>' for h in heads)
     body = "".join(
         "<tr>" + "".join(f'<td style="{_CELL}">{escape(_bare(cell))}</td>' for cell in row) + "</tr>"
@@ -244,13 +266,13 @@ def _objects(result: ChangeResult) -> str:
         '<div style="overflow-x:auto;font-size:14px">'
         '<table style="border-collapse:collapse;margin:8px 0;font-size:inherit">'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{more}"
-        f'<div style="{_QUIET}">{escape(facts.CONFIDENCE_NOTE)}</div>'
+        f'<div style="{_QUIET}">{escape(radar_facts.confidence_note(result))}</div>'
     )
 
 
 def _bare(cell: str) -> str:
     """Drop the word that the head of the column says already."""
-    for word in ("consistent with ", "MGRS ", "confidence ", "score "):
+    for word in ("consistent with ", "MGRS ", "confidence ", "score ", "sensor "):
         cell = cell.removeprefix(word)
     return cell
 

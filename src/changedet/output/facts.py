@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from changedet.registration import Registration
     from changedet.result import ChangeResult
-    from changedet.scene import Scene
+    from changedet.scene import Image, Scene
 
 #: What the absence of a flag means; it stands wherever a result is shown.
 NOT_FLAGGED_NOTE = (
@@ -189,14 +189,32 @@ def dates_text(scene: Scene) -> str:
     return ", ".join(clean(member.date_text, 20) for member in scene.acquisitions) if scene.members else ""
 
 
+def warnings(result: ChangeResult) -> tuple[str, ...]:
+    """Return the warnings of a result, of its pair and of radar, each once."""
+    of_radar = () if result.radar is None else result.radar.warnings
+    return tuple(dict.fromkeys((*result.warnings, *result.pair.warnings, *of_radar)))
+
+
+def dates_note(scene: Scene) -> str:
+    """Say how the dates of a composite, or of a mean of radar, make up a pixel; "" for a single date."""
+    if not scene.members:
+        return ""
+    return f"{'the mean' if scene.sensor == 's1' else 'every pixel shows one'} of {dates_text(scene)}"
+
+
 def is_simulated(result: ChangeResult) -> bool:
-    """Return True when either date is simulated imagery."""
-    return result.before.scene.simulated or result.after.scene.simulated
+    """Return True when either date is simulated imagery, of any sensor."""
+    return any(image.scene.simulated for image in _images(result))
 
 
 def credit_lines(result: ChangeResult) -> tuple[str, ...]:
-    """Return the licence notices of both dates, each once, before first."""
-    return tuple(dict.fromkeys(clean(i.scene.credit) for i in (result.before, result.after)))
+    """Return the licence notices of both dates, each once, before first, those of radar last."""
+    return tuple(dict.fromkeys(clean(image.scene.credit) for image in _images(result)))
+
+
+def _images(result: ChangeResult) -> tuple[Image, ...]:
+    images = (result.before, result.after)
+    return images if result.radar is None else (*images, result.radar.before, result.radar.after)
 
 
 def kind_of(label: str) -> Kind:
@@ -250,7 +268,8 @@ def finding(result: ChangeResult) -> str:
     if len(objects) == 0:
         return (
             f"{name}: no candidate was flagged {period}; this does not mean that nothing happened "
-            f"({share_text(result.pair.clear_share)} of the site was clear on both dates)."
+            f"({share_text(result.pair.clear_share)} of the site was "
+            f"{'observed in both periods' if result.radar_alone else 'clear on both dates'})."
         )
     leading = objects.iloc[0]
     many = "1 candidate change was" if len(objects) == 1 else f"{len(objects):,} candidate changes were"
@@ -263,6 +282,8 @@ def finding(result: ChangeResult) -> str:
 
 def registration_text(result: ChangeResult) -> str:
     """Say how far the after image was moved and what was left, in one sentence without a full stop."""
+    if result.radar_alone:
+        return "terrain-corrected passes of a track fit each other; satellites that lay apart were moved"
     registration = result.registration
     moved = "corrected" if registration.applied else "measured but not corrected"
     return (
@@ -303,6 +324,8 @@ def verdict_text(registration: Registration) -> str:
 
 def shown_text(result: ChangeResult) -> str:
     """Say what was done to the images before they were drawn, in one sentence without a full stop."""
+    if result.radar_alone:
+        return "Both images are drawn as they were loaded, without smoothing"
     done = ["registered to the before image"] if result.registration.applied else []
     done += ["matched to it in reflectance"] if result.normalization is not None else []
     if not done:
@@ -319,6 +342,9 @@ def floor_text(result: ChangeResult) -> str:
         parts.append(f"smaller than {area_text(float(area))}")
     if contrast is not None and math.isfinite(contrast):
         parts.append(f"fainter than {number(float(contrast), 3)} in reflectance")
+    decibels = result.detection_floor.get("contrast_db")
+    if decibels is not None and math.isfinite(decibels):
+        parts.append(f"fainter than {number(float(decibels), 1)} dB to radar")
     return f"Changes {' or '.join(parts)} are below the detection floor of this pair" if parts else ""
 
 
@@ -343,7 +369,7 @@ def quality(result: ChangeResult) -> tuple[Fact, ...]:
             share_text(pair.clear_share),
             f"before {share_text(pair.clear_share_before)}, after {share_text(pair.clear_share_after)}",
         ),
-        Fact("Season gap", _days(pair.season_gap_days), f"{_days(pair.days_apart)} apart"),
+        Fact("Season gap", days_text(pair.season_gap_days), f"{days_text(pair.days_apart)} apart"),
         Fact(
             "Sun gap",
             _signed(pair.sun_elevation_gap_deg),
@@ -392,7 +418,7 @@ def _normalisation(result: ChangeResult) -> Fact:
 def scene_line(scene: Scene) -> str:
     """Return sensor, level, baseline, resolution and orbit of a scene in one short line."""
     parts = [
-        f"composite of {dates_text(scene)}" if scene.members else "",
+        f"{_kind_of_dates(scene)} of {dates_text(scene)}" if scene.members else "",
         clean(scene.platform, 40) if scene.platform != "unknown" else "platform unknown",
         f"level {clean(scene.level, 20)}",
         f"{number(scene.resolution_m, 0, 'm')} pixels",
@@ -401,6 +427,10 @@ def scene_line(scene: Scene) -> str:
         f"sun {number(scene.sun_elevation_deg, 0)}°" if scene.sun_elevation_deg is not None else "",
     ]
     return ", ".join(p for p in parts if p)
+
+
+def _kind_of_dates(scene: Scene) -> str:
+    return "mean" if scene.sensor == "s1" else "composite"
 
 
 def flatten(value: object, prefix: str = "") -> Iterable[tuple[str, str]]:
@@ -432,7 +462,8 @@ def _towards(metres: float, positive: str, negative: str) -> str:
     return f"{number(abs(metres), 1, 'm')} {positive if metres >= 0 else negative}"
 
 
-def _days(days: int | None) -> str:
+def days_text(days: int | None) -> str:
+    """Write a number of days for a reader."""
     if days is None:
         return "not known"
     return "1 day" if abs(days) == 1 else f"{days:,} days"

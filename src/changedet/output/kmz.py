@@ -282,7 +282,7 @@ def _summary(result: ChangeResult) -> str:
 
 
 def _scene_text(scene: Scene) -> str:
-    dates = f" (every pixel shows one of {facts.dates_text(scene)})" if scene.members else ""
+    dates = f" ({facts.dates_note(scene)})" if scene.members else ""
     return f"{facts.when(scene)}, {ids_text(scene)}, {provider_text(scene.provider)}{dates}"
 
 

@@ -176,7 +176,7 @@ def stretched(plane: NDArray[np.float32], low: float, high: float) -> NDArray[np
     [0, 128, 255, 0]
     """
     scaled = (np.nan_to_num(plane, nan=low, posinf=high, neginf=low) - low) * (255.0 / (high - low))
-    return (np.clip(scaled, 0, 255) + 0.5).astype(np.uint8)
+    return np.asarray((np.clip(scaled, 0, 255) + 0.5).astype(np.uint8))
 
 
 def score_colour(result: ChangeResult, factor: int = 1) -> NDArray[np.uint8]:

@@ -82,6 +82,13 @@ def seen_codes(result: ChangeResult) -> NDArray[np.uint8]:
     return np.where(result.state == State.OUTSIDE, np.uint8(Seen.OUTSIDE), codes)
 
 
+def seen_shares(result: ChangeResult) -> dict[Seen, float]:
+    """Return the share of the site that each sensor observed; the shares add up to 1."""
+    seen = seen_codes(result)
+    inside = max(int((seen != Seen.OUTSIDE).sum()), 1)
+    return {code: float((seen == code).sum() / inside) for code in Seen if code != Seen.OUTSIDE}
+
+
 def radar_section(result: ChangeResult) -> dict[str, Any]:
     """Describe what radar was compared by and what it said, for ``run.json``.
 
@@ -112,7 +119,7 @@ def radar_section(result: ChangeResult) -> dict[str, Any]:
         "counts": {
             "pixels_flagged_by_radar": int((radar.flagged & inside).sum()),
             "pixels_by_sensor": pixels,
-            "share_by_sensor": {label: n / max(int(inside.sum()), 1) for label, n in pixels.items()},
+            "share_by_sensor": {SEEN_LABELS[code]: share for code, share in seen_shares(result).items()},
             "objects_by_sensor": dict(sorted(Counter(str(s) for s in result.objects["sensor"]).items())),
         },
     }

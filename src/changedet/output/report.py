@@ -13,7 +13,7 @@ import numpy as np
 from changedet.coordinates import GeoPoint
 from changedet.errors import OutputError
 from changedet.kinds import KIND_COLOURS, KIND_LABELS, SURFACE_RULES
-from changedet.output import facts
+from changedet.output import facts, radar_facts
 from changedet.output.ground import centre, length_text, north_deg, round_length_m
 from changedet.output.numbers import place_numbers
 from changedet.output.picture import (
@@ -28,8 +28,8 @@ from changedet.output.picture import (
     to_jpeg_data_url,
     window,
 )
+from changedet.output.report_radar import picture_label, radar_context, radar_drawn, radar_words
 from changedet.output.scene_facts import (
-    COMPOSITE_LABEL,
     INPUT_HEADS,
     between,
     caption_line,
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from changedet.output.radar_picture import RadarPictures
     from changedet.result import ChangeResult
 
 #: Longest side of a picture in the report, in pixels; a larger one is scaled down by area averaging.
@@ -60,9 +61,46 @@ _RAMP_STOPS = np.linspace(0, 255, 9).astype(int)
 _MOST_OUTLINED, _MOST_NUMBERED = 300, 25
 _MOST_PATH_LETTERS = 150_000
 _BYTES_PICTURE, _BYTES_CHIP = 300_000, 3_500
+# the same where radar is shown beside optical images, so that the file does not grow
+_BYTES_PICTURE_OF_TWO, _BYTES_CHIP_OF_TWO, _CHIP_PX_OF_TWO = 190_000, 2_000, 80
 _CHIP_PX, _SMALLEST_CHIP_PX, _CHIP_TO_OBJECT = 96, 28, 2.5
 
 Rings = list["NDArray[np.float64]"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """The pictures that objects are cut out of, and the room that pictures have."""
+
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
+    radar: RadarPictures | None
+
+    @property
+    def named(self) -> tuple[tuple[str, NDArray[np.uint8]], ...]:
+        """The pictures that every object shows, with what they are called."""
+        pairs = (("before", self.before), ("after", self.after))
+        beside = self.radar
+        return (
+            pairs
+            if beside is None
+            else (*pairs, ("radar before", beside.before), ("radar after", beside.after))
+        )
+
+    @property
+    def bytes_picture(self) -> int:
+        """Most bytes of a large picture."""
+        return _BYTES_PICTURE if self.radar is None else _BYTES_PICTURE_OF_TWO
+
+    @property
+    def bytes_chip(self) -> int:
+        """Most bytes of a picture of an object."""
+        return _BYTES_CHIP if self.radar is None else _BYTES_CHIP_OF_TWO
+
+    @property
+    def chip_px(self) -> int:
+        """Longest side of a picture of an object."""
+        return _CHIP_PX if self.radar is None else _CHIP_PX_OF_TWO
 
 
 @dataclass(frozen=True)
@@ -132,7 +170,9 @@ def report_html(result: ChangeResult, record: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    sections = (_summary(result), _viewer(result), _tables(result), _provenance(record))
+    drawn = radar_drawn(result)
+    radar = radar_context(result, drawn)
+    sections = (_summary(result), _viewer(result, drawn), _tables(result), _provenance(record), radar)
     context = {key: value for section in sections for key, value in section.items()}
     return environment.get_template("report.html.j2").render(context)
 
@@ -142,15 +182,15 @@ def _summary(result: ChangeResult) -> dict[str, object]:
     before, after = result.before.scene, result.after.scene
     return {
         "name": facts.clean(result.name, 120),
-        "period": f"{before.date_text} to {after.date_text}",
+        "period": radar_facts.period_text(result),
         "providers": " and ".join(dict.fromkeys(provider_text(s.provider) for s in (before, after))),
         "finding": facts.finding(result),
         "simulated": facts.SIMULATED_NOTE if facts.is_simulated(result) else "",
         "place": (("Decimal degrees", point.dd), ("Degrees", point.dms), ("MGRS", point.mgrs)),
-        "quality": facts.quality(result),
+        "quality": radar_facts.quality(result),
         "passed": result.registration.passed and not result.refusals,
-        "warnings": [facts.clean(w, 400) for w in dict.fromkeys((*result.warnings, *result.pair.warnings))],
-        "confidence_note": facts.CONFIDENCE_NOTE,
+        "warnings": [facts.clean(w, 400) for w in facts.warnings(result)],
+        "confidence_note": radar_facts.confidence_note(result),
         "order": facts.ORDER_BY_SCORE if result.construction is None else facts.ORDER_BY_CONSTRUCTION,
         "not_flagged_note": facts.NOT_FLAGGED_NOTE,
         "reason": facts.clean(result.pair.reason, 900),
@@ -158,7 +198,7 @@ def _summary(result: ChangeResult) -> dict[str, object]:
     }
 
 
-def _viewer(result: ChangeResult) -> dict[str, object]:
+def _viewer(result: ChangeResult, drawn: RadarPictures | None) -> dict[str, object]:
     """Return the pictures and what is drawn over them."""
     limits = stretch_limits(result.before, result.after, result.before.valid & result.after.valid)
     before, after = (draw_image(image, limits) for image in (result.before, result.after))
@@ -170,18 +210,19 @@ def _viewer(result: ChangeResult) -> dict[str, object]:
     low, high = score_range(result)
     seed = result.thresholds.get("seed", math.nan)
     rings = outlines(result.objects.head(_MOST_OUTLINED), result.grid)
-    drawn = _outlines(result, rings)
+    outlined = _outlines(result, rings)
+    beside = drawn if drawn is not None and not result.radar_alone else None
+    shown = _Shown(before, after, beside)
     return {
         "pictures": {
-            name: to_jpeg_data_url(shrink(p, LARGEST_PICTURE_PX), most_bytes=_BYTES_PICTURE)
+            name: to_jpeg_data_url(shrink(p, LARGEST_PICTURE_PX), most_bytes=shown.bytes_picture)
             for name, p in pictures.items()
         },
         "captions": [
             {
                 "word": word,
                 "time": facts.when(s),
-                "date": facts.when(s) if s.members else s.date_text,
-                "clock": "" if s.members else facts.when(s)[10:],
+                **picture_label(s),
                 "id": ids_text(s),
                 "line": caption_line(s),
             }
@@ -193,13 +234,13 @@ def _viewer(result: ChangeResult) -> dict[str, object]:
         "grid": {"columns": columns, "rows": rows, "aspect": columns * width_m / (rows * height_m)},
         "scale_bar": {"percent": 100 * bar_m / (columns * width_m), "label": length_text(bar_m)},
         "north": north_deg(result.grid),
-        "outlines": drawn,
-        "outlines_left_out": len(result.objects) - len(drawn),
+        "outlines": outlined,
+        "outlines_left_out": len(result.objects) - len(outlined),
         "gradient": ", ".join("rgb({},{},{})".format(*c) for c in score_colours()[_RAMP_STOPS]),
         "score_ends": (facts.number(low), facts.number(high)),
         "seed": facts.number(seed) if low < seed < high else "",
         "seed_percent": 100 * (seed - low) / (high - low) if low < seed < high else 0.0,
-        "objects": _objects(result, before, after, rings),
+        "objects": _objects(result, shown, rings),
         "objects_in_all": len(result.objects),
         "objects_left_out": max(0, len(result.objects) - MOST_LISTED),
     }
@@ -239,9 +280,7 @@ def _path(rings: Rings, longest: int = 20_000) -> str:
     return "".join("M" + " ".join(f"{x:.7g},{y:.7g}" for x, y in ring[:-1]) + "Z" for ring in simple)
 
 
-def _objects(
-    result: ChangeResult, before: NDArray[np.uint8], after: NDArray[np.uint8], rings_of_all: list[Rings]
-) -> list[dict[str, object]]:
+def _objects(result: ChangeResult, shown: _Shown, rings_of_all: list[Rings]) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for row, rings in zip(result.objects.head(MOST_LISTED).to_dict("records"), rings_of_all, strict=False):
         point = GeoPoint(float(row["lat"]), float(row["lon"]))
@@ -252,6 +291,7 @@ def _objects(
                 "kind": facts.consistent_with(str(row["kind"])),
                 "colour": KIND_COLOURS[kind],
                 "evidence": facts.clean(row["evidence"], 400),
+                **radar_words(result, row),
                 "warnings": facts.clean(row["warnings"], 300),
                 "confidence": facts.clean(row["confidence"], 20),
                 "score": f"{facts.number(float(row['score']))} "
@@ -262,7 +302,7 @@ def _objects(
                 "area_m2": facts.number(float(row["area_m2"]), 0, "m²"),
                 "place": (point.dd, point.dms, f"MGRS {point.mgrs}"),
                 "seen": list(between(row)),
-                "chips": _chips(result, (before, after), rings),
+                "chips": _chips(result, shown, rings),
             }
         )
     return rows
@@ -273,9 +313,7 @@ def _likeness(construction: float) -> str:
     return f"construction-like {facts.number(construction)}; " if math.isfinite(construction) else ""
 
 
-def _chips(
-    result: ChangeResult, pictures: tuple[NDArray[np.uint8], NDArray[np.uint8]], rings: Rings
-) -> dict[str, object]:
+def _chips(result: ChangeResult, shown: _Shown, rings: Rings) -> dict[str, object]:
     """Return before and after around an object, with its outline in pixels of the cut-out."""
     shape = (result.grid.shape[0], result.grid.shape[1])
     points = np.concatenate(rings) if rings else np.array([[shape[1] / 2, shape[0] / 2]])
@@ -286,11 +324,14 @@ def _chips(
     height_m, width_m = pixel_size_m(result.grid)
     width, height = columns.stop - columns.start, rows.stop - rows.start
     cut = [
-        to_jpeg_data_url(shrink(chip(p, row, column, size), _CHIP_PX), most_bytes=_BYTES_CHIP)
-        for p in pictures
+        (
+            word,
+            to_jpeg_data_url(shrink(chip(p, row, column, size), shown.chip_px), most_bytes=shown.bytes_chip),
+        )
+        for word, p in shown.named
     ]
     return {
-        "images": list(zip(("before", "after"), cut, strict=True)),
+        "images": cut,
         "box": f"{columns.start} {rows.start} {width} {height}",
         "aspect": width * width_m / (height * height_m),
         "path": _path(rings, 2_000),
@@ -300,7 +341,7 @@ def _chips(
 
 def _tables(result: ChangeResult) -> dict[str, object]:
     before, after = scene_rows(result.before.scene), scene_rows(result.after.scene)
-    fuller = before if COMPOSITE_LABEL in dict(before) else after
+    fuller = before if result.before.scene.members else after
     known = [label for label, _ in fuller if label != "Note"]
     scenes = [
         (label, *(dict(rows).get(label, "none, a single date") for rows in (before, after)))
@@ -308,8 +349,10 @@ def _tables(result: ChangeResult) -> dict[str, object]:
     ]
     notes = [" ".join(text for label, text in rows if label == "Note") for rows in (before, after)]
     shares = (result.pair.clear_share_before, result.pair.clear_share_after)
-    scenes.append(("Clear over the site", facts.share_text(shares[0]), facts.share_text(shares[1])))
-    scenes.append(("Clouds known from", result.before.classes_source, result.after.classes_source))
+    clear = "Observed of the site" if result.radar_alone else "Clear over the site"
+    scenes.append((clear, facts.share_text(shares[0]), facts.share_text(shares[1])))
+    if not result.radar_alone:
+        scenes.append(("Clouds known from", result.before.classes_source, result.after.classes_source))
     scenes += [("Notes", notes[0] or "none", notes[1] or "none")]
     kinds = sorted({facts.kind_of(str(k)) for k in result.objects["kind"]})
     return {
@@ -318,7 +361,9 @@ def _tables(result: ChangeResult) -> dict[str, object]:
         "parameters": list(facts.flatten(result.parameters)),
         "thresholds": list(facts.flatten(result.thresholds)),
         "normalisation": _normalisation(result),
-        "surfaces": [(r.surface.value, r.text, r.source) for r in SURFACE_RULES],
+        "surfaces": []
+        if result.radar_alone
+        else [(r.surface.value, r.text, r.source) for r in SURFACE_RULES],
         "kinds": [(KIND_LABELS[k], KIND_COLOURS[k]) for k in kinds],
         "floor": facts.floor_text(result),
         "states_present": {

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 INPUT_HEADS = ("Side", "Date", "Provider", "Scene", "Baseline", "Offset and its source", "Orbit")
 #: Label of the row that describes every date of a composite.
 COMPOSITE_LABEL = "Dates of the composite"
+#: The same of a mean of passes of radar.
+MEAN_LABEL = "Passes of the mean"
 #: Names of providers in words; another one is called as it calls itself.
 _PROVIDERS: Mapping[str, str] = MappingProxyType(
     {
@@ -96,29 +98,38 @@ def scene_rows(scene: Scene) -> tuple[tuple[str, str], ...]:
         Identifier, time and its source, platform, level, orbit, baseline, radiometry, sun, resolution, notes.
         For a composite every date besides, under `COMPOSITE_LABEL`.
     """
+    radar = scene.sensor == "s1"
+    label = MEAN_LABEL if radar else COMPOSITE_LABEL
     unknown = "differs between the dates" if scene.members else "not known"
     rows = [
         ("Scene", ids_text(scene)),
         ("Time", when(scene)),
-        *([(COMPOSITE_LABEL, _members(scene))] if scene.members else []),
+        *([(label, _members(scene))] if scene.members else []),
         ("Time taken from", clean(scene.time_source)),
         ("Platform", clean(scene.platform)),
         ("Product level", clean(scene.level)),
-        ("Tile", clean(scene.tile or "not known")),
+        *(() if radar else (("Tile", clean(scene.tile or "not known")),)),
         ("Relative orbit", unknown if scene.relative_orbit is None else str(scene.relative_orbit)),
-        ("Processing baseline", clean(scene.processing_baseline or unknown)),
+        *_of_sensor(scene, unknown),
         ("Scale and offset", "; ".join(_radiometry(scene)) or "not stated"),
-        (
-            "Sun",
-            f"elevation {number(scene.sun_elevation_deg, 1)}°, azimuth {number(scene.sun_azimuth_deg, 1)}°"
-            if scene.sun_elevation_deg is not None
-            else "not known",
-        ),
+        *(() if radar else (("Sun", _sun(scene)),)),
         ("Resolution", number(scene.resolution_m, 0, "m")),
         ("Provider", provider_text(scene.provider)),
         ("Imagery", SIMULATED_NOTE if scene.simulated else clean(scene.credit)),
     ]
     return tuple(rows + [("Note", clean(note, 400)) for note in scene.notes])
+
+
+def _of_sensor(scene: Scene, unknown: str) -> tuple[tuple[str, str], ...]:
+    if scene.sensor == "s1":
+        return (("Direction of flight", clean(scene.orbit_state or "not known", 40)),)
+    return (("Processing baseline", clean(scene.processing_baseline or unknown)),)
+
+
+def _sun(scene: Scene) -> str:
+    if scene.sun_elevation_deg is None:
+        return "not known"
+    return f"elevation {number(scene.sun_elevation_deg, 1)}°, azimuth {number(scene.sun_azimuth_deg, 1)}°"
 
 
 def input_rows(inputs: Mapping[str, Any]) -> tuple[list[tuple[str, ...]], dict[str, Any]]:
@@ -176,7 +187,9 @@ def _offsets(bands: object) -> str:
 
 
 def _members(scene: Scene) -> str:
-    """Describe each date of a composite, the earliest first."""
+    """Describe each date of a composite, the earliest first; of a mean time and satellite."""
+    if scene.sensor == "s1":
+        return "; ".join(f"{when(one)} {clean(one.platform, 40)}" for one in scene.acquisitions)
     return " | ".join(
         f"{when(one)}: {clean(one.id, _LONGEST_ID)}, {scene_line(one)}; "
         f"{'; '.join(_radiometry(one)) or 'not stated'}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from changedet.output import facts
+from changedet.output import facts, radar_facts
 from changedet.output.scene_facts import ids_text
 
 if TYPE_CHECKING:
@@ -37,9 +37,11 @@ def result_text(result: ChangeResult) -> str:
     for word, image in (("before", result.before), ("after", result.after)):
         lines.append(f"  {word + ':':<8}{facts.when(image.scene)}  {ids_text(image.scene)}")
         if image.scene.members:
-            lines.append(f"  {'':<8}every pixel shows one of {facts.dates_text(image.scene)}")
-    lines += [f"  {fact.label}: {fact.value} ({fact.note})" for fact in facts.quality(result)]
+            lines.append(f"  {'':<8}{facts.dates_note(image.scene)}")
+    lines += [f"  {fact.label}: {fact.value} ({fact.note})" for fact in radar_facts.quality(result)]
     lines.append(f"  pixels: {shares_text(result)}")
+    if result.radar is not None:
+        lines.append(f"  {radar_facts.sentence(result)}")
     lines += [f"  {' | '.join(cells)}" for cells in object_rows(result)]
     if len(result.objects) > MOST_LISTED:
         lines.append(f"  and {len(result.objects) - MOST_LISTED:,} more")
@@ -140,7 +142,7 @@ def object_rows(result: ChangeResult) -> list[tuple[str, ...]]:
     Returns
     -------
     list of tuple of str
-        Number, kind, area, position, MGRS, confidence, score.
+        Number, kind, area, position, MGRS, confidence, score; with radar also which sensors flagged it.
     """
     return [
         (
@@ -151,6 +153,7 @@ def object_rows(result: ChangeResult) -> list[tuple[str, ...]]:
             f"MGRS {facts.clean(row['mgrs'], 20)}",
             f"confidence {facts.clean(row['confidence'], 20)}",
             f"score {facts.number(float(row['score']))}",
+            *(() if result.radar is None else (f"sensor {facts.clean(row['sensor'], 20)}",)),
         )
         for row in result.objects.head(MOST_LISTED).to_dict("records")
     ]
@@ -164,6 +167,6 @@ def warning_texts(result: ChangeResult) -> list[str]:
     list of str
         At most `MOST_WARNINGS`, and one line more that says how many there are besides.
     """
-    texts = [facts.clean(text, 300) for text in dict.fromkeys((*result.warnings, *result.pair.warnings))]
+    texts = [facts.clean(text, 300) for text in facts.warnings(result)]
     left = len(texts) - MOST_WARNINGS
     return texts[:MOST_WARNINGS] + ([f"and {left} more, see run.json"] if left > 0 else [])

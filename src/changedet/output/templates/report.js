@@ -1,11 +1,11 @@
 "use strict";
-(function () {
-  var stage = document.getElementById("stage");
-  var controls = document.getElementById("controls");
-  var range = document.getElementById("divider");
-  var outlinesBox = document.getElementById("show-outlines");
-  var status = document.getElementById("status");
-  var buttons = Array.prototype.slice.call(document.querySelectorAll("button[data-mode]"));
+Array.prototype.forEach.call(document.querySelectorAll(".viewer"), function (viewer) {
+  var stage = viewer.querySelector(".stage");
+  var controls = viewer.querySelector(".controls");
+  var range = viewer.querySelector(".slider input");
+  var outlinesBox = viewer.querySelector("input[type=checkbox]");
+  var status = viewer.querySelector("[role=status]");
+  var buttons = Array.prototype.slice.call(viewer.querySelectorAll("button[data-mode]"));
   var timer = 0;
   if (!stage || !range) { return; }
   function place(value) {
@@ -52,4 +52,4 @@
   controls.hidden = false;
   place(50);
   show("swipe");
-})();
+});
