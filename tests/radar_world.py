@@ -1,9 +1,13 @@
 """Passes of Sentinel-1 for worlds on this machine: ground under speckle, seen from several tracks."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 from tests.world.granules import Pass
+
+from changedet.core.masking import SceneClass
 
 #: Looks of one pass at 10 m.
 LOOKS = 4.4
@@ -13,6 +17,19 @@ BUILT = np.s_[90:102, 84:96]
 BEFORE, AFTER = datetime(2021, 5, 2, 21, 23, 4, tzinfo=UTC), datetime(2023, 5, 3, 21, 23, 4, tzinfo=UTC)
 
 
+def clouded(scene, place=np.s_[:, :]):
+    """An optical scene with thick cloud over (rows, columns) of its pixels of 20 m."""
+    numbers = {}
+    for name, clear in scene.numbers.items():
+        times = clear.shape[0] // scene.classes.shape[0]
+        inside = tuple(slice(s.start and s.start * times, s.stop and s.stop * times) for s in place)
+        numbers[name] = clear.copy()
+        numbers[name][inside] = np.minimum(numbers[name][inside].astype(np.int64) + 5000, 65534)
+    classes = scene.classes.copy()
+    classes[place] = SceneClass.CLOUD_HIGH
+    return replace(scene, numbers=numbers, classes=classes)
+
+
 def radar_pass(optical, when, *, built=None, seed=0, shift_px=(0, 0), gain=1.0, **track):
     """One pass over the ground of an optical scene: brighter by 8 dB where something is built.
 
@@ -20,8 +37,9 @@ def radar_pass(optical, when, *, built=None, seed=0, shift_px=(0, 0), gain=1.0, 
     whole pixels.
     """
     shape = tuple(optical.grid.shape)
-    y, x = (np.mgrid[: shape[0], : shape[1]] + 0.5) * 10
-    ground = 0.06 + 0.03 * np.sin(x / 210) * np.cos(y / 160) + 0.05 * (np.sin(x / 37) * np.sin(y / 41) > 0.6)
+    fields = gaussian_filter(np.random.default_rng(5).standard_normal(shape), 2.5, mode="wrap")
+    # fields with edges, and no pattern that repeats: satellites are brought together by it
+    ground = 0.05 + 0.04 * (fields > 0) + 0.08 * (fields > 0.12)
     if built is not None:
         ground[built] *= 10**0.8
     rng = np.random.default_rng([seed, int(when.timestamp())])
