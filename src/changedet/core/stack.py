@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from changedet.core.alignment import Alignment, AlignmentSettings, align
-from changedet.core.composite import median_composite
+from changedet.core.medians import median_of_dates
 from changedet.core.shift_graph import (
     LEAST_ERROR_PX,
     Closure,
@@ -228,8 +228,7 @@ class _Stack:
                 moved = np.stack([
                     _strip(self.planes[date][band], self.valid[date], shifts[date], rows) for date in dates
                 ])  # fmt: skip
-                seen = np.isfinite(moved)
-                out[band, rows] = median_composite(moved[:, None], seen).data[0]
+                out[band, rows] = median_of_dates(moved)
         return out
 
 
