@@ -9,7 +9,8 @@ from tests.world.world import World
 import changedet as cd
 from changedet.comparison import DetectSettings
 from changedet.errors import UsageError
-from changedet.investigation import AccessOptions, Investigation
+from changedet.investigation import AccessOptions, Investigation, sensor_of
+from changedet.radar import RadarSettings, SensorChoice
 from changedet.samples import simulate_pair
 from changedet.samples_scene import SceneSettings
 from changedet.selection import SelectionRules
@@ -24,10 +25,45 @@ ASKED = Investigation("2021-05", "2023-05")
         replace(ASKED, provider="stac"),
         replace(ASKED, access=AccessOptions(SelectionRules(min_clear_share=0.5))),
         replace(ASKED, access=AccessOptions(max_tile_cloud=0.5)),
+        replace(ASKED, sensor="both"),
+        replace(ASKED, sensor="s1"),
     ],
 )
 def test_what_decides_the_dates(other):
     assert other.choosing() != ASKED.choosing()
+
+
+RADAR = replace(ASKED, sensor="both")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [replace(RADAR, radar_provider="sentinelhub"), replace(RADAR, radar=RadarSettings(most_dates=5)),
+     replace(RADAR, sensor="s1")],
+)  # fmt: skip
+def test_what_decides_the_passes(other):
+    assert other.choosing() != RADAR.choosing()
+
+
+def test_how_radar_is_compared_decides_the_results_and_not_the_passes():
+    other = replace(RADAR, radar=RadarSettings(least_change_db=2.0))
+    assert other.choosing() == RADAR.choosing()
+    assert other.to_dict() != RADAR.to_dict()
+
+
+def test_without_radar_nothing_of_it_is_said():
+    other = replace(ASKED, radar=RadarSettings(most_dates=5), radar_provider="sentinelhub")
+    assert other.to_dict() == ASKED.to_dict()
+    assert not {"sensor", "radar", "radar_settings"} & set(ASKED.to_dict())
+
+
+@pytest.mark.parametrize("name", ["S1", "s1", SensorChoice.S1])
+def test_sensors_have_names(name):
+    assert replace(ASKED, sensor=name).sensor is SensorChoice.S1
+    with pytest.raises(
+        UsageError, match=r"there is no sensor 'lidar'; take s2 \(optical\), s1 \(radar\) or both"
+    ):
+        sensor_of("lidar")
 
 
 HARMLESS = {"cache": Path("x"), "max_processing_units": 3.0, "replan": True}

@@ -5,7 +5,15 @@ import io
 from rich.progress import ProgressSample
 
 from changedet.cli.bars import Bar, Log, _columns
-from changedet.progress import Progress, Received, Silent, SiteProgress, TransferProgress, begin_site
+from changedet.progress import (
+    Progress,
+    Received,
+    Silent,
+    SiteProgress,
+    TotalProgress,
+    TransferProgress,
+    begin_site,
+)
 
 
 class Heard:
@@ -126,3 +134,30 @@ def test_the_time_left_stands_there_once_it_is_known():
     task._progress.extend(ProgressSample(t, 0.1) for t in (0.0, 1.0))
     assert str(remaining.render(task)).endswith(" left")
     assert "-:--" not in str(remaining.render(task))
+
+
+class HeardAll(Heard):
+    def received(self, state):
+        self.words.append((state.scenes_done, state.scenes, state.bytes_done, state.bytes_expected))
+
+
+def test_what_comes_from_several_providers_is_added_up():
+    heard = HeardAll()
+    total = TotalProgress(heard)
+    work(total)
+    radar, optical = total.of("radar"), total.of("optical")
+    work(optical)
+    radar.received(Received(1, 4, 10, 40))
+    optical.received(Received(0, 2, 5, 20))
+    radar.received(Received(4, 4, 40, 40))
+    assert heard.words == ["read", 0.5, "compare"] * 2 + [(1, 4, 10, 40), (1, 6, 15, 60), (4, 6, 45, 60)]
+    total.begin()
+    optical.received(Received(1, 2, 10, 20))
+    assert heard.words[-1] == (1, 2, 10, 20)
+
+
+def test_who_does_not_ask_for_imagery_hears_nothing_of_it():
+    heard = Heard()
+    assert TotalProgress(heard).of("radar") is heard
+    TotalProgress(heard).add("radar", Received(1, 4, 10, 40))
+    assert heard.words == []

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from odc.geo.geobox import GeoBox
 
+    from changedet.progress import TotalProgress
     from changedet.providers.tracked import TrackedProvider
     from changedet.scene import Scene
 
@@ -32,11 +33,14 @@ class Archives:
         For each sensor; None for one that was not asked for. They may be one and the same.
     notes : tuple of str
         Why radar comes from another provider than the one that was named, for a reader.
+    total : TotalProgress or None
+        Adds up what has come in from all of them.
     """
 
     optical: TrackedProvider | None
     radar: TrackedProvider | None = None
     notes: tuple[str, ...] = ()
+    total: TotalProgress | None = None
 
     @property
     def each(self) -> tuple[TrackedProvider, ...]:
@@ -95,6 +99,8 @@ class Archives:
         grid : GeoBox
             Where the scenes are going to be loaded.
         """
+        if self.total is not None:
+            self.total.begin()
         for one in self.each:
             one.begin(grid)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from changedet.comparison import DetectSettings
 from changedet.errors import InputFileError, ProviderError, UsageError
 from changedet.periods import parse_period
-from changedet.progress import Progress, Silent
+from changedet.progress import Progress, Silent, TotalProgress
 from changedet.radar import RadarSettings, SensorChoice
 from changedet.selection import SelectionRules
 
@@ -173,12 +173,13 @@ class Investigation:
         from changedet.archives import open_archives
         from changedet.providers.tracked import open_tracked
 
-        access = self.access
+        access, total = self.access, TotalProgress(progress)
 
         def _opened(name: str) -> TrackedProvider:
-            return open_tracked(name, access.cache, access.max_processing_units, progress)
+            return open_tracked(name, access.cache, access.max_processing_units, total.of(name))
 
-        return open_archives(self.sensor, self.provider, self.radar_provider, _opened)
+        found = open_archives(self.sensor, self.provider, self.radar_provider, _opened)
+        return replace(found, total=total)
 
     def plan(
         self, site: Site, archives: Archives, progress: Progress = _SILENT, *, looking: bool = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -48,6 +49,81 @@ class TransferProgress(Progress, Protocol):
 
     def received(self, state: Received) -> None:
         """Take note of what has come in; called from several threads, one at a time."""
+
+
+class TotalProgress:
+    """Adds up what several providers have received, so that one bar shows all of a run.
+
+    Parameters
+    ----------
+    progress : Progress
+        Is told the total, when it is a `TransferProgress`; steps and shares pass as they are.
+
+    Examples
+    --------
+    >>> class Heard:
+    ...     def step(self, name): ...
+    ...     def advance(self, share): ...
+    ...     def received(self, state): print(state)
+    >>> total = TotalProgress(Heard())
+    >>> total.of("radar").received(Received(3, 4, 3_000_000, 4_000_000))
+    3 of 4 scene(s), 3.0 MB received
+    >>> total.of("optical").received(Received(1, 2, 500_000, 1_000_000))
+    4 of 6 scene(s), 3.5 MB received
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._states: dict[str, Received] = {}
+
+    def of(self, name: str) -> Progress:
+        """Return what one provider is given: it counts for itself only."""
+        return _Share(self, name) if isinstance(self._progress, TransferProgress) else self._progress
+
+    def begin(self) -> None:
+        """Forget what has come in, as of another site."""
+        with self._lock:
+            self._states = {}
+
+    def step(self, name: str) -> None:
+        """Pass the step on."""
+        self._progress.step(name)
+
+    def advance(self, share: float) -> None:
+        """Pass the share on."""
+        self._progress.advance(share)
+
+    def add(self, name: str, state: Received) -> None:
+        """Take note of what has come in from one provider, and tell the total."""
+        with self._lock:
+            self._states[name] = state
+            parts = tuple(self._states.values())
+            if isinstance(self._progress, TransferProgress):
+                self._progress.received(
+                    Received(
+                        sum(one.scenes_done for one in parts),
+                        sum(one.scenes for one in parts),
+                        sum(one.bytes_done for one in parts),
+                        sum(one.bytes_expected for one in parts),
+                    )
+                )
+
+
+class _Share:
+    """What one provider tells of a total."""
+
+    def __init__(self, total: TotalProgress, name: str) -> None:
+        self._total, self._name = total, name
+
+    def step(self, name: str) -> None:
+        self._total.step(name)
+
+    def advance(self, share: float) -> None:
+        self._total.advance(share)
+
+    def received(self, state: Received) -> None:
+        self._total.add(self._name, state)
 
 
 @runtime_checkable
