@@ -32,8 +32,9 @@ _SMOOTHING_PX, _MOST_WEIGHED = (1.5,), 10.0
 #: Radar has a say of an object when the mean over it lies so many robust standard deviations from the means
 #: of windows of its size, and has changed by so many decibels.
 STANDS_OUT_DEVIATIONS, STANDS_OUT_DB = 3.0, 1.0
-#: A radar object of no optical one lies farther than this from all of them, in pixels.
-_APART_PX = 2
+#: Radar pixels nearer to an object than this are its edge, in pixels; a group of which so much is the edge of
+#: objects is no object of its own.
+_APART_PX, _MOST_AT_EDGES = 2, 0.5
 #: Deviations from which a change that radar alone flags is clear, as of an optical score.
 _CLEAR_DEVIATIONS = 12.0
 
@@ -271,13 +272,16 @@ def _strength(evidence: RadarEvidence) -> NDArray[np.float32]:
 
 
 def _apart(labels: NDArray[np.int32], flagged: NDArray[np.bool_], min_pixels: float) -> NDArray[np.int32]:
-    """Label the groups of flagged pixels that no object touches."""
+    """Label the groups of flagged pixels that lie mostly apart from all objects."""
     groups = label_components(flagged, flagged, min_pixels=min_pixels)
     if not groups.any():
         return groups
     size = 2 * _APART_PX + 1
     near = cv2.dilate((labels > 0).astype(np.uint8), np.ones((size, size), np.uint8), borderValue=0) > 0
-    kept = np.setdiff1d(np.arange(1, groups.max() + 1), groups[near])
+    pixels, at_edges = (
+        np.bincount(part.ravel(), minlength=groups.max() + 1) for part in (groups, groups[near])
+    )
+    kept = np.flatnonzero(at_edges[1:] <= _MOST_AT_EDGES * pixels[1:]) + 1
     numbers = np.zeros(int(groups.max()) + 1, np.int32)
     numbers[kept] = np.arange(1, len(kept) + 1)
     return np.asarray(numbers[groups], np.int32)
