@@ -259,7 +259,7 @@ def make_radar_alone(bands=("VV", "VH"), **changes):
             radar.before, radar.after, share, share, share, 731, 0, None, None, True, "given by the user"
         ),
         thresholds={"median": 0.6, "mad": 0.5, "seed": 4.0, "grow": 3.0},
-        detection_floor={"min_area_m2": 500.0, "contrast_db": 3.5},
+        detection_floor={"min_area_m2": 500.0, "least_change_db": 3.5},
         parameters={"method": "likelihood ratio", "min_area_m2": 500.0},
     )  # fmt: skip
     return replace(result, **changes)

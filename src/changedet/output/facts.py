@@ -283,13 +283,18 @@ def finding(result: ChangeResult) -> str:
 def registration_text(result: ChangeResult) -> str:
     """Say how far the after image was moved and what was left, in one sentence without a full stop."""
     if result.radar_alone:
-        return "terrain-corrected passes of a track fit each other; satellites that lay apart were moved"
+        return f"none but of satellites that lay apart; between both periods {residual_text(result)}"
     registration = result.registration
     moved = "corrected" if registration.applied else "measured but not corrected"
+    return f"{shift_text(registration)} {moved}, {residual_text(result)}"
+
+
+def residual_text(result: ChangeResult) -> str:
+    """Say what displacement was left and what follows, in words without a full stop."""
+    registration = result.registration
     return (
-        f"{shift_text(registration)} {moved}, residual {number(registration.residual_px, 2, 'px')} = "
-        f"{number(registration.residual_m, 1, 'm')}, limit {number(registration.limit_px, 2, 'px')}: "
-        f"{verdict_text(registration)}"
+        f"residual {number(registration.residual_px, 2, 'px')} = {number(registration.residual_m, 1, 'm')}, "
+        f"limit {number(registration.limit_px, 2, 'px')}: {verdict_text(registration)}"
     )
 
 
@@ -342,7 +347,7 @@ def floor_text(result: ChangeResult) -> str:
         parts.append(f"smaller than {area_text(float(area))}")
     if contrast is not None and math.isfinite(contrast):
         parts.append(f"fainter than {number(float(contrast), 3)} in reflectance")
-    decibels = result.detection_floor.get("contrast_db")
+    decibels = result.detection_floor.get("least_change_db")
     if decibels is not None and math.isfinite(decibels):
         parts.append(f"fainter than {number(float(decibels), 1)} dB to radar")
     return f"Changes {' or '.join(parts)} are below the detection floor of this pair" if parts else ""

@@ -5,6 +5,7 @@ The elements and their order follow the OGC KML 2.2 standard (OGC 07-147r2).
 
 from __future__ import annotations
 
+import math
 import zipfile
 from dataclasses import dataclass
 from html import escape
@@ -15,7 +16,7 @@ import numpy as np
 
 from changedet.errors import OutputError
 from changedet.kinds import KIND_COLOURS, KIND_LABELS, Kind
-from changedet.output import facts
+from changedet.output import facts, radar_facts
 from changedet.output.ground import lonlat
 from changedet.output.scene_facts import between, ids_text, provider_text
 from changedet.output.vector import object_table
@@ -65,10 +66,10 @@ class Overlay:
 def write_kmz(path: Path, result: ChangeResult) -> None:
     """Write the objects of a result, with the images before and after, as KMZ.
 
-    The file holds one folder of outlines for each kind that occurs, and two pictures in natural colours with
-    one stretch. The time slider of the viewer shows the before picture until the date of the after picture.
-    A result without pixels (opened from a folder that kept no images) gives a file without pictures. The same
-    result gives the same bytes.
+    The file holds one folder of outlines for each kind that occurs, and two pictures with one stretch: in
+    natural colours, or of radar where radar alone was compared. The time slider of the viewer shows the
+    before picture until the date of the after picture. A result without pixels (opened from a folder that
+    kept no images) gives a file without pictures. The same result gives the same bytes.
 
     Parameters
     ----------
@@ -99,7 +100,7 @@ def write_kmz(path: Path, result: ChangeResult) -> None:
 
 
 def make_overlays(result: ChangeResult) -> dict[str, Overlay]:
-    """Draw both images in natural colours with one stretch, in longitude and latitude.
+    """Draw both images with one stretch, natural colours or radar, in longitude and latitude.
 
     Parameters
     ----------
@@ -227,7 +228,7 @@ def _add_placemark(parent: ET.Element, result: ChangeResult, row: dict[str, Any]
     _child(placemark, "styleUrl", f"#kind-{int(kind)}")
     extended = _child(placemark, "ExtendedData")
     for name, value in row.items():
-        if name not in {"geometry", "id"}:
+        if name not in {"geometry", "id"} and not (isinstance(value, float) and math.isnan(value)):
             _child(_child(extended, "Data", name=name), "value", _safe(value))
     _add_geometry(placemark, row["geometry"])
 
@@ -248,8 +249,10 @@ def _balloon(result: ChangeResult, row: dict[str, Any]) -> str:
     before, after = result.before.scene, result.after.scene
     number, count = int(row["id"]), len(result.objects)
     likeness = facts.number(row["construction"]) if result.construction is not None else ""
+    said = "radar power is" if result.radar_alone else "the reflectances are"
+    with_radar = result.radar is not None
     lines = [
-        ("Candidate", f"{row['kind']}: the reflectances are {facts.consistent_with(str(row['kind']))}"),
+        ("Candidate", f"{row['kind']}: {said} {facts.consistent_with(str(row['kind']))}"),
         ("Area", facts.area_text(float(row["area_m2"]))),
         ("Appeared between", " and ".join(between(row))),
         ("First seen", row["first_seen"]),
@@ -258,6 +261,8 @@ def _balloon(result: ChangeResult, row: dict[str, Any]) -> str:
         ("Score", f"{facts.number(row['score_mads'], 1)} deviations above the background"),
         ("Construction-like score", likeness),
         ("Confidence", row["confidence"]),
+        ("Sensors", radar_facts.sensor_text(row) if with_radar else ""),
+        ("Radar", radar_facts.object_text(row).removeprefix("radar: ") if with_radar else ""),
         ("Position", f"{row['dms']}; {row['lat']:.5f}, {row['lon']:.5f}; MGRS {row['mgrs']}"),
         ("Evidence", row["evidence"]),
         ("Warnings", row["warnings"]),
@@ -273,12 +278,25 @@ def _summary(result: ChangeResult) -> str:
         ("Before", _scene_text(result.before.scene)),
         ("After", _scene_text(result.after.scene)),
         ("Registration", facts.registration_text(result)),
+        ("Radar", radar_facts.sentence(result)),
+        ("Colours", _how_to_read(result)),
         ("Limits", facts.floor_text(result)),
         ("Note", facts.NOT_FLAGGED_NOTE),
+        ("Radar cannot tell", "" if result.radar is None else radar_facts.CANNOT_NOTE),
         ("Warnings", "; ".join(result.warnings)),
         ("Credit", "; ".join(facts.credit_lines(result))),
     ]
     return f"<p>{escape(_safe(facts.finding(result)))}</p><table>{_html_rows(lines)}</table>"
+
+
+def _how_to_read(result: ChangeResult) -> str:
+    """Say how the two pictures are read when they are those of radar."""
+    from changedet.output.picture import stretch_limits
+
+    if not result.radar_alone:
+        return ""
+    limits = stretch_limits(result.before, result.after, result.before.valid)
+    return f"{radar_facts.picture_note(limits)} {limits.text}."
 
 
 def _scene_text(scene: Scene) -> str:

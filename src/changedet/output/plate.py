@@ -12,7 +12,7 @@ import numpy as np
 from changedet.coordinates import GeoPoint
 from changedet.errors import OutputError
 from changedet.kinds import KIND_COLOURS
-from changedet.output import facts
+from changedet.output import facts, radar_facts
 from changedet.output.ground import centre, length_text
 from changedet.output.picture import (
     Limits,
@@ -25,6 +25,18 @@ from changedet.output.picture import (
     stretch_limits,
     window,
 )
+from changedet.output.plate_parts import (
+    CAPTION,
+    GAP,
+    LABELS,
+    MARGIN,
+    PANEL_TITLE,
+    foot_height,
+    write_foot,
+    write_header,
+)
+from changedet.output.radar_picture import radar_drawn
+from changedet.output.radar_plate import RADAR_PLATE_NAME, radar_plate
 from changedet.output.scene_facts import caption_line, ids_text
 from changedet.output.sheet import (
     Box,
@@ -49,7 +61,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from changedet.result import ChangeResult
-    from changedet.scene import Image
+    from changedet.scene import Image, Scene
 
 #: How many leading objects get a plate of their own.
 MOST_OBJECT_PLATES = 6
@@ -57,21 +69,15 @@ MOST_OBJECT_PLATES = 6
 MOST_OUTLINES, MOST_NUMBERS = 2000, 25
 
 _WIDTH_OVERVIEW, _WIDTH_OBJECT = 12.0, 10.0
-_MARGIN, _LABELS, _GAP = 0.25, 0.22, 0.2
 _TALLEST_PANEL = 4.6
 _SMALLEST_WINDOW_PX = 36
 _WINDOW_TO_OBJECT = 3.0
 _MOST_WARNINGS = 3
-#: From the largest that fits; the smallest is cut.
-_TITLES = tuple(Lettering(size, bold=True, most_lines=1) for size in (13, 12, 11, 10, 9))
-_SUBTITLE = Lettering(8.5, most_lines=2)
-_PANEL_TITLE = Lettering(8, bold=True, most_lines=1)
-_ALARM = Lettering(11, bold=True, colour="#b00020", most_lines=1)
 _SIMULATED = Lettering(7, bold=True, colour="#b00020", most_lines=1)
 #: A composite has at most five dates, whose identifiers take a line or two each.
 _IDENTIFIER = Lettering(6, mono=True, most_lines=10)
+_MOST_PASSES_NAMED = 3
 _SCENE_LINE = Lettering(6.8, most_lines=5)
-_CAPTION = Lettering(6.8, most_lines=3)
 #: Room for a letter of the labels of the score's bar, and between two of them, in inches.
 _LABEL_LETTER, _LABEL_GAP = 0.052, 0.06
 
@@ -88,7 +94,7 @@ class _Pictures:
 
 
 def write_plates(result: ChangeResult, folder: Path) -> list[Path]:
-    """Write ``overview.png`` and ``object-<id>.png`` for the leading objects.
+    """Write ``overview.png``, with radar ``radar.png``, and ``object-<id>.png`` for the leading objects.
 
     Parameters
     ----------
@@ -110,6 +116,9 @@ def write_plates(result: ChangeResult, folder: Path) -> list[Path]:
     with plate_style():
         pictures = _pictures(result)
         sheets = {"overview.png": _overview(result, pictures)}
+        drawn = radar_drawn(result)
+        if result.radar is not None and drawn is not None:
+            sheets[RADAR_PLATE_NAME] = radar_plate(result, result.radar, drawn)
         for number in range(min(len(result.objects), MOST_OBJECT_PLATES)):
             identity = int(result.objects["id"].iloc[number])
             sheets[f"object-{identity}.png"] = _object_plate(result, pictures, number)
@@ -155,17 +164,17 @@ def _pictures(result: ChangeResult) -> _Pictures:
 
 
 def _overview(result: ChangeResult, pictures: _Pictures) -> Sheet:
-    room = _WIDTH_OVERVIEW - 2 * _MARGIN - _LABELS - 2 * _GAP
-    panel = pictures.view.fit(Box(_MARGIN + _LABELS, 1.22, room / 3, _TALLEST_PANEL))
+    room = _WIDTH_OVERVIEW - 2 * MARGIN - LABELS - 2 * GAP
+    panel = pictures.view.fit(Box(MARGIN + LABELS, 1.22, room / 3, _TALLEST_PANEL))
     closing = _closing_lines(result, pictures.limits)
     caption_top = panel.bottom + 0.3
     foot_top = caption_top + max(0.72, 0.42 + 0.14 * _legend_rows(result), _caption_height(result, room / 3))
-    foot = _foot_height(closing, _WIDTH_OVERVIEW)
-    sheet = Sheet.new(_WIDTH_OVERVIEW, foot_top + foot + _MARGIN)
+    foot = foot_height(closing, _WIDTH_OVERVIEW)
+    sheet = Sheet.new(_WIDTH_OVERVIEW, foot_top + foot + MARGIN)
     name = facts.clean(result.name, 80)
     finding = facts.finding(result).removeprefix(f"{name}: ")
-    _header(sheet, result, name, finding[:1].upper() + finding[1:])
-    lefts = [panel.left + i * (room / 3 + _GAP) for i in range(3)]
+    write_header(sheet, result, name, finding[:1].upper() + finding[1:])
+    lefts = [panel.left + i * (room / 3 + GAP) for i in range(3)]
     for left, image, picture, word in (
         (lefts[0], result.before, pictures.before, "Before"),
         (lefts[1], result.after, pictures.after, "After"),
@@ -181,9 +190,9 @@ def _overview(result: ChangeResult, pictures: _Pictures) -> Sheet:
     count = f"{len(result.objects):,} flagged" if len(result.objects) else "none flagged"
     if numbered < len(result.objects):
         count += f", {numbered} numbered"
-    sheet.write(f"Candidates: {count}", Box(box.left, box.top - 0.2, room / 3, 0.2), _PANEL_TITLE)
+    sheet.write(f"Candidates: {count}", Box(box.left, box.top - 0.2, room / 3, 0.2), PANEL_TITLE)
     _legend(sheet, Box(box.left, caption_top, room / 3, foot_top - caption_top), result)
-    _foot(sheet, foot_top, closing)
+    write_foot(sheet, foot_top, closing)
     return sheet
 
 
@@ -192,17 +201,17 @@ def _object_plate(result: ChangeResult, pictures: _Pictures, number: int) -> She
     rings = pictures.shapes[number]
     view = _zoom(pictures.view, rings)
     side = 3.5
-    panel = view.fit(Box(_MARGIN + _LABELS, 1.22, side, side))
+    panel = view.fit(Box(MARGIN + LABELS, 1.22, side, side))
     closing = _closing_lines(result, pictures.limits)
     foot_top = panel.top + max(panel.height + max(0.95, 0.3 + _caption_height(result, side)), 4.3)
-    foot = _foot_height(closing, _WIDTH_OBJECT)
-    sheet = Sheet.new(_WIDTH_OBJECT, foot_top + foot + _MARGIN)
+    foot = foot_height(closing, _WIDTH_OBJECT)
+    sheet = Sheet.new(_WIDTH_OBJECT, foot_top + foot + MARGIN)
     title = (
         f"Candidate {int(row['id'])} of {len(result.objects):,}: {facts.consistent_with(str(row['kind']))}"
     )
     period = f"between {result.before.scene.date_text} and {result.after.scene.date_text}"
-    _header(sheet, result, title, f"{facts.clean(result.name, 80)}, flagged {period}")
-    lefts = (panel.left, panel.left + side + _GAP)
+    write_header(sheet, result, title, f"{facts.clean(result.name, 80)}, flagged {period}")
+    lefts = (panel.left, panel.left + side + GAP)
     for left, image, picture, word in (
         (lefts[0], result.before, pictures.before, "Before"),
         (lefts[1], result.after, pictures.after, "After"),
@@ -212,9 +221,9 @@ def _object_plate(result: ChangeResult, pictures: _Pictures, number: int) -> She
         draw_outlines(axes, [rings], [str(row["kind"])])
         _scene_caption(sheet, box, side, image, word)
     left = lefts[1] + side + 0.25
-    _context(sheet, Box(left, panel.top, _WIDTH_OBJECT - _MARGIN - left, 1.7), pictures, view)
-    _object_facts(sheet, Box(left, panel.top + 2.0, _WIDTH_OBJECT - _MARGIN - left, 0), result, number)
-    _foot(sheet, foot_top, closing)
+    _context(sheet, Box(left, panel.top, _WIDTH_OBJECT - MARGIN - left, 1.7), pictures, view)
+    _object_facts(sheet, Box(left, panel.top + 2.0, _WIDTH_OBJECT - MARGIN - left, 0), result, number)
+    write_foot(sheet, foot_top, closing)
     return sheet
 
 
@@ -234,35 +243,26 @@ def _score_picture(result: ChangeResult) -> NDArray[np.uint8]:
     return score_colour(result, max(1, round(1000 / max(result.state.shape))))
 
 
-def _header(sheet: Sheet, result: ChangeResult, title: str, subtitle: str) -> None:
-    width = sheet.width - 2 * _MARGIN
-    if facts.is_simulated(result):
-        alarm = Box(sheet.width - _MARGIN - 3.2, _MARGIN, 3.2, 0.3)
-        sheet.write(facts.SIMULATED_NOTE, alarm, _ALARM)
-        width -= 3.4
-    top = sheet.write(title, Box(_MARGIN, _MARGIN, width, 0.3), _title_lettering(title, width))
-    sheet.write(subtitle, Box(_MARGIN, top + 0.02, sheet.width - 2 * _MARGIN, 0.4), _SUBTITLE)
-
-
-def _title_lettering(title: str, width: float) -> Lettering:
-    """Return the largest lettering in which a title fits into one line of so many inches."""
-    return next((t for t in _TITLES if not wrap(title, width, t)[-1].endswith("…")), _TITLES[-1])
-
-
 def _scene_caption(sheet: Sheet, box: Box, width: float, image: Image, word: str) -> None:
     scene = image.scene
-    sheet.write(f"{word}: {facts.when(scene)}", Box(box.left, box.top - 0.2, width, 0.2), _PANEL_TITLE)
-    top = sheet.write(ids_text(scene), Box(box.left, box.bottom + 0.3, width, 0), _IDENTIFIER)
+    sheet.write(f"{word}: {facts.when(scene)}", Box(box.left, box.top - 0.2, width, 0.2), PANEL_TITLE)
+    top = sheet.write(_ids_text(scene), Box(box.left, box.bottom + 0.3, width, 0), _IDENTIFIER)
     top = sheet.write(caption_line(scene), Box(box.left, top, width, 0), _SCENE_LINE)
     if scene.simulated:
         sheet.write(facts.SIMULATED_NOTE, Box(box.left, top, width, 0), _SIMULATED)
+
+
+def _ids_text(scene: Scene) -> str:
+    """Return the identifiers of a scene; of a mean of many passes how many there are."""
+    many = scene.sensor == "s1" and len(scene.members) > _MOST_PASSES_NAMED
+    return f"{len(scene.members)} passes, named in run.json" if many else ids_text(scene)
 
 
 def _caption_height(result: ChangeResult, width: float) -> float:
     """Return how much room the captions of both scenes need below their pictures, in inches."""
     heights = []
     for scene in (result.before.scene, result.after.scene):
-        texts = [(ids_text(scene), _IDENTIFIER), (caption_line(scene), _SCENE_LINE)]
+        texts = [(_ids_text(scene), _IDENTIFIER), (caption_line(scene), _SCENE_LINE)]
         texts += [(facts.SIMULATED_NOTE, _SIMULATED)] if scene.simulated else []
         heights.append(sum(text_height(len(wrap(text, width, kind)), kind) for text, kind in texts))
     return max(heights) + 0.08
@@ -278,6 +278,8 @@ def _closing_lines(result: ChangeResult, limits: Limits) -> list[str]:
         f"Registration: {facts.registration_text(result)}. {facts.shown_text(result)}. {limits.text}.",
         f"{facts.floor_text(result)}. {facts.NOT_FLAGGED_NOTE}".removeprefix(". "),
     ]
+    if limits.radar:
+        lines.insert(1, radar_facts.picture_note(limits))
     if result.warnings:
         left = len(result.warnings) - _MOST_WARNINGS
         # in front, because a long text is cut at its end
@@ -287,16 +289,6 @@ def _closing_lines(result: ChangeResult, limits: Limits) -> list[str]:
         *lines,
         f"{'. '.join(facts.credit_lines(result))}. Processed with changedet {version('changedet')}.",
     ]
-
-
-def _foot_height(lines: list[str], width: float) -> float:
-    counts = [len(wrap(line, width - 2 * _MARGIN, _CAPTION)) for line in lines]
-    return sum(text_height(count, _CAPTION) for count in counts)
-
-
-def _foot(sheet: Sheet, top: float, lines: list[str]) -> None:
-    for line in lines:
-        top = sheet.write(line, Box(_MARGIN, top, sheet.width - 2 * _MARGIN, 0), _CAPTION)
 
 
 def _kinds_present(result: ChangeResult) -> list[str]:
@@ -376,7 +368,7 @@ def _context(sheet: Sheet, box: Box, pictures: _Pictures, view: View) -> Axes:
     whole = pictures.view
     fitted = whole.fit(box)
     step = max(1, min(pictures.after.shape[:2]) // 400)
-    sheet.write("Where in the site", Box(box.left, box.top - 0.2, box.width, 0.2), _PANEL_TITLE)
+    sheet.write("Where in the site", Box(box.left, box.top - 0.2, box.width, 0.2), PANEL_TITLE)
     axes = sheet.axes(fitted)
     rows, columns = whole.grid.shape
     picture = enlarge(pictures.after[::step, ::step], 1)
@@ -393,16 +385,17 @@ def _context(sheet: Sheet, box: Box, pictures: _Pictures, view: View) -> Axes:
 
 
 def _object_facts(sheet: Sheet, box: Box, result: ChangeResult, number: int) -> None:
-    row = result.objects.iloc[number]
+    row = result.objects.iloc[number].to_dict()
     point = GeoPoint(float(row["lat"]), float(row["lon"]))
     lines = [
         (f"Area {facts.area_text(float(row['area_m2']))}", Lettering(7.5, bold=True)),
         (f"Confidence: {facts.clean(row['confidence'], 20)}", Lettering(7.5, bold=True)),
-        ("Two dates alone never give high confidence.", _CAPTION),
-        (f"Centre {point.dd}", _CAPTION),
-        (point.dms, _CAPTION),
-        (f"MGRS {point.mgrs}", _CAPTION),
-        (f"Score {facts.number(float(row['score_mads']), 1)} robust deviations above background", _CAPTION),
+        (radar_facts.confidence_short(result), CAPTION),
+        *(((radar_facts.sensor_text(row).capitalize(), CAPTION),) if result.radar is not None else ()),
+        (f"Centre {point.dd}", CAPTION),
+        (point.dms, CAPTION),
+        (f"MGRS {point.mgrs}", CAPTION),
+        (f"Score {facts.number(float(row['score_mads']), 1)} robust deviations above background", CAPTION),
         (facts.clean(row["evidence"], 300), Lettering(6.8, most_lines=7)),
         (facts.clean(row["warnings"], 200), Lettering(6.8, colour="#8a4b00", most_lines=4)),
     ]

@@ -275,12 +275,15 @@ def quality(result: ChangeResult) -> tuple[Fact, ...]:
         return (*facts.quality(result), _passes_fact(result.radar), _seen_fact(result))
     pair = result.pair
     season = facts.days_text(pair.season_gap_days), f"{facts.days_text(pair.days_apart)} apart"
-    return (
-        _seen_fact(result),
-        _passes_fact(result.radar),
-        Fact("Season gap", *season),
-        *_facts(result.radar),
+    registration = result.registration
+    residual = Fact(
+        "Residual shift",
+        number(registration.residual_px, 2, "px"),
+        f"between the means of both periods; {number(registration.residual_m, 1, 'm')}; limit "
+        f"{number(registration.limit_px, 2, 'px')}; verdict: {facts.verdict_text(registration)}",
     )
+    seen = (_seen_fact(result), _passes_fact(result.radar), Fact("Season gap", *season))
+    return (*seen, *_facts(result.radar), residual)
 
 
 def _passes_fact(radar: RadarEvidence) -> Fact:

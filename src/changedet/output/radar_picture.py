@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from changedet.radar import RadarEvidence
+    from changedet.result import ChangeResult
     from changedet.scene import Image
 
 
@@ -60,6 +61,11 @@ def radar_pictures(radar: RadarEvidence) -> RadarPictures | None:
     limits = stretch_limits(radar.before, radar.after, radar.observed)
     before, after = (draw_image(image, limits) for image in (radar.before, radar.after))
     return RadarPictures(before, after, change_composite(radar.before, radar.after), limits)
+
+
+def radar_drawn(result: ChangeResult) -> RadarPictures | None:
+    """Draw what radar saw of a result; None without radar, or without its pixels."""
+    return None if result.radar is None else radar_pictures(result.radar)
 
 
 def change_band(image: Image) -> str:

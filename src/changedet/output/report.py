@@ -28,7 +28,8 @@ from changedet.output.picture import (
     to_jpeg_data_url,
     window,
 )
-from changedet.output.report_radar import picture_label, radar_context, radar_drawn, radar_words
+from changedet.output.radar_picture import radar_drawn
+from changedet.output.report_radar import picture_label, radar_context, radar_words
 from changedet.output.scene_facts import (
     INPUT_HEADS,
     between,

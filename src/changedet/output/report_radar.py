@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from changedet.output import facts, radar_facts
 from changedet.output.picture import shrink, to_jpeg_data_url
-from changedet.output.radar_picture import RadarPictures, change_band, radar_pictures
+from changedet.output.radar_picture import change_band
 from changedet.output.radar_rasters import seen_codes, seen_shares
 from changedet.output.scene_facts import caption_line
 from changedet.radar import SEEN_LABELS
@@ -14,6 +14,7 @@ from changedet.radar import SEEN_LABELS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from changedet.output.radar_picture import RadarPictures
     from changedet.radar import RadarEvidence
     from changedet.result import ChangeResult
     from changedet.scene import Scene
@@ -24,11 +25,6 @@ LARGEST_PICTURE_PX = 900
 _BYTES_PICTURE = 100_000
 
 
-def radar_drawn(result: ChangeResult) -> RadarPictures | None:
-    """Draw what radar saw; None without radar, or without its pixels."""
-    return None if result.radar is None else radar_pictures(result.radar)
-
-
 def radar_context(result: ChangeResult, drawn: RadarPictures | None) -> dict[str, object]:
     """Return what the template says of radar.
 
@@ -37,7 +33,7 @@ def radar_context(result: ChangeResult, drawn: RadarPictures | None) -> dict[str
     result : ChangeResult
         Any result.
     drawn : RadarPictures or None
-        From `radar_drawn`.
+        From `changedet.output.radar_picture.radar_drawn`.
 
     Returns
     -------
@@ -76,7 +72,9 @@ def radar_words(result: ChangeResult, row: Mapping[Any, Any]) -> dict[str, str]:
     if result.radar is None:
         return {"sensor": "", "radar": ""}
     sensor = radar_facts.sensor_text(row)
-    return {"sensor": sensor[:1].upper() + sensor[1:], "radar": radar_facts.object_text(row)}
+    # evidence of a comparison of both says it already
+    said = "radar" in str(row["evidence"])
+    return {"sensor": sensor.capitalize(), "radar": "" if said else radar_facts.object_text(row)}
 
 
 def picture_label(scene: Scene) -> dict[str, str]:

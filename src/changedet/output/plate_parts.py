@@ -1,0 +1,51 @@
+"""What plates share: the head with title and warning, the foot with its lines, margins and lettering."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from changedet.output import facts
+from changedet.output.sheet import Box, Lettering, Sheet, text_height, wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from changedet.result import ChangeResult
+
+#: Empty rim of a plate, room for the labels of a map, room between panels, in inches.
+MARGIN, LABELS, GAP = 0.25, 0.22, 0.2
+#: Lettering of what stands above a panel, and of the lines at the foot.
+PANEL_TITLE, CAPTION = Lettering(8, bold=True, most_lines=1), Lettering(6.8, most_lines=3)
+
+#: From the largest that fits; the smallest is cut.
+_TITLES = tuple(Lettering(size, bold=True, most_lines=1) for size in (13, 12, 11, 10, 9))
+_SUBTITLE = Lettering(8.5, most_lines=2)
+_ALARM = Lettering(11, bold=True, colour="#b00020", most_lines=1)
+
+
+def write_header(sheet: Sheet, result: ChangeResult, title: str, subtitle: str) -> None:
+    """Write title and subtitle of a plate, and whether its imagery is simulated."""
+    width = sheet.width - 2 * MARGIN
+    if facts.is_simulated(result):
+        alarm = Box(sheet.width - MARGIN - 3.2, MARGIN, 3.2, 0.3)
+        sheet.write(facts.SIMULATED_NOTE, alarm, _ALARM)
+        width -= 3.4
+    top = sheet.write(title, Box(MARGIN, MARGIN, width, 0.3), _title_lettering(title, width))
+    sheet.write(subtitle, Box(MARGIN, top + 0.02, sheet.width - 2 * MARGIN, 0.4), _SUBTITLE)
+
+
+def _title_lettering(title: str, width: float) -> Lettering:
+    """Return the largest lettering in which a title fits into one line of so many inches."""
+    return next((t for t in _TITLES if not wrap(title, width, t)[-1].endswith("…")), _TITLES[-1])
+
+
+def foot_height(lines: Sequence[str], width: float) -> float:
+    """Return how much room the lines at the foot of a plate of this width need, in inches."""
+    counts = [len(wrap(line, width - 2 * MARGIN, CAPTION)) for line in lines]
+    return sum(text_height(count, CAPTION) for count in counts)
+
+
+def write_foot(sheet: Sheet, top: float, lines: Sequence[str]) -> None:
+    """Write the lines at the foot of a plate downwards from `top`, in inches."""
+    for line in lines:
+        top = sheet.write(line, Box(MARGIN, top, sheet.width - 2 * MARGIN, 0), CAPTION)
