@@ -226,10 +226,12 @@ def _show(file: Path, folder: Path, number: int | None, *, blind: bool, site: st
     """List the candidates of a run, or tell all of one."""
     from changedet.cli.review_loop import describe, open_run_for_review
     from changedet.watch.ranking import ranked_objects
+    from changedet.watch.runs import read_run
     from changedet.watch.state import open_state
 
+    read = read_run(folder, site_name=site)  # what is no run folder leaves no state file behind
     with open_state(file, write=True) as opened:
-        run_id = open_run_for_review(opened, folder, site)
+        run_id = open_run_for_review(opened, read)
         objects = ranked_objects(opened, run_id)
     if number is not None:
         objects = objects[objects["number"] == number]

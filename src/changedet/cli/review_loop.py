@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from changedet.watch.runs import RunFolder
     from changedet.watch.state import StateFile
 
 _KEYS = (
@@ -87,11 +88,13 @@ def start_loop(file: Path, folder: Path, reviewer: str, *, blind: bool, site_nam
         What to call the site, "" for the name of the run.
     """
     from changedet.watch.ranking import count_runs
+    from changedet.watch.runs import read_run
     from changedet.watch.state import open_state
 
+    run = read_run(folder, site_name=site_name)
     who = reviewer or _ask("your name: ").strip()
     with open_state(file, write=True) as state:
-        run_id = open_run_for_review(state, folder, site_name)
+        run_id = open_run_for_review(state, run)
         review = Review(state, run_id, who, blind, seed=f"{folder.name} {who}")
         recorded = loop(review, _ask, say)
         (row,) = (row for row in count_runs(state) if row["run_id"] == run_id)
@@ -99,30 +102,27 @@ def start_loop(file: Path, folder: Path, reviewer: str, *, blind: bool, site_nam
     emit({}, [line], as_json=False)
 
 
-def open_run_for_review(state: StateFile, folder: Path, site_name: str) -> int:
+def open_run_for_review(state: StateFile, run: RunFolder) -> int:
     """Make a run folder known to the state file.
 
     Parameters
     ----------
     state : StateFile
         Open for writing.
-    folder : Path
-        The run folder.
-    site_name : str
-        What to call the site, "" for the name of the run.
+    run : RunFolder
+        From `changedet.watch.runs.read_run`.
 
     Returns
     -------
     int
         ``fid`` of the run.
     """
-    from changedet.watch.runs import add_run, read_run, run_row
+    from changedet.watch.runs import add_run, run_row
 
-    read = read_run(folder, site_name=site_name)
-    if known := run_row(state, read):
+    if known := run_row(state, run):
         return int(known["fid"])
     with state.change() as change:
-        return add_run(change, read)
+        return add_run(change, run)
 
 
 def loop(review: Review, ask: Callable[[str], str], tell: Callable[[str], None]) -> int:

@@ -160,11 +160,27 @@ def to_lonlat(outline: BaseGeometry, crs: CRS | str) -> MultiPolygon:
         Within -180 and 180 degrees, valid; without parts when the outline has no area.
     """
     import geopandas as gpd
+
+    return in_form(gpd.GeoSeries([outline], crs=crs).to_crs("EPSG:4326").iloc[0])
+
+
+def in_form(outline: BaseGeometry) -> MultiPolygon:
+    """Return an outline in longitude and latitude as a layer holds it, see `to_lonlat`.
+
+    Parameters
+    ----------
+    outline : shapely geometry
+        In longitude and latitude; across the antimeridian in any notation.
+
+    Returns
+    -------
+    shapely MultiPolygon
+        Within -180 and 180 degrees, valid; without parts when the outline has no area.
+    """
     import shapely
     from shapely.geometry import MultiPolygon
 
-    turned = gpd.GeoSeries([outline], crs=crs).to_crs("EPSG:4326").iloc[0]
-    valid = shapely.make_valid(within_globe(continuous(turned)))
+    valid = shapely.make_valid(within_globe(continuous(outline)))
     parts = shapely.get_parts(shapely.get_parts(valid))
     return MultiPolygon([part for part in parts if part.geom_type == "Polygon" and part.area > 0])
 

@@ -61,15 +61,13 @@ class LearningSettings:
     """
 
     fewest: int = 8
-    strength: float = 0.3
+    strength: float = 1.0
     least_auc: float = 0.6
     known_share: float = 0.5
 
     def __post_init__(self) -> None:
         if self.fewest < _PARTS:
-            raise UsageError(
-                f"{self.fewest} of both is too few to learn from", todo=f"ask for {_PARTS} or more"
-            )
+            raise UsageError(f"{self.fewest} of both are too few", todo=f"ask for {_PARTS} or more")
 
 
 _DEFAULT = LearningSettings()

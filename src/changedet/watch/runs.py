@@ -15,7 +15,14 @@ from changedet.output.vector import read_gpkg
 from changedet.provenance import RECORD_NAME, read_record
 from changedet.resample import crs_of
 from changedet.site import site_from_dict
-from changedet.watch.geopackage import blob_to_outline, note_change, outline_to_blob, to_lonlat, utc_text
+from changedet.watch.geopackage import (
+    blob_to_outline,
+    in_form,
+    note_change,
+    outline_to_blob,
+    to_lonlat,
+    utc_text,
+)
 from changedet.watch.object_features import object_features
 from changedet.watch.state import insert, rows_of
 
@@ -199,10 +206,9 @@ def add_objects(
     list of int
         Their ``fid``, in order.
     """
-    crs = objects.crs
+    outlines = [in_form(outline) for outline in objects.geometry.to_crs("EPSG:4326")]
     numbers = []
-    for row, told in zip(objects.to_dict("records"), features, strict=True):
-        outline = to_lonlat(row["geometry"], crs)
+    for row, outline, told in zip(objects.to_dict("records"), outlines, features, strict=True):
         values = {name: row[name] for name in KEPT_COLUMNS}
         numbers.append(insert(change, "objects", {
             "geom": outline_to_blob(outline), "site_id": ids[0], "run_id": ids[1],
