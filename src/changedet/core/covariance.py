@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Generic
 
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 # a product of matrices with fewer multiplications is left by BLAS to the thread that asked for it, so that
 # what is summed in which order does not depend on how many there are
 _PRODUCT = 250_000
-# pixels of a block, whose buffer stays in the cache of one core, and of a task, which allocates it once
+# pixels of a block, whose buffer stays in the cache of a core, and of a task: few, so that threads end alike
 _BLOCK_PIXELS = 16 * 1024
-_TASK_PIXELS = 12 * _BLOCK_PIXELS
+_TASK_PIXELS = 4 * _BLOCK_PIXELS
 _PILOT_PIXELS = 4096
 # keeps the rows of a buffer from starting in the same set of the cache
 _PADDING = 16
@@ -156,20 +157,24 @@ def batch_pixels(bands: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class _Reading(Generic[Floating]):
-    """One pass over flat stacks."""
+    """One pass over flat stacks; `own` is what each thread keeps from block to block."""
 
     stacks: tuple[NDArray[Floating], ...]
     valid: NDArray[np.bool_] | None
     weight: NDArray[Floating] | None
     weigh: Weigh[Floating] | None
     centre: NDArray[np.float64]
+    own: threading.local = field(default_factory=threading.local)
 
     def sums(self, task: slice) -> NDArray[np.float64]:
         """Weighted sums of products, of bands, and of ones of some pixels."""
         bands = len(self.centre)
         # rows of zeros up to a whole number of the BLAS kernel's, which handles a rest far more slowly
         rows = -(-(bands + 1) // _KERNEL_ROWS) * _KERNEL_ROWS
-        scratch = np.zeros((rows, _BLOCK_PIXELS + _PADDING), self.stacks[0].dtype)[:, :_BLOCK_PIXELS]
+        scratch: NDArray[Floating] | None = getattr(self.own, "scratch", None)
+        if scratch is None:
+            scratch = np.zeros((rows, _BLOCK_PIXELS + _PADDING), self.stacks[0].dtype)[:, :_BLOCK_PIXELS]
+            self.own.scratch = scratch
         total = np.zeros((rows, rows))
         for start in range(task.start, task.stop, _BLOCK_PIXELS):
             block = slice(start, min(start + _BLOCK_PIXELS, task.stop))
