@@ -231,6 +231,41 @@ def _surface_codes(values: Mapping[str, NDArray[np.float32]], surfaces: list[Sur
     return np.select(conditions, codes, default=unknown).astype(np.intp)
 
 
+#: A built-up pixel is never greener than this, on nearly all dates: bare fields are green in some season.
+BUILT_UP_MOST_NDVI = 0.30
+#: Share of the dates below which `BUILT_UP_MOST_NDVI` has to be kept.
+BUILT_UP_GREENEST = 0.90
+
+
+def built_up(typical: Mapping[str, NDArray[np.float32]], greenest: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Say which pixels are built or paved by what a series of dates shows.
+
+    Parameters
+    ----------
+    typical : mapping of str to ndarray of float32, any shape
+        Index images of the median reflectance of all clear dates.
+    greenest : ndarray of float32, same shape
+        The NDVI that `BUILT_UP_GREENEST` of the dates stay below.
+
+    Returns
+    -------
+    ndarray of bool, same shape
+        True where `SURFACE_RULES` read built or paved ground, and the pixel is hardly ever green; False where
+        an index is missing.
+
+    Examples
+    --------
+    >>> roof = {"NDVI": 0.05, "NDWI": -0.1, "NIR": 0.3, "redness": 0.04, "brightness": 0.28}
+    >>> typical = {name: np.float32([value, value]) for name, value in roof.items()}
+    >>> built_up(typical, np.float32([0.1, 0.6])).tolist()
+    [True, False]
+    """
+    surfaces = list(Surface)
+    codes = _surface_codes(typical, surfaces)
+    never_green = np.nan_to_num(greenest, nan=np.inf) < BUILT_UP_MOST_NDVI
+    return np.asarray((codes == surfaces.index(Surface.BUILT)) & never_green)
+
+
 def choose_kind(before: Mapping[str, float], after: Mapping[str, float]) -> tuple[Kind, str]:
     """Choose the kind of change of an object, with the evidence for it.
 

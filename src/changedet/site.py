@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from changedet.providers.base import Level, OnReceived, Sensor
     from changedet.scene import Image, Scene
     from changedet.scene_list import SceneList
+    from changedet.timeline import Timeline
 
 #: Ground sampling distance of the site grid in metres.
 GRID_RESOLUTION_M = 10
@@ -261,6 +262,70 @@ class Site:
             )
         kept = open_cached(scene.provider, cache)
         return kept.load(scene, self.grid if grid is None else grid, bands, on_received=on_received)
+
+    def timeline(
+        self,
+        during: str | None = None,
+        *,
+        provider: str = "earth-search",
+        images: str | Path | None = None,
+        point: str | None = None,
+        found: str | None = None,
+        indices: tuple[str, ...] | None = None,
+    ) -> Timeline:
+        """Follow this place through time: since when does it differ, and does it still.
+
+        Parameters
+        ----------
+        during : str, optional
+            Such as ``"2022/2024"``; of a folder all its dates when not given.
+        provider : str
+            Where imagery comes from, see ``changedet providers``.
+        images : str or Path, optional
+            Local folder with one scene folder or raster for each date; no network is used then.
+        point : str, optional
+            A point that is followed besides, 3 x 3 pixels.
+        found : str, optional
+            An object of an earlier run that is followed besides, as ``"RUNFOLDER:ID"``.
+        indices : tuple of str, optional
+            Such as ``("NDVI", "BSI")``; NDVI, brightness and NDBI when not given.
+
+        Returns
+        -------
+        Timeline
+            With ``plot()``, ``save(folder)`` and ``to_xarray()``. `changedet.timeline_making.make_timeline`
+            takes further settings.
+
+        Raises
+        ------
+        NoUsableImageryError
+            When no date can be used.
+        UsageError
+            When a period, a zone or an index cannot be understood, or the provider is unknown.
+        ProviderError, CredentialsError, InputFileError
+            When imagery cannot be had.
+
+        Examples
+        --------
+        >>> site = Site.at("38.5847, 126.1079")                              # doctest: +SKIP
+        >>> series = site.timeline("2022/2024", point="38.5851, 126.1102")   # doctest: +SKIP
+        >>> series.zones[-1].breaks, series.to_xarray()                      # doctest: +SKIP
+        """
+        from pathlib import Path
+
+        from changedet.timeline import DEFAULT_INDICES, index_names
+        from changedet.timeline_making import TimelineRequest, default_settings, make_timeline
+
+        settings = default_settings(index_names(",".join(indices or DEFAULT_INDICES)))
+        request = TimelineRequest(
+            during,
+            provider,
+            None if images is None else Path(images),
+            () if point is None else (point,),
+            () if found is None else (found,),
+            settings,
+        )
+        return make_timeline(self, request)
 
     def to_dict(self) -> dict[str, Any]:
         """Return name, folder and GeoJSON geometry."""

@@ -39,6 +39,22 @@ ELSEWHERE = {
     ("train", "--runs"),
     ("train", "--truth"),
     ("train", "--out"),
+    ("timeline", "--during"),
+    ("timeline", "--images"),
+    ("timeline", "--point"),
+    ("timeline", "--object"),
+    ("timeline", "--index"),
+    ("timeline", "--register"),
+    ("timeline", "--min-clear"),
+    ("review run", "--object"),
+    ("review run", "--verdict"),
+    ("review run", "--note"),
+    ("review run", "--blind"),
+    ("review export", "--out"),
+    ("review mask", "--reason"),
+    ("review mask", "--until"),
+    ("review mask", "--end"),
+    ("review precision", "--by"),
 }
 SHARED = re.findall(r"^(--[-\w, ]*?) {2,}(\S.*)$", options.__doc__, re.MULTILINE)
 

@@ -22,6 +22,7 @@ from changedet.cli import (
     review,
     search,
     sites,
+    timeline,
     train,
     verify,
 )
@@ -50,6 +51,7 @@ app = typer.Typer(
 )
 app.command("run")(run_command.run)
 app.command("detect")(detect.detect)
+app.command("timeline")(timeline.timeline)
 app.command("register")(register.register)
 app.command("demo")(demo.demo)
 app.command("report")(report.report)

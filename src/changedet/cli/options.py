@@ -25,6 +25,12 @@ option                            used by
 --site, --grid, --max-residual    train
 --overwrite, --json, --progress   train
 --quiet, --verbose                train
+--at, --radius, --bbox, --aoi     timeline
+--name, --provider, --cache       timeline
+--max-tile-cloud, --max-pu        timeline
+--dry-run, --out, --overwrite     timeline
+--json, --quiet, --verbose        timeline
+--progress                        timeline
 --json, --overwrite               register
 --max-residual                    register
 --quiet, --verbose, --progress    register

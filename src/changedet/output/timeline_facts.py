@@ -1,0 +1,165 @@
+"""What a reader is told of a timeline, in words: the same on the page, the terminal and the plot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from changedet.core.series_behaviour import Pattern
+from changedet.kinds import KIND_CAVEATS, KIND_LABELS, Kind
+from changedet.output.facts import clean, consistent_with
+
+if TYPE_CHECKING:
+    from changedet.timeline import Timeline, ZoneBreak, ZoneTimeline
+
+#: What stands on every page.
+CAUTIONS = (
+    "A break is a candidate for a reader to check against sharper imagery or another source. Its date is the "
+    "interval between two clear dates, never a single day.",
+    "No break means that the dates gave no reason to call one. What lasts less than the time between two "
+    "clear dates, or is smaller than the zone, does not show.",
+    "Level and season are learnt from the same dates. A change on the first or the last clear date, and one "
+    "that comes with a new season of growth, can hide in them.",
+)
+#: What each state of a break means.
+STATES = {
+    "persisting": "shows on at least three clear dates, up to the last one",
+    "provisional": "shows on the last clear dates only; look again at the next one",
+    "over": "does not show any more on later clear dates",
+}
+_PATTERNS = {
+    Pattern.SEASONAL: "the same weeks of earlier years look alike, so that the season explains it as well",
+    Pattern.BURSTS: "it comes and goes",
+}
+
+
+def break_sentence(one: ZoneBreak) -> str:
+    """Say when a zone changed, what that is consistent with, and whether it still shows.
+
+    Parameters
+    ----------
+    one : ZoneBreak
+        Of a zone.
+
+    Returns
+    -------
+    str
+        One sentence.
+    """
+    steps = ", ".join(f"{name} {value:+.2f}" for name, value in one.steps.items())
+    text = f"changed between {one.after} and {one.by}, {consistent_with(KIND_LABELS[one.kind])} ({steps})"
+    if one.state == "over":
+        text += f"; it showed until {one.last_seen} and no longer on {one.over_by}"
+    elif one.state == "provisional":
+        text += f"; provisional: so far {one.dates_inside} clear date(s) show it, the last on {one.last_seen}"
+    else:
+        text += f"; it still shows on {one.last_seen}, after {one.dates_inside} clear dates"
+    more = [_PATTERNS[one.pattern]] if one.pattern in _PATTERNS else []
+    if one.dates_before < 4:
+        more.append(f"only {one.dates_before} clear date(s) lie before it")
+    return "; ".join([text, *more]) + "."
+
+
+def break_caveat(one: ZoneBreak) -> str:
+    """Say what else a break of this kind is consistent with; "" when nothing is known."""
+    return KIND_CAVEATS.get(one.kind, "") if one.kind != Kind.NONE else ""
+
+
+def zone_sentences(zone: ZoneTimeline) -> list[str]:
+    """Say what the dates show of a zone.
+
+    Parameters
+    ----------
+    zone : ZoneTimeline
+        Any.
+
+    Returns
+    -------
+    list of str
+        Breaks in order of time, then notes; one sentence each.
+    """
+    found = [f"{_capital(break_sentence(one))}" for one in zone.breaks]
+    if not found and zone.baseline is not None:
+        clear = np.flatnonzero(zone.used)
+        found = [f"No break in {len(clear)} clear dates."]
+    return [*found, *(f"{_capital(note)}." for note in zone.notes)]
+
+
+def finding(timeline: Timeline) -> str:
+    """Say what a timeline amounts to, in one or two sentences.
+
+    Parameters
+    ----------
+    timeline : Timeline
+        Any.
+
+    Returns
+    -------
+    str
+        How many dates, and the lasting breaks of the kind that building leaves.
+    """
+    zones = [one for one in timeline.zones if any(found.built for found in one.breaks)]
+    first, last = timeline.dates[0].date, timeline.dates[-1].date
+    head = f"{len(timeline.dates)} date(s) from {first} to {last}, {len(timeline.left_out)} left out."
+    if not zones:
+        return f"{head} No persisting break of the kind that building, clearing or demolishing leaves."
+    parts = []
+    for zone in zones[:3]:
+        one = next(found for found in reversed(zone.breaks) if found.built)
+        since = f"since between {one.after} and {one.by}"
+        parts.append(f"{clean(zone.zone.name)} differs {since}, {consistent_with(KIND_LABELS[one.kind])}")
+    more = f", and {len(zones) - 3} more" if len(zones) > 3 else ""
+    return f"{head} {_capital('; '.join(parts))}{more}."
+
+
+def activity_sentence(timeline: Timeline) -> str:
+    """Say what the activity index counts, and where it was highest; "" without one."""
+    found = timeline.activity
+    if found is None or not np.isfinite(found.built_share).any():
+        return ""
+    top = int(np.nanargmax(found.built_share))
+    last = int(np.flatnonzero(np.isfinite(found.built_share))[-1])
+    return (
+        f"Share of {found.built_pixels} built-up pixels that lie outside their own bands: highest on "
+        f"{timeline.dates[top].date} ({found.built_share[top]:.1%}), {found.built_share[last]:.1%} on "
+        f"{timeline.dates[last].date}, median {np.nanmedian(found.built_share):.1%}."
+    )
+
+
+def left_out_groups(timeline: Timeline) -> list[tuple[str, int]]:
+    """Return how many dates were left out for which reason, the most frequent first."""
+    counts: dict[str, int] = {}
+    for one in timeline.left_out:
+        reason = one.reason.partition(":")[0]
+        counts[reason] = counts.get(reason, 0) + 1
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def timeline_lines(timeline: Timeline) -> list[str]:
+    """Describe a timeline in lines for a terminal.
+
+    Parameters
+    ----------
+    timeline : Timeline
+        Any.
+
+    Returns
+    -------
+    list of str
+        Without any formatting.
+    """
+    lines = [f"{clean(timeline.name)}: {finding(timeline)}"]
+    for zone in timeline.zones:
+        lines.append(f"{clean(zone.zone.name)} ({int(zone.zone.mask.sum())} pixels)")
+        lines += [f"  {text}" for text in zone_sentences(zone)]
+    if sentence := activity_sentence(timeline):
+        lines.append(f"Activity: {sentence}")
+    if timeline.left_out:
+        groups = ", ".join(f"{count} {reason}" for reason, count in left_out_groups(timeline))
+        lines.append(f"Left out: {groups}")
+    return lines + [f"warning: {text}" for text in timeline.warnings]
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,272 @@
+"""The folder of a timeline: page, plot, tables and chips, written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from changedet.errors import ChangedetError, OutputError, OutputExistsError
+from changedet.output.folder import check_target
+from changedet.output.timeline_chips import contact_sheet, draw_chips, write_animation, write_chips
+from changedet.output.timeline_page import timeline_html
+from changedet.output.timeline_plot import plot_timeline
+from changedet.output.whole import set_aside, temporary_sibling
+from changedet.provenance import LEFT_BY_VIEWERS, file_names, file_records, library_versions, to_json_types
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from matplotlib.figure import Figure
+
+    from changedet.timeline import Timeline, ZoneTimeline
+
+#: Layout of the record.
+SCHEMA = "changedet.timeline/1"
+#: Names of the files.
+RECORD, TABLE, PLOT, PAGE = "timeline.json", "timeline.csv", "timeline.png", "timeline.html"
+CHIPS, SHEET, ANIMATION = "chips", "contact_sheet.png", "animation.webp"
+#: Columns of the table.
+COLUMNS = (
+    "date", "time_utc", "zone", "index", "value", "spread", "seen_share", "pixels", "expected", "band_low",
+    "band_high", "outside", "counts", "reason", "scene",
+)  # fmt: skip
+_DOTS_PER_INCH = 110
+_TODO = "choose another folder or allow overwriting (--overwrite)"
+
+
+def save_timeline(
+    timeline: Timeline,
+    folder: str | Path,
+    *,
+    overwrite: bool = False,
+    command: Sequence[str] | None = None,
+    started: datetime | None = None,
+) -> Path:
+    """Write a timeline as a folder.
+
+    Parameters
+    ----------
+    timeline : Timeline
+        What is written.
+    folder : str or Path
+        The folder to make; missing parents are made too.
+    overwrite : bool
+        Replace a timeline that is there already. A folder that holds anything else is never replaced.
+    command : sequence of str, optional
+        The command line, for the record.
+    started : datetime, optional
+        When the work began, time-zone aware; now when not given. With it the same bytes come out again.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    OutputExistsError
+        When the folder is there and may not be replaced.
+    OutputError
+        When it cannot be written (permission, full disk).
+    """
+    check_timeline_target(folder, overwrite=overwrite)
+    target = Path(folder).resolve()
+    with _own_errors(target), temporary_sibling(target) as temporary:
+        record = timeline_record(timeline, command=command, started=started)
+        _write_products(timeline, temporary, record)
+        names = [name for name in file_names(temporary) if name != RECORD]
+        text = json.dumps(record | {"files": file_records(temporary, names)}, indent=1, ensure_ascii=False)
+        (temporary / RECORD).write_text(text + "\n", encoding="utf-8", newline="\n")
+        check_timeline_target(folder, overwrite=overwrite)  # again: someone else may have been quicker
+        with set_aside(target):
+            temporary.rename(target)
+    return Path(folder)
+
+
+def check_timeline_target(folder: str | Path, *, overwrite: bool = False) -> None:
+    """Refuse a target that `save_timeline` would refuse, before any work is done.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder that is to be made.
+    overwrite : bool
+        Whether a timeline that is there may be replaced.
+
+    Raises
+    ------
+    OutputExistsError
+        When it is a file, or a folder that is not empty and may not be replaced: without `overwrite` any,
+        with it one that no timeline wrote or that holds other files.
+    OutputError, UsageError
+        When it cannot be made, or is the working directory.
+    """
+    target = Path(folder).resolve()
+    if not overwrite or not target.is_dir() or not any(target.iterdir()):
+        check_target(folder)
+        return
+    check_target(target / "new", overwrite=False)
+    try:
+        record = json.loads((target / RECORD).read_text(encoding="utf-8"))
+        known = {*record["files"], RECORD} if record["schema"] == SCHEMA else set[str]()
+    except (OSError, ValueError, KeyError, TypeError):
+        known = set()
+    for name in file_names(target):
+        if name not in known and not name.endswith(LEFT_BY_VIEWERS):
+            raise OutputExistsError(
+                f"the folder holds what no timeline wrote ({name})", where=str(folder),
+                todo="choose another folder",
+            )  # fmt: skip
+
+
+def timeline_record(
+    timeline: Timeline, *, command: Sequence[str] | None = None, started: datetime | None = None
+) -> dict[str, Any]:
+    """Describe a timeline: parameters, scenes, zones, breaks, dates that were left out.
+
+    Parameters
+    ----------
+    timeline : Timeline
+        Any.
+    command : sequence of str, optional
+        The command line.
+    started : datetime, optional
+        When the work began; now when not given.
+
+    Returns
+    -------
+    dict
+        JSON-serialisable without NaN or infinity, in the layout `SCHEMA`, without files.
+    """
+    found = timeline.activity
+    record: dict[str, object] = {
+        "schema": SCHEMA,
+        "software": {"name": "changedet", "version": version("changedet"), "libraries": library_versions()},
+        "created_utc": (started or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "command": None if command is None else list(command),
+        "name": timeline.name,
+        "site": None if timeline.site is None else timeline.site.to_dict(),
+        "grid": {
+            "crs": str(timeline.grid.crs),
+            "transform": list(timeline.grid.transform)[:6],
+            "shape": list(timeline.grid.shape),
+        },
+        "parameters": timeline.parameters,
+        "indices": list(timeline.indices),
+        "dates": [one.to_dict() for one in timeline.dates],
+        "closure_rmse_px": timeline.closure_rmse_px,
+        "left_out": [one.to_dict() for one in timeline.left_out],
+        "zones": [_zone_record(timeline, one) for one in timeline.zones],
+        "activity": None if found is None else {
+            "built_pixels": found.built_pixels,
+            "pixels": found.pixels,
+            "by_date": [
+                {"date": one.date, "built_share": float(built), "all_share": float(whole),
+                 "seen": float(seen)}
+                for one, built, whole, seen in zip(
+                    timeline.dates, found.built_share, found.all_share, found.seen_share, strict=True
+                )
+            ],
+        },
+        "warnings": list(timeline.warnings),
+        "credit": list(dict.fromkeys(one.scene.credit for one in timeline.dates)),
+    }  # fmt: skip
+    return {key: to_json_types(value) for key, value in record.items()}
+
+
+def _zone_record(timeline: Timeline, zone: ZoneTimeline) -> dict[str, Any]:
+    return zone.zone.to_dict() | {
+        "dates_that_count": int(zone.used.sum()),
+        "baseline": zone.baseline is not None,
+        "breaks": [one.to_dict() for one in zone.breaks],
+        "notes": list(zone.notes),
+        "hidden": [
+            {"date": one.date, "reason": reason}
+            for one, reason in zip(timeline.dates, zone.reasons, strict=True)
+            if reason
+        ],
+    }
+
+
+def _write_products(timeline: Timeline, folder: Path, record: Mapping[str, Any]) -> None:
+    (folder / TABLE).write_text(timeline_csv(timeline), encoding="utf-8", newline="\n")
+    _write_figure(plot_timeline(timeline), folder / PLOT)
+    pictures = draw_chips(timeline)
+    if pictures:
+        (folder / CHIPS).mkdir()
+        write_chips(timeline, pictures, folder / CHIPS)
+        _write_figure(contact_sheet(timeline, pictures), folder / SHEET)
+        write_animation(timeline, pictures, folder / ANIMATION)
+    page = timeline_html(timeline, pictures, record)
+    (folder / PAGE).write_text(page, encoding="utf-8", newline="\n")
+
+
+def _write_figure(figure: Figure, path: Path) -> None:
+    figure.savefig(path, dpi=_DOTS_PER_INCH, metadata={"Software": f"changedet {version('changedet')}"})
+
+
+def timeline_csv(timeline: Timeline) -> str:
+    """Return the table of a timeline: a line for each date, zone and index, and one for each date left out.
+
+    Parameters
+    ----------
+    timeline : Timeline
+        Any.
+
+    Returns
+    -------
+    str
+        Comma separated with a head line, `COLUMNS`; empty where nothing is known.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for number in range(len(timeline.dates)):
+        for zone in timeline.zones:
+            for column in range(len(timeline.indices)):
+                writer.writerow(_row(timeline, zone, number, column))
+    for one in timeline.left_out:
+        writer.writerow([one.date, "", "", "", *[""] * 8, "no", one.reason, one.scene_id])
+    return out.getvalue()
+
+
+def _row(timeline: Timeline, zone: ZoneTimeline, number: int, column: int) -> list[str]:
+    date, place = timeline.dates[number], (number, column)
+    value, expected, sigma = (float(part[place]) for part in (zone.values, zone.expected, zone.sigma))
+    half = timeline.band_sigma * sigma
+    judged = not math.isnan(value - expected)
+    outside = ("yes" if abs(value - expected) > half else "no") if judged else ""
+    numbers = (value, float(zone.spread[place]), float(zone.share[number]))
+    band = (expected, expected - half, expected + half)
+    return [
+        date.date, date.scene.time_text, zone.zone.name, timeline.indices[column], *map(_number, numbers),
+        str(int(zone.count[number])), *map(_number, band), outside, "yes" if not math.isnan(value) else "no",
+        zone.reasons[number], date.scene.id,
+    ]  # fmt: skip
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{np.round(value, 5):g}"
+
+
+@contextmanager
+def _own_errors(target: Path) -> Iterator[None]:
+    """Turn the failures of the file system into one line about the target."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, ChangedetError):
+            raise
+        todo = "check the permission and the free space, or choose another folder"
+        raise OutputError(
+            f"nothing was written: {error.strerror or error}", where=str(target), todo=todo
+        ) from error

@@ -1,0 +1,169 @@
+"""The page of a timeline: one HTML file that loads nothing, with charts, chips, and what was not seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from changedet.kinds import BUILT_UP_GREENEST, BUILT_UP_MOST_NDVI, KIND_LABELS
+from changedet.output import facts
+from changedet.output.picture import to_jpeg_data_url
+from changedet.output.timeline_charts import activity_chart, zone_charts
+from changedet.output.timeline_chips import chip_zone, sizes_text, stretch_text
+from changedet.output.timeline_facts import (
+    CAUTIONS,
+    STATES,
+    activity_sentence,
+    break_caveat,
+    finding,
+    left_out_groups,
+    zone_sentences,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from changedet.timeline import Timeline, ZoneTimeline
+
+#: What all chips of a page may take together, and a single one, in bytes before they are written as text.
+_CHIP_BYTES, _ONE_CHIP_BYTES = 1_000_000, 16_000
+#: Most rows of a table.
+_MOST_ROWS = 400
+
+
+def timeline_html(timeline: Timeline, pictures: list[NDArray[np.uint8]], record: Mapping[str, Any]) -> str:
+    """Return the page of a timeline.
+
+    Parameters
+    ----------
+    timeline : Timeline
+        Any.
+    pictures : list of ndarray of uint8, shape (y, x, 3)
+        From `changedet.output.timeline_chips.draw_chips`.
+    record : mapping
+        What goes into ``timeline.json``; software and settings are read from it.
+
+    Returns
+    -------
+    str
+        A complete HTML document under a policy that forbids every load; under 2 MB.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("changedet.output", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    context = _head(timeline) | _body(timeline, pictures) | _unseen(timeline) | _provenance(timeline, record)
+    return environment.get_template("timeline.html.j2").render(context)
+
+
+def _head(timeline: Timeline) -> dict[str, Any]:
+    simulated = any(one.scene.simulated for one in timeline.dates)
+    rows, columns = timeline.grid.shape
+    place = [("Site", f"{columns} x {rows} pixels, {timeline.grid.crs}")]
+    if timeline.site is not None:
+        centre = timeline.site.centroid
+        place = [("Centre", centre.dd), ("MGRS", centre.mgrs), *place]
+    first, last = timeline.dates[0].date, timeline.dates[-1].date
+    return {
+        "title": f"{facts.clean(timeline.name)}: timeline, {first} to {last}",
+        "name": facts.clean(timeline.name),
+        "period": f"{first} to {last}",
+        "provider": facts.clean(timeline.parameters["provider"]),
+        "finding": finding(timeline),
+        "place": place,
+        "simulated": facts.SIMULATED_NOTE if simulated else "",
+        "warnings": [*(facts.clean(text, 300) for text in timeline.warnings), *CAUTIONS],
+    }
+
+
+def _body(timeline: Timeline, pictures: list[NDArray[np.uint8]]) -> dict[str, Any]:
+    zone = chip_zone(timeline)
+    budget = min(_ONE_CHIP_BYTES, _CHIP_BYTES // max(len(pictures), 1))
+    chips = [
+        {"url": to_jpeg_data_url(picture, most_bytes=budget), "date": one.date, "reason": reason,
+         "alt": f"{facts.clean(zone.zone.name)} on {one.date}"}
+        for picture, one, reason in zip(pictures, timeline.dates, zone.reasons, strict=bool(pictures))
+    ]  # fmt: skip
+    return {
+        "chips": chips,
+        "chips_text": f"{facts.clean(zone.zone.name)}. {stretch_text()} {sizes_text(timeline)}",
+        "zones": [_zone(timeline, one) for one in timeline.zones],
+        "activity": activity_chart(timeline),
+        "activity_text": activity_sentence(timeline),
+        "built_text": (
+            "Built-up pixels are those whose median reflectance over all clear dates reads as built or paved "
+            f"by the rules for kinds of change, and whose NDVI stays below {BUILT_UP_MOST_NDVI:g} on "
+            f"{BUILT_UP_GREENEST:.0%} of the dates. Of noise alone some 1 to 4 % lie outside in one index or "
+            "another; wet ground, long shadows and goods that come and go count as well."
+        ),
+    }
+
+
+def _zone(timeline: Timeline, zone: ZoneTimeline) -> dict[str, Any]:
+    used = int(zone.used.sum())
+    about = f"{int(zone.zone.mask.sum())} pixels; {used} of {len(zone.used)} dates show enough of it"
+    if zone.zone.place:
+        about += f"; {facts.clean(zone.zone.place)}"
+    rows = [
+        (
+            f"{one.after} to {one.by}",
+            f"{one.last_seen} to {one.over_by}" if one.over_by else "-",
+            f"{one.state}: {STATES[one.state]}",
+            KIND_LABELS[one.kind],
+            one.evidence,
+            f"{one.dates_before}, {one.dates_inside}",
+            "-" if np.isnan(one.share_beyond) else f"{one.share_beyond:.0%} of the dates",
+            f"{one.change.score:.1f}, {one.change.threshold:.1f}",
+            break_caveat(one),
+        )
+        for one in zone.breaks
+    ]
+    return {
+        "name": facts.clean(zone.zone.name),
+        "about": about,
+        "sentences": zone_sentences(zone),
+        "charts": zone_charts(timeline, zone),
+        "rows": rows,
+    }
+
+
+def _unseen(timeline: Timeline) -> dict[str, Any]:
+    left = [(one.date, facts.clean(one.reason, 200), facts.clean(one.scene_id)) for one in timeline.left_out]
+    hidden = [
+        (one.date, facts.clean(zone.zone.name), reason)
+        for zone in timeline.zones
+        for one, reason in zip(timeline.dates, zone.reasons, strict=True)
+        if reason
+    ]
+    groups = ", ".join(f"{count} {reason}" for reason, count in left_out_groups(timeline))
+    more = f" The first {_MOST_ROWS} of them; all are in timeline.json." if len(left) > _MOST_ROWS else ""
+    return {
+        "left_out": left[:_MOST_ROWS],
+        "left_caption": f"{len(left)} date(s) are not in the series: {groups}.{more}",
+        "hidden": hidden[:_MOST_ROWS],
+    }
+
+
+def _provenance(timeline: Timeline, record: Mapping[str, Any]) -> dict[str, Any]:
+    closure = timeline.closure_rmse_px
+    told = "" if np.isnan(closure) else f" They close to {closure:.3f} pixel round triangles of dates."
+    return {
+        "dates": [
+            (one.scene.time_text, facts.clean(one.scene.platform),
+             f"{one.shift_px[0]:+.2f}, {one.shift_px[1]:+.2f}", one.how, facts.clean(one.scene.id))
+            for one in timeline.dates
+        ],
+        "closure": f"Shifts move the content of a date onto the common frame.{told}",
+        "credit": "; ".join(dict.fromkeys(one.scene.credit for one in timeline.dates)),
+        "settings": [(name, facts.clean(value)) for name, value in facts.flatten(record["parameters"])],
+        "software": list(record["software"]["libraries"].items()),
+        "version": record["software"]["version"],
+    }  # fmt: skip
