@@ -19,6 +19,9 @@ NAMES = (
     "after_day",
     "by_day",
     "size",
+    "first_alarm_day",
+    "first_after_day",
+    "first_by_day",
 )
 
 
@@ -129,6 +132,7 @@ def test_persistence_is_counted_after_the_alarm():
 def test_after_a_return_the_next_alarm_is_another_one():
     chart = one(*[3] * 8, *[0] * 9, *[-3] * 5)
     assert (chart.alarms, chart.side, chart.status) == (2, -1, AlarmStatus.PROVISIONAL)
+    assert (chart.first_alarm_day, chart.first_after_day, chart.first_by_day) == (25, 0, 5)
     assert chart.alarm_day == 110
     assert np.isnan(chart.return_day)
     assert np.isnan(chart.persisting_day)

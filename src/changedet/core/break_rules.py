@@ -48,7 +48,17 @@ class PageRule(Described):
     clip: float = 3.0
 
     def first_alarm(self, units: NDArray[np.float32], history: NDArray[np.float32]) -> NDArray[np.int16]:
-        """Return the first alarms, as in `BreakRule`."""
+        """Return the first alarms.
+
+        Parameters
+        ----------
+        units, history
+            As in `BreakRule.first_alarm`.
+
+        Returns
+        -------
+        ndarray of int16, shape (...)
+        """
         del history
         first = _none(units)
         up, down = np.zeros(units.shape[1:], np.float32), np.zeros(units.shape[1:], np.float32)
@@ -83,7 +93,17 @@ class RunRule(Described):
     one_side: bool = False
 
     def first_alarm(self, units: NDArray[np.float32], history: NDArray[np.float32]) -> NDArray[np.int16]:
-        """Return the first alarms, as in `BreakRule`."""
+        """Return the first alarms.
+
+        Parameters
+        ----------
+        units, history
+            As in `BreakRule.first_alarm`.
+
+        Returns
+        -------
+        ndarray of int16, shape (...)
+        """
         del history
         first, run = _none(units), np.zeros(units.shape[1:], np.int16)
         last_side = np.zeros(units.shape[1:], np.int8)
@@ -119,7 +139,17 @@ class EwmaRule(Described):
     ignore_beyond: float = math.inf
 
     def first_alarm(self, units: NDArray[np.float32], history: NDArray[np.float32]) -> NDArray[np.int16]:
-        """Return the first alarms, as in `BreakRule`."""
+        """Return the first alarms.
+
+        Parameters
+        ----------
+        units, history
+            As in `BreakRule.first_alarm`.
+
+        Returns
+        -------
+        ndarray of int16, shape (...)
+        """
         first, mean = _none(units), np.zeros(units.shape[1:], np.float32)
         boundary = self.limit * math.sqrt(self.weight / (2 - self.weight))
         for date in history:
@@ -149,7 +179,17 @@ class CusumRule(Described):
     squared_limit: float = 7.78
 
     def first_alarm(self, units: NDArray[np.float32], history: NDArray[np.float32]) -> NDArray[np.int16]:
-        """Return the first alarms, as in `BreakRule`."""
+        """Return the first alarms.
+
+        Parameters
+        ----------
+        units, history
+            As in `BreakRule.first_alarm`.
+
+        Returns
+        -------
+        ndarray of int16, shape (...)
+        """
         first = _none(units)
         before = np.maximum(np.isfinite(history).sum(axis=0), 1)
         total, dates = np.zeros(units.shape[1:]), np.zeros(units.shape[1:])
@@ -179,7 +219,17 @@ class MosumRule(Described):
     critical: float = 1.1
 
     def first_alarm(self, units: NDArray[np.float32], history: NDArray[np.float32]) -> NDArray[np.int16]:
-        """Return the first alarms, as in `BreakRule`."""
+        """Return the first alarms.
+
+        Parameters
+        ----------
+        units, history
+            As in `BreakRule.first_alarm`.
+
+        Returns
+        -------
+        ndarray of int16, shape (...)
+        """
         first, before = _none(units), np.isfinite(history).sum(axis=0)
         window = np.maximum(np.floor(self.share * before), 1).astype(np.int64)
         whole = np.concatenate([history, units])

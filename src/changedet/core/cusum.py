@@ -94,6 +94,8 @@ class Chart:
         On which the last alarm was raised, persisted, ended.
     after_day, by_day : ndarray of float32
         Between which the change of the last alarm lies.
+    first_alarm_day, first_after_day, first_by_day : ndarray of float32
+        The same of the first alarm, which stays when there are later ones.
     size : ndarray of float32
         Mean deviation from the change to the alarm, in standard deviations, clipped; with its sign.
     later : ndarray of uint8
@@ -119,6 +121,9 @@ class Chart:
     return_day: NDArray[np.float32]
     after_day: NDArray[np.float32]
     by_day: NDArray[np.float32]
+    first_alarm_day: NDArray[np.float32]
+    first_after_day: NDArray[np.float32]
+    first_by_day: NDArray[np.float32]
     size: NDArray[np.float32]
     later: NDArray[np.uint8]
     alarms: NDArray[np.uint8]
@@ -148,7 +153,16 @@ class Chart:
         return Chart(**{name: array.reshape(-1) for name, array in self.arrays().items()})
 
     def part(self, pixels: slice) -> Chart:
-        """Return a run of the pixels of a flat chart, without copying."""
+        """Return a run of the pixels of a flat chart, without copying.
+
+        Parameters
+        ----------
+        pixels : slice
+
+        Returns
+        -------
+        Chart
+        """
         return Chart(**{name: array[pixels] for name, array in self.arrays().items()})
 
     def copy(self) -> Chart:
@@ -165,6 +179,7 @@ _DAYS = frozenset(
     (
         *("up_after", "up_by", "down_after", "down_by", "last_day"),
         *("alarm_day", "persisting_day", "return_day", "after_day", "by_day"),
+        *("first_alarm_day", "first_after_day", "first_by_day"),
     )
 )
 #: Types of the arrays of a chart.
@@ -294,6 +309,10 @@ def _raise(chart: Chart, here: NDArray[np.bool_], day: np.float32, parameters: M
     np.copyto(chart.persisting_day, nan, where=new)
     np.copyto(chart.return_day, nan, where=new)
     np.copyto(chart.later, np.uint8(0), where=new)
+    first = new & (chart.alarms == 0)
+    np.copyto(chart.first_alarm_day, day, where=first)
+    np.copyto(chart.first_after_day, chart.after_day, where=first)
+    np.copyto(chart.first_by_day, chart.by_day, where=first)
     np.copyto(chart.up, np.minimum(chart.up, limit), where=new)
     np.copyto(chart.down, np.minimum(chart.down, limit), where=new)
     chart.alarms[...] += new & (chart.alarms < np.iinfo(np.uint8).max)

@@ -50,7 +50,7 @@ class BaselineParameters(Described):
     trend : bool
         Whether a straight line is fitted as well. It goes on into the future, and so does its error.
     rounds : int
-        Of weights; 0 for ordinary least squares.
+        Of weights at most; 0 for ordinary least squares.
     tuning : float
         Scales beyond which a date does not count.
     least_dates : int
@@ -339,11 +339,11 @@ def fit_baseline(
     step = max(64, _BLOCK_BYTES // (4 * len(days)))
 
     def _work(pixels: slice) -> None:
-        block = np.ascontiguousarray(flat[:, pixels].T, np.float32)
-        clear = np.isfinite(block)
+        dates = np.asarray(flat[:, pixels], np.float32)
+        clear = np.isfinite(dates)
         if mask is not None:
-            clear &= mask[:, pixels].T
-        out.take(pixels, _History.of(block, clear, days, design), parameters)
+            clear &= mask[:, pixels]
+        out.take(pixels, _History.of(dates, clear, days, design), parameters)
 
     run_blocks(_work, spans(flat.shape[1], step), threads)
     chosen = out.code == BaselineCode.LEVEL_ONLY
@@ -372,6 +372,7 @@ class _Out:
 
     @classmethod
     def empty(cls, pixels: int, terms: int) -> _Out:
+        """Make room for so many pixels."""
         return cls(
             np.empty((terms, pixels), np.float32),
             np.empty(pixels, np.float32),
@@ -386,7 +387,7 @@ class _Out:
         """Fit and judge one block."""
         fit = robust_fit(history.values, history.clear, history.design, parameters.rounds, parameters.tuning)
         scale = np.maximum(fit.scale, np.float32(parameters.least_scale))
-        strays, place = history.strays(fit.residual / scale[:, None])
+        strays, path = history.strays(fit.residual, scale)
         code = history.code(parameters, np.isfinite(fit.coefficient[0]))
         unstable = (code == BaselineCode.MONITORED) & (strays > parameters.stability)
         code[unstable] = BaselineCode.UNSTABLE
@@ -398,11 +399,12 @@ class _Out:
         self.count[pixels] = history.count
         self.code[pixels] = code
         self.last_day[pixels] = history.last_day
-        self.break_day[pixels] = np.where(unstable, history.days[place], np.nan)
+        self.break_day[pixels][unstable] = history.days[np.abs(path[:, unstable]).argmax(axis=0)]
 
     def baseline(
         self, shape: tuple[int, ...], origin_day: float, few: FewDates, parameters: BaselineParameters
     ) -> Baseline:
+        """Give what was written its shape."""
         return Baseline(
             self.coefficient.reshape(-1, *shape),
             self.scale.reshape(shape),
@@ -419,10 +421,11 @@ class _Out:
 
 @dataclass(frozen=True, eq=False)
 class _History:
-    """The history of a block: values and clear (pixel, time), days (time,), design (time, term)."""
+    """The history of a block: values, clear (pixel, time), clear_dates (time, pixel), design (time, term)."""
 
     values: NDArray[np.float32]
     clear: NDArray[np.bool_]
+    clear_dates: NDArray[np.bool_]
     days: NDArray[np.float64]
     design: NDArray[np.float64]
     count: NDArray[np.int32]
@@ -432,15 +435,17 @@ class _History:
     @classmethod
     def of(
         cls,
-        values: NDArray[np.float32],
-        clear: NDArray[np.bool_],
+        dates: NDArray[np.float32],
+        clear_dates: NDArray[np.bool_],
         days: NDArray[np.float64],
         design: NDArray[np.float64],
     ) -> _History:
+        """Lay the dates of each pixel side by side."""
+        values, clear = np.ascontiguousarray(dates.T), np.ascontiguousarray(clear_dates.T)
         count = clear.sum(axis=1, dtype=np.int32)
         first, last = clear.argmax(axis=1), clear.shape[1] - 1 - clear[:, ::-1].argmax(axis=1)
         ends = (np.where(count > 0, days[place], np.nan).astype(np.float32) for place in (first, last))
-        return cls(values, clear, days, design, count, *ends)
+        return cls(values, clear, clear_dates, days, design, count, *ends)
 
     def code(self, parameters: BaselineParameters, solved: NDArray[np.bool_]) -> NDArray[np.uint8]:
         """Say what number and time of the dates allow."""
@@ -451,19 +456,22 @@ class _History:
         code[self.count < parameters.least_level_dates] = BaselineCode.TOO_FEW
         return code
 
-    def strays(self, units: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Return how far cumulated residuals stray, and after which date they do most."""
-        clipped = np.clip(units, -_CLIP, _CLIP)
-        number = np.maximum(self.count, 1).astype(np.float32)[:, None]
-        clipped -= clipped.sum(axis=1, keepdims=True) / number
-        clipped *= self.clear
-        variance = np.einsum("nt,nt->n", clipped, clipped)
-        np.cumsum(clipped, axis=1, out=clipped)
-        np.abs(clipped, out=clipped)
-        place = clipped.argmax(axis=1)
-        farthest = np.take_along_axis(clipped, place[:, None], axis=1)[:, 0]
-        tiny = np.finfo(np.float32).tiny
-        return farthest / np.sqrt(np.maximum(variance, tiny)), place
+    def strays(
+        self, residual: NDArray[np.float32], scale: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return how far cumulated clipped residuals stray, and their way (time, pixel)."""
+        # sums over time are quick where pixels lie side by side
+        path = np.ascontiguousarray(residual.T)
+        limit = _CLIP * scale
+        np.minimum(path, limit, out=path)
+        np.maximum(path, -limit, out=path)
+        path -= path.sum(axis=0) / np.maximum(self.count, 1).astype(np.float32)
+        path *= self.clear_dates
+        variance = np.einsum("tn,tn->n", path, path)
+        for number in range(1, len(path)):
+            np.add(path[number - 1], path[number], out=path[number])
+        farthest = np.maximum(path.max(axis=0), -path.min(axis=0))
+        return farthest / np.sqrt(np.maximum(variance, np.finfo(np.float32).tiny)), path
 
 
 def _rules_of_few(out: _Out, parameters: BaselineParameters) -> FewDatesRules:

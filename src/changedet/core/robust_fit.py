@@ -16,6 +16,11 @@ MAD_OF_NORMAL = np.float32(0.6745)
 _START_SCALES = np.float32(3)
 #: Median deviations within which a date has a part in the final scale.
 _BIWEIGHT_REACH = np.float32(9)
+#: Scales by which a series still moves when it stands still, and the share of the series of a block that must
+#: still move for all of them to be worked on.
+_STILL, _WORTH_LEAVING = np.float32(5e-5), 0.75
+#: Bits of infinity and of one.
+_INFINITY, _ONE = np.int32(0x7F800000), np.int32(0x3F800000)
 #: Residuals below this are rounding.
 _LEAST_REACH = np.float32(2e-6)
 #: By how little a diagonal may shrink before a term is said to be told by the other ones.
@@ -89,7 +94,7 @@ def robust_fit(
     design : ndarray of float64, shape (time, term)
         What each term is on each date; of the order of 1.
     rounds : int
-        Of weights; 0 for least squares, whose scale is the root mean square.
+        Of weights at most; 0 for least squares, whose scale is the root mean square.
     tuning : float
         Scales beyond which a date does not count.
 
@@ -97,36 +102,114 @@ def robust_fit(
     -------
     RobustFit
     """
-    present = seen.astype(np.float32)
-    # adding is many times faster than choosing by a mask
-    gap = np.where(seen, np.float32(0), np.float32(np.inf))
-    count = seen.sum(axis=1, dtype=np.int32)
-    level = sorted_median(np.where(seen, values, np.float32(np.inf)), count)
-    centred = np.where(seen, values - level[:, None], np.float32(0))
+    block, level = _Block.of(values, seen, design.shape[1], robust=rounds > 0)
     terms = np.ascontiguousarray(design, np.float32)
     pairs = term_pairs(terms.shape[1])
     products = np.stack([terms[:, row] * terms[:, column] for row, column in pairs], axis=1)
-    freedom = _freedom(count, terms.shape[1])
-    weight, residual, spare = present.copy(), centred.copy(), np.empty_like(centred)
-    for turn in range(rounds + 1):
-        if rounds:
-            scale = median_scale(residual, gap, count, spare) * freedom
-            if turn == 0:
-                weight *= _huber(centred, scale)
-            else:
-                _bisquare(residual, scale * np.float32(tuning), present, weight)
-        fitted, inverse = _solve(weight, centred, (terms, products), spare)
-        np.matmul(fitted, terms.T, out=residual)
-        np.subtract(centred, residual, out=residual)
-    residual *= present
+    room = _Room.like(block.centred)
     if rounds:
-        scale = biweight_scale(residual, gap, count, spare) * freedom
+        fitted, inverse = _reweighted(block, (terms, products), (rounds, tuning), room)
+    else:
+        fitted, inverse = _solve(block.present, block.centred, (terms, products), room.spare)
+    residual = block.left(fitted, terms, room.residual)
+    residual *= block.present
+    if rounds:
+        scale = biweight_scale(residual, block.gap, block.count, room.spare) * block.freedom
     else:
         total = np.einsum("nt,nt->n", residual, residual)
-        scale = np.sqrt(total / np.maximum(count - terms.shape[1], 1)).astype(np.float32)
+        scale = np.sqrt(total / np.maximum(block.count - terms.shape[1], 1)).astype(np.float32)
     coefficient = fitted.T.copy()
     coefficient[0] += level
     return RobustFit(coefficient, scale, inverse, residual)
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Series to be fitted: centred (0 in gaps), present (1 or 0), gap (0 or infinite), all (pixel, time)."""
+
+    centred: NDArray[np.float32]
+    present: NDArray[np.float32]
+    gap: NDArray[np.float32]
+    count: NDArray[np.int32]
+    freedom: NDArray[np.float32]
+
+    @classmethod
+    def of(
+        cls, values: NDArray[np.float32], seen: NDArray[np.bool_], terms: int, *, robust: bool
+    ) -> tuple[_Block, NDArray[np.float32]]:
+        """Prepare series; also their levels. Bits are masked, which is many times faster than choosing."""
+        keep = np.negative(seen.view(np.int8)).astype(np.int32)
+        gap = (~keep & _INFINITY).view(np.float32)
+        count = seen.sum(axis=1, dtype=np.int32)
+        centred = values.view(np.int32) & keep
+        if robust:
+            level = sorted_median(centred.view(np.float32) + gap, count)
+        else:
+            level = centred.view(np.float32).sum(axis=1) / np.maximum(count, 1).astype(np.float32)
+        centred.view(np.float32)[...] -= level[:, None]
+        centred &= keep
+        freedom = np.sqrt(count / np.maximum(count - terms, 1)).astype(np.float32)
+        return cls(centred.view(np.float32), (keep & _ONE).view(np.float32), gap, count, freedom), level
+
+    def part(self, rows: NDArray[np.bool_]) -> _Block:
+        """Return some of the series."""
+        return _Block(
+            self.centred[rows], self.present[rows], self.gap[rows], self.count[rows], self.freedom[rows]
+        )
+
+    def left(
+        self, fitted: NDArray[np.float32], terms: NDArray[np.float32], out: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return what is left of them, anything in gaps."""
+        np.matmul(fitted, terms.T, out=out)
+        return np.subtract(self.centred, out, out=out)
+
+
+@dataclass(frozen=True, eq=False)
+class _Room:
+    """Room to work in, used again in every round."""
+
+    weight: NDArray[np.float32]
+    residual: NDArray[np.float32]
+    spare: NDArray[np.float32]
+
+    @classmethod
+    def like(cls, values: NDArray[np.float32]) -> _Room:
+        """Make room for series of this shape."""
+        return cls(np.empty_like(values), np.empty_like(values), np.empty_like(values))
+
+    def first(self, rows: int) -> _Room:
+        """Return the room of the first rows."""
+        return _Room(self.weight[:rows], self.residual[:rows], self.spare[:rows])
+
+
+def _reweighted(
+    block: _Block,
+    designs: tuple[NDArray[np.float32], NDArray[np.float32]],
+    rules: tuple[int, float],
+    room: _Room,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return coefficients (pixel, term) and inverses (pair, pixel); a series that stands still is left."""
+    rounds, tuning = rules
+    scale = median_scale(block.centred, block.gap, block.count, room.spare) * block.freedom
+    np.multiply(block.present, _huber(block.centred, scale, room.residual), out=room.weight)
+    now, inverse_now = _solve(room.weight, block.centred, designs, room.spare)
+    fitted, inverse = now.copy(), inverse_now.copy()
+    rows, going = np.arange(len(now)), np.ones(len(now), bool)
+    for _ in range(rounds):
+        block.left(now, designs[0], room.residual)
+        scale = median_scale(room.residual, block.gap, block.count, room.spare) * block.freedom
+        _bisquare(room.residual, scale * np.float32(tuning), block.present, room.weight)
+        last = now
+        now, inverse_now = _solve(room.weight, block.centred, designs, room.spare)
+        fitted[rows[going]], inverse[:, rows[going]] = now[going], inverse_now[:, going]
+        going &= np.abs(now - last).max(axis=1) > _STILL * scale
+        if not going.any():
+            break
+        if going.mean() < _WORTH_LEAVING:
+            block, now, rows = block.part(going), now[going], rows[going]
+            room, going = room.first(len(rows)), np.ones(len(rows), bool)
+    return fitted, inverse
 
 
 def sorted_median(values: NDArray[np.float32], count: NDArray[np.int32]) -> NDArray[np.float32]:
@@ -220,13 +303,14 @@ def biweight_scale(
     return np.where(known, found, middle).astype(np.float32)
 
 
-def _freedom(count: NDArray[np.int32], terms: int) -> NDArray[np.float32]:
-    return np.sqrt(count / np.maximum(count - terms, 1)).astype(np.float32)
-
-
-def _huber(centred: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
-    limit = np.maximum(_START_SCALES * scale, np.finfo(np.float32).tiny)
-    return np.asarray(limit[:, None] / np.maximum(np.abs(centred), limit[:, None]))
+def _huber(
+    centred: NDArray[np.float32], scale: NDArray[np.float32], out: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    limit = np.maximum(_START_SCALES * scale, np.finfo(np.float32).tiny)[:, None]
+    np.abs(centred, out=out)
+    np.maximum(out, limit, out=out)
+    np.divide(limit, out, out=out)
+    return out
 
 
 def _bisquare(
@@ -284,7 +368,7 @@ def invert_symmetric(matrix: NDArray[np.float64], terms: int) -> NDArray[np.floa
     [0.25, 0.0, 0.0625]
     """
     place = {pair: number for number, pair in enumerate(term_pairs(terms))}
-    lower = {}
+    lower: dict[tuple[int, int], NDArray[np.float64]] = {}
     for row, column in place:
         rest = matrix[place[row, column]].copy()
         for inner in range(column):
@@ -294,7 +378,7 @@ def invert_symmetric(matrix: NDArray[np.float64], terms: int) -> NDArray[np.floa
             lower[row, row] = np.sqrt(np.where(singular, np.nan, rest))
         else:
             lower[row, column] = rest / lower[column, column]
-    back = {}
+    back: dict[tuple[int, int], NDArray[np.float64]] = {}
     for column in range(terms):
         back[column, column] = 1 / lower[column, column]
         for row in range(column + 1, terms):

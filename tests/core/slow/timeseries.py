@@ -86,6 +86,7 @@ class Chart:
         self.status, self.side, self.alarms = 0, 0, 0
         self.alarm_day = self.persisting_day = self.return_day = math.nan
         self.after_day = self.by_day = math.nan
+        self.first_alarm_day = self.first_after_day = self.first_by_day = math.nan
         self.size = 0.0
         self.later = []
 
@@ -112,6 +113,12 @@ class Chart:
             self.side = 1 if self.sums[1] >= self.sums[-1] else -1
             self.status, self.alarm_day, self.alarms = 1, day, self.alarms + 1
             self.after_day, self.by_day = self.after[self.side], self.by[self.side]
+            if self.alarms == 1:
+                self.first_alarm_day, self.first_after_day, self.first_by_day = (
+                    day,
+                    self.after_day,
+                    self.by_day,
+                )
             self.size = self.side * (self.sums[self.side] / self.dates[self.side] + allowance)
             self.persisting_day = self.return_day = math.nan
             self.later = []
