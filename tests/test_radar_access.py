@@ -70,7 +70,7 @@ def hub(world):
     service = world.sentinel_hub_service
     credentials = Credentials(service.client_id, service.client_secret)
     return SentinelHubProvider(
-        ProviderSettings(url=world.sentinel_hub, retry_delay_s=0.01),
+        ProviderSettings(url=world.sentinel_hub, retry_delay_s=0.01, max_retries=0),
         SentinelHubOptions(credentials=credentials),
     )
 
@@ -208,6 +208,15 @@ def test_a_service_that_fails_for_now_ends_the_work(planetary, world):
     world.add_faults(answers(f"*{plan.tracks[0].after[1].id.removesuffix('_rtc')}*", 503))
     with pytest.raises(ProviderError):
         load_passes(plan, planetary, GRID, Silent())
+
+
+def test_a_service_that_renders_and_fails_for_now_ends_the_work(hub, world):
+    plan = planned(hub)
+    world.add_faults(answers("*/process", 503).first(3))
+    # fewer passes than would speak against the service as a whole
+    with pytest.raises(ProviderError, match="503") as caught:
+        load_passes(plan, hub, GRID, Silent())
+    assert caught.value.details["passing"]
 
 
 def test_too_much_for_the_machine_is_refused_before_anything_is_fetched(planetary, world, monkeypatch):

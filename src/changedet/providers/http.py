@@ -334,11 +334,13 @@ def get_json(session: requests.Session, url: str, settings: ProviderSettings, *,
         return answer.json()
     except requests.RequestException as error:
         reason = reason_of(error)
+        passing = error.response is None or error.response.status_code in PASSING_STATUSES
     # outside of the handler: an exception that stands behind another one may show what was sent
     raise ProviderError(
         f"{what} could not be had ({reason})",
         where=scrubbed(url),
         todo="try again later, or choose another provider",
+        details={"passing": passing},
     )
 
 

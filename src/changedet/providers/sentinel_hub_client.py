@@ -319,7 +319,10 @@ def send(
         time.sleep(wait_s)
     wanted = f" and asks to wait {asked_s:.0f} s" if asked_s >= 1 else ""
     raise ProviderError(
-        f"{problem}{wanted}", where=where, todo="try again later" if may_help else "check the address"
+        f"{problem}{wanted}",
+        where=where,
+        todo="try again later" if may_help else "check the address",
+        details={"passing": may_help},
     )
 
 
