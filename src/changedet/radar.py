@@ -112,7 +112,7 @@ class RadarSettings:
     most_dates: int = 12
     least_before: int = 3
     least_after: int = 1
-    fusion_exponent: float = 0.2
+    fusion_exponent: float = 0.1
 
     def __post_init__(self) -> None:
         if self.multilook_px < 1 or self.multilook_px % 2 == 0:
@@ -285,6 +285,11 @@ class RadarEvidence:
     settings: RadarSettings = RadarSettings()
     warnings: tuple[str, ...] = ()
     seen: NDArray[np.uint8] | None = None
+
+    @property
+    def compared(self) -> tuple[TrackReport, ...]:
+        """What was done with the tracks that were not left out."""
+        return tuple(one for one in self.tracks if one.method != "left out")
 
 
 @dataclass(frozen=True, eq=False)

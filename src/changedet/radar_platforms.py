@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from changedet.core.radar_stack import LEAST_POWER
-from changedet.core.registration import RELIABILITY_LIMIT, estimate_shift
+from changedet.core.registration import TIE_POINT_RELIABILITY, estimate_shift
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,7 +58,7 @@ def platform_offsets(
     reference = _mean_log(stack, platforms, leading)
     for name in sorted(counts.keys() - {leading}):
         shift = _shift(reference, _mean_log(stack, platforms, name))
-        if shift.reliability < RELIABILITY_LIMIT:
+        if shift.reliability < TIE_POINT_RELIABILITY:
             unmeasured.append(name)
         else:
             # plus zero, or minus zero would be another number in a record

@@ -9,7 +9,7 @@ import numpy as np
 
 from changedet.core.components import label_components
 from changedet.core.false_discovery import DiscoveryParameters, discovery_threshold
-from changedet.core.registration import RELIABILITY_LIMIT, estimate_shift
+from changedet.core.registration import TIE_POINT_RELIABILITY, estimate_shift
 from changedet.core.threshold import robust_thresholds
 from changedet.objects import Flagged, build_objects
 from changedet.pairing import Pair, season_gap_days
@@ -187,7 +187,7 @@ def _misfit(evidence: RadarEvidence) -> tuple[float, float, float]:
     ]
     seen = [np.isfinite(plane) for plane in planes]
     found = estimate_shift(planes[0][None], planes[1][None], seen[0], seen[1], max_shift_px=_MOST_MISFIT_PX)
-    if found.reliability < RELIABILITY_LIMIT:
+    if found.reliability < TIE_POINT_RELIABILITY:
         return float("nan"), float("nan"), found.reliability
     return found.row_px, found.column_px, found.reliability
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from changedet.providers.base import Provider
+    from changedet.radar_files import RadarFiles
     from changedet.result import ChangeResult
     from changedet.scene import Scene
 
@@ -118,7 +119,7 @@ def repeat(
     from dataclasses import replace
 
     from changedet.comparison import DetectSettings
-    from changedet.pipeline import detect
+    from changedet.pipeline import compare_radar_files, detect, detect_with_radar
     from changedet.site import site_from_dict
 
     where = Path(where)
@@ -128,21 +129,46 @@ def repeat(
     if fetched:
         return replace(_repeat_from_provider(inputs, where, fetching, progress), name=name)
     with _understood(where):
-        before, after = (_side(inputs[date]) for date in ("before", "after"))
+        sides = [_side(inputs[date]) for date in ("before", "after") if date in inputs]
         site = site_from_dict(inputs["site"]) if inputs["site"] else None
         settings = DetectSettings.from_dict(inputs["settings"])
-    for side in (before, after):
+        radar = _local_radar(inputs["radar"], where) if "radar" in inputs else None
+    for side in sides:
         _require_unaltered(side, where)
+    if not sides and radar is not None:
+        result = compare_radar_files(radar, site=site, settings=settings, progress=progress)
+        return replace(result, name=name)
+    with _understood(where):
+        first, second = ((side.path, side.options) for side in sides)
+    if radar is not None:
+        task = radar.task()
+        result = detect_with_radar((first, second), task, site=site, settings=settings, progress=progress)
+        return replace(result, name=name)
     result = detect(
-        before.path,
-        after.path,
+        first[0],
+        second[0],
         site=site,
         settings=settings,
-        before_options=before.options,
-        after_options=after.options,
+        before_options=first[1],
+        after_options=second[1],
         progress=progress,
     )
     return replace(result, name=name)
+
+
+def _local_radar(described: Mapping[str, Any], where: Path) -> RadarFiles:
+    """Find the local radar of a run again, and refuse files that have changed."""
+    from changedet.radar import RadarSettings
+    from changedet.radar_files import RadarNumbers, open_radar_files
+
+    paths = []
+    for word in ("before", "after"):
+        said = described[word]
+        side = _Side(str(said["path"]), described["in_memory"], dict(said["files"]), LocalOptions())
+        _require_unaltered(side, where)
+        paths.append(Path(side.path))
+    numbers, settings = RadarNumbers(**described["numbers"]), RadarSettings.from_dict(described["settings"])
+    return open_radar_files(paths[0], paths[1], numbers, settings)
 
 
 def _repeat_from_provider(
