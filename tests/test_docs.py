@@ -189,6 +189,8 @@ def click_command(words):
     command, words = typer.main.get_command(app), list(words)
     while words and words[0] in getattr(command, "commands", {}):
         command = command.commands[words.pop(0)]
+    if hasattr(command, "default_command") and words[:1] != ["--help"]:
+        command = command.commands[command.default_command]
     return command, words
 
 

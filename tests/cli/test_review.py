@@ -234,6 +234,7 @@ def test_blind_candidates_show_their_kind_only_after_the_verdict(run):
         word in hidden for word in ("construction", "earthworks", "water", "confidence", "NDVI", "rank")
     )
     assert "the tool says candidate " in shown
+    assert "that was the last one; q ends" in shown
     assert count == 3
     assert all(row["blind"] for row in told())
     # who has judged everything has nothing left to judge blind; somebody else has

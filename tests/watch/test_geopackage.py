@@ -1,8 +1,10 @@
 """The file is a GeoPackage that other programs open, and outlines survive it."""
 
+import re
 import sqlite3
 import struct
 from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
 
 import geopandas as gpd
 import pyogrio
@@ -121,3 +123,19 @@ def test_the_head_is_that_of_the_format(tmp_path):
     assert listed == {table.name for table in TABLES}
     assert file.read_bytes()[:16] == b"SQLite format 3\0"
     assert file.read_bytes()[68:72] == b"GPKG"
+
+
+def test_the_documents_name_every_table_and_column(tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    part = text.split("### Tables of the state file\n")[1]
+    told = {found[1]: found[0] for found in re.finditer(r"^\| `(\w+)`.*$", part, re.MULTILINE)}
+    with open_state(tmp_path / "v.gpkg", write=True) as state:
+        for table in TABLES:
+            found = [row["name"] for row in state.rows(f"PRAGMA table_info({table.name})")]
+            assert found[: 1 + table.layer] == ["fid", "geom"][: 1 + table.layer]
+            missing = [
+                name for name in found if name not in {"fid", "geom"} and f"`{name}`" not in told[table.name]
+            ]
+            assert missing == [], table.name
+            assert ("(layer)" in told[table.name]) is table.layer
+    assert set(told) == {table.name for table in TABLES}

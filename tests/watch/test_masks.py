@@ -1,7 +1,8 @@
 """Masks: what lies inside is kept, says why, and comes last; they end."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 
+import geopandas as gpd
 import pyogrio
 import pytest
 from shapely.geometry import Point, box
@@ -87,3 +88,20 @@ def test_masks_that_cannot_be_are_refused(file, changes, said):
         masked(file, **changes)
     with open_state(file) as state:
         assert len(list_masks(state)) == 0
+
+
+def test_a_mask_drawn_in_another_program_counts(file):
+    with open_state(file) as state:
+        outline = objects_of(state).geometry.iloc[1]
+    drawn = gpd.GeoDataFrame(
+        {"site_id": [1], "reason": ["ploughing"], "until": [date(2026, 12, 31)], "made_by": ["Bob"],
+         "made_utc": [datetime(2026, 1, 1, tzinfo=UTC)]},
+        geometry=[outline], crs=4326,
+    )  # fmt: skip
+    pyogrio.write_dataframe(drawn, file, layer="masks", driver="GPKG", append=True)
+    assert reasons(file) == ["", "masked: ploughing (until 2026-12-31)", ""]
+    with open_state(file, write=True) as state:
+        assert state.check().passed
+        with state.change() as change:
+            change.execute("UPDATE masks SET until = 'some day'")
+    assert reasons(file) == ["", "", ""]

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.watch.folders import known_run, make_run
 
 from changedet.errors import (
     InputFileError,
@@ -19,6 +20,7 @@ from changedet.errors import (
     exit_code,
 )
 from changedet.watch import schema
+from changedet.watch.runs import objects_of
 from changedet.watch.state import WRITER_SUFFIX, insert, open_state
 
 SITE = {"geom": b"", "name": "Pier", "added_utc": "2026-01-01T00:00:00.000Z"}
@@ -211,3 +213,33 @@ def test_writers_killed_at_any_moment_leave_a_whole_file_and_nothing_doubled(tmp
     assert found["kills"] == 50
     assert found["changes"] >= 20, found
     assert found["in_the_middle"] >= 3, found
+
+
+def test_an_index_that_another_program_made_is_kept_up_to_date(tmp_path):
+    file = tmp_path / "v.gpkg"
+    first, second = (make_run(tmp_path / f"{n}", number=n) for n in range(2))
+    known_run(file, first)
+    other = sqlite3.connect(file)
+    other.executescript(
+        """
+        CREATE VIRTUAL TABLE rtree_objects_geom USING rtree(id, minx, maxx, miny, maxy);
+        CREATE TRIGGER rtree_objects_geom_insert AFTER INSERT ON objects
+          WHEN (new.geom NOT NULL AND NOT ST_IsEmpty(NEW.geom))
+        BEGIN
+          INSERT OR REPLACE INTO rtree_objects_geom VALUES (
+            NEW.fid, ST_MinX(NEW.geom), ST_MaxX(NEW.geom), ST_MinY(NEW.geom), ST_MaxY(NEW.geom));
+        END;
+        """
+    )
+    other.close()
+    known_run(file, second)
+    with open_state(file) as state:
+        rows = state.rows("SELECT * FROM rtree_objects_geom ORDER BY id")
+        outlines = objects_of(state).geometry
+        assert state.check().passed
+    assert [row["id"] for row in rows] == [4, 5, 6]
+    west, south, east, north = outlines.iloc[3].bounds
+    # the index holds numbers of 32 bits, rounded outward
+    assert (rows[0]["minx"], rows[0]["maxy"]) == pytest.approx((west, north), abs=1e-4)
+    assert rows[0]["minx"] <= west < east <= rows[0]["maxx"]
+    assert rows[0]["miny"] <= south < north <= rows[0]["maxy"]

@@ -268,8 +268,10 @@ def _judged(review: Review, session: _Session, key: str, note: str, tell: Callab
         return session
     tell(f"  recorded: {said.verdict}{': ' + note if note else ''}")
     if blind:
-        for line in describe(_row(review, session.number))[:3]:
-            tell(f"  the tool says {line.strip()}")
+        head, _, evidence, *_ = describe(_row(review, session.number))
+        tell(f"  the tool says {head}: {evidence.strip()}")
+    if session.place == len(session.queue) - 1:
+        tell("  that was the last one; q ends")
     told = session.said | {session.number}
     return replace(session, note="", recorded=session.recorded + 1, said=told).moved(1)
 

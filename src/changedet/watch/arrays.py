@@ -95,8 +95,9 @@ def array_folder(state_path: Path, site: str) -> Path:
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> array_folder(Path("watch.gpkg"), "North pier / 2").as_posix()
-    'watch.gpkg.arrays/North-pier---2-58a5da4f'
+    'watch.gpkg.arrays/North-pier---2-00487187'
     """
     digest = hashlib.sha256(site.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     name = "-".join(filter(None, (safe_name(site), digest)))

@@ -14,6 +14,7 @@ from changedet.antimeridian import continuous, within_globe
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Callable
 
     from pyproj import CRS
     from shapely.geometry import MultiPolygon
@@ -90,6 +91,31 @@ def run_statements(connection: sqlite3.Connection, script: str) -> None:
         if sqlite3.complete_statement(statement):
             connection.execute(statement)
             statement = ""
+
+
+def add_functions(connection: sqlite3.Connection) -> None:
+    """Let a connection keep the spatial indices up to date that other programs have made in the file.
+
+    Their triggers call functions that the format defines (GeoPackage 1.3.1, annex F.3) and SQLite lacks.
+
+    Parameters
+    ----------
+    connection : sqlite3.Connection
+        On which rows are added.
+    """
+
+    def side(place: int) -> Callable[[bytes], float | None]:
+        def value(blob: bytes) -> float | None:
+            outline = blob_to_outline(blob)
+            return None if outline.is_empty else float(outline.bounds[place])
+
+        return value
+
+    for place, name in enumerate(("ST_MinX", "ST_MinY", "ST_MaxX", "ST_MaxY")):
+        connection.create_function(name, 1, side(place), deterministic=True)
+    connection.create_function(
+        "ST_IsEmpty", 1, lambda blob: int(blob_to_outline(blob).is_empty), deterministic=True
+    )
 
 
 def list_table(connection: sqlite3.Connection, table: str, description: str, *, layer: bool) -> None:

@@ -152,7 +152,7 @@ def masked_reasons(
         day, outline = day_of(str(one["first_seen"])) or now, one["geometry"]
         inside = [
             row for row in held
-            if day <= date.fromisoformat(row["until"])
+            if day <= (day_of(row["until"]) or date.min)
             and outline.intersection(row["geometry"]).area >= INSIDE_SHARE * outline.area
         ]  # fmt: skip
         found.append(f"masked: {inside[-1]['reason']} (until {inside[-1]['until']})" if inside else "")

@@ -27,7 +27,7 @@ from changedet.errors import (
     UsageError,
 )
 from changedet.watch import schema
-from changedet.watch.geopackage import utc_text
+from changedet.watch.geopackage import add_functions, utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -229,13 +229,15 @@ def insert(connection: sqlite3.Connection, table: str, row: dict[str, Any]) -> i
 def _connect(path: Path, *, write: bool, wait_s: float) -> sqlite3.Connection:
     if write:
         connection = sqlite3.connect(path, timeout=wait_s, isolation_level=None)
+        add_functions(connection)
     else:
         # a reader that may not write leaves files behind; without the right to write nobody else does either
         free = os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK)
         uri = f"{path.absolute().as_uri()}?{'mode=rw' if free else 'mode=ro&immutable=1'}"
         connection = sqlite3.connect(uri, uri=True, timeout=wait_s, isolation_level=None)
         connection.execute("PRAGMA query_only = ON")
-    for pragma in ("foreign_keys = ON", "trusted_schema = OFF", "synchronous = FULL"):
+    # triggers may call what `add_functions` adds, and nothing is there that could do harm
+    for pragma in ("foreign_keys = ON", f"trusted_schema = {int(write)}", "synchronous = FULL"):
         connection.execute(f"PRAGMA {pragma}")
     return connection
 
