@@ -65,7 +65,9 @@ def test_the_report_names_every_scene(result, swap, tmp_path):
     composite = result.before if swap else result.after
     assert all(member.id in text for member in composite.scene.members)
     assert "none, a single date" in text
-    assert ("BEFORE" if swap else "AFTER") + ' composite of 3 dates<span class="clock"> (2025-05-14 to 2025-06-03)<' in text
+    assert (
+        "BEFORE" if swap else "AFTER"
+    ) + ' composite of 3 dates<span class="clock"> (2025-05-14 to 2025-06-03)<' in text
 
 
 def test_rasters_carry_every_time(result, tmp_path):

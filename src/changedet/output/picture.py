@@ -44,6 +44,7 @@ _MOST_SAMPLES = 400_000
 _HATCH_LIGHT, _HATCH_DARK = 206, 158
 _OUTSIDE_GREY = 238
 _QUALITIES = (90, 82, 74, 64, 52, 40, 28)
+_SHRINK_BY, _SMALLEST_PX = 0.85, 16
 
 
 @dataclass(frozen=True)
@@ -419,13 +420,23 @@ def to_jpeg_data_url(picture: NDArray[np.uint8], *, most_bytes: int | None = Non
     picture : ndarray of uint8, shape (y, x, 3)
         Red, green, blue.
     most_bytes : int, optional
-        Quality 90 is lowered until the file is not larger, or is at its lowest.
+        Quality 90 is lowered until the file is not larger; when even the lowest does not do, the picture is
+        made smaller.
 
     Returns
     -------
     str
         ``"data:image/jpeg;base64,..."``; the same bytes for the same picture.
     """
+    data = _smallest_that_fits(picture, most_bytes)
+    while most_bytes is not None and len(data) > most_bytes and min(picture.shape[:2]) > _SMALLEST_PX:
+        picture = shrink(picture, round(_SHRINK_BY * max(picture.shape[:2])))
+        data = _smallest_that_fits(picture, most_bytes)
+    return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
+
+
+def _smallest_that_fits(picture: NDArray[np.uint8], most_bytes: int | None) -> bytes:
+    """Encode with the best quality that fits; with the lowest when none does."""
     data = b""
     for quality in _QUALITIES:
         options = [cv2.IMWRITE_JPEG_QUALITY, quality]
@@ -433,7 +444,7 @@ def to_jpeg_data_url(picture: NDArray[np.uint8], *, most_bytes: int | None = Non
         data = _encode(picture, options)
         if most_bytes is None or len(data) <= most_bytes:
             break
-    return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
+    return data
 
 
 def _encode(picture: NDArray[np.uint8], options: list[int]) -> bytes:

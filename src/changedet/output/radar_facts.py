@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 #: How a composite of two polarisations is read, and a picture of one.
 COMPOSITE_NOTE = (
-    "How to read the colours: red is VV, green is VH, blue is VV divided by VH. Bright is rough ground, "
-    "metal and walls that face the satellite; dark or deep blue is smooth ground, calm water and radar "
-    "shadow; green and yellow are plants."
+    "How to read the colours: red is VV, green is VH, blue is VV divided by VH. Bright, white or pink is "
+    "rough ground, metal and walls that face the satellite; dark or deep blue is smooth ground, calm water "
+    "and radar shadow; green and yellow are plants."
 )
 GREY_NOTE = (
     "How to read it: bright is rough ground, metal and walls that face the satellite; dark is smooth ground, "
@@ -43,12 +43,17 @@ UNTESTED_NOTE = (
 #: What is said instead of `facts.CONFIDENCE_NOTE` where both sensors were asked.
 CONFIDENCE_NOTE = (
     "Confidence is low, medium or high by agreement and persistence. “High” takes optical imagery and radar "
-    "that flag the same object; where their directions conflict it is “low”."
+    "that agree on an object; where their directions conflict it is “low”."
 )
 #: The same where radar alone was asked.
 CONFIDENCE_NOTE_ALONE = (
     "Confidence is low, medium or high by agreement and persistence. Radar alone never gives “high”: that "
     "takes optical imagery that agrees."
+)
+#: How candidates of radar alone are ordered: a heading, and what it means.
+ORDER_ALONE = (
+    "Candidates, highest score first",
+    "The order is that of the change score: how far radar deviates from unaltered ground.",
 )
 #: Heads of the table of tracks.
 TRACK_HEADS = (
@@ -59,17 +64,17 @@ _FOUND_BY: Mapping[str, str] = MappingProxyType(
     {
         FoundBy.OPTICAL: "flagged by optical imagery",
         FoundBy.RADAR: "flagged by radar",
-        FoundBy.BOTH: "flagged by optical imagery and by radar",
+        FoundBy.BOTH: "flagged by optical imagery, and radar agrees",
         FoundBy.OPTICAL_ONLY: "flagged by optical imagery only",
         FoundBy.RADAR_ONLY: "flagged by radar only",
-        FoundBy.CONFLICTING: "flagged by both, and the directions of change conflict",
+        FoundBy.CONFLICTING: "flagged by optical imagery, and radar conflicts with what it looks like",
     }
 )
 _COUNTED: Mapping[FoundBy, str] = MappingProxyType(
     {
-        FoundBy.BOTH: "by both sensors",
-        FoundBy.OPTICAL_ONLY: "by optical imagery only",
-        FoundBy.RADAR_ONLY: "by radar only",
+        FoundBy.BOTH: "both sensors",
+        FoundBy.OPTICAL_ONLY: "optical imagery only",
+        FoundBy.RADAR_ONLY: "radar only",
         FoundBy.CONFLICTING: "conflicting",
     }
 )
@@ -136,8 +141,9 @@ def passes_text(scenes: Sequence[Scene]) -> str:
     """
     dates: dict[str, list[str]] = {}
     for scene in scenes:
-        dates.setdefault(clean(scene.platform, 40), []).append(scene.date_text)
-    named = "; ".join(f"{name} {', '.join(days)}" for name, days in dates.items())
+        name = "satellite not stated" if scene.platform == "unknown" else clean(scene.platform, 40)
+        dates.setdefault(name, []).append("date not stated" if scene.time is None else scene.date_text)
+    named = "; ".join(f"{name} {', '.join(dict.fromkeys(days))}" for name, days in dates.items())
     return f"{len(scenes):,}: {named}" if named else "none"
 
 
@@ -157,7 +163,7 @@ def sentence(result: ChangeResult) -> str:
     radar = result.radar
     if radar is None:
         return ""
-    compared = [one for one in radar.tracks if one.method != "left out"]
+    compared = radar.compared
     tracks = "; ".join(
         f"{clean(one.track.label, 40)}, {_passes(len(one.before))} before and {len(one.after):,} after"
         for one in compared
@@ -206,6 +212,13 @@ def object_text(row: Mapping[Any, Any]) -> str:
     against = "" if (deviations >= 0) == (change >= 0) else "-"
     said = f"{number(abs(change), 1)} dB on average, {against}{number(abs(deviations), 1)} deviations"
     return f"radar: {word} by {said}"
+
+
+def order(result: ChangeResult) -> tuple[str, str]:
+    """Say how the list of candidates is ordered: a heading, and what it means."""
+    if result.radar_alone:
+        return ORDER_ALONE
+    return facts.ORDER_BY_SCORE if result.construction is None else facts.ORDER_BY_CONSTRUCTION
 
 
 def confidence_note(result: ChangeResult) -> str:
@@ -288,7 +301,7 @@ def quality(result: ChangeResult) -> tuple[Fact, ...]:
 
 def _passes_fact(radar: RadarEvidence) -> Fact:
     before, after = (sum(len(side) for side in sides) for sides in _sides(radar))
-    tracks = ", ".join(clean(one.track.label, 40) for one in _compared(radar))
+    tracks = ", ".join(clean(one.track.label, 40) for one in radar.compared)
     return Fact("Radar passes", f"{before:,} and {after:,}", f"before and after, of track {tracks}")
 
 
@@ -306,8 +319,8 @@ def _seen_fact(result: ChangeResult) -> Fact:
 
 
 def _facts(radar: RadarEvidence) -> tuple[Fact, ...]:
-    looks = [one.looks for one in _compared(radar) if math.isfinite(one.looks)]
-    offsets = [math.hypot(*by) for one in _compared(radar) for by in one.platform_offsets_px.values()]
+    looks = [one.looks for one in radar.compared if math.isfinite(one.looks)]
+    offsets = [math.hypot(*by) for one in radar.compared for by in one.platform_offsets_px.values()]
     side, settings = radar.settings.multilook_px, radar.settings
     return (
         Fact(
@@ -318,7 +331,9 @@ def _facts(radar: RadarEvidence) -> tuple[Fact, ...]:
         Fact(
             "Satellites apart",
             f"up to {number(max(offsets), 2, 'px')}" if offsets else "not measured",
-            "before they were brought together; the table of tracks has each",
+            "before they were brought together; the table of tracks has each"
+            if offsets
+            else "no second satellite, or no clear match; the table of tracks says which",
         ),
         Fact(
             "Flagged by chance",
@@ -332,12 +347,8 @@ def _is_tested(radar: RadarEvidence) -> bool:
     return any(one.method == "likelihood ratio" for one in radar.tracks)
 
 
-def _compared(radar: RadarEvidence) -> list[TrackReport]:
-    return [one for one in radar.tracks if one.method != "left out"]
-
-
 def _sides(radar: RadarEvidence) -> tuple[list[tuple[Scene, ...]], list[tuple[Scene, ...]]]:
-    compared = _compared(radar)
+    compared = radar.compared
     return [one.before for one in compared], [one.after for one in compared]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -105,7 +106,11 @@ def radar_section(result: ChangeResult) -> dict[str, Any]:
     radar = result.radar
     if radar is None:
         return {}
-    seen = seen_codes(result)
+    from changedet.output.picture import stretch_limits
+
+    limits = stretch_limits(radar.before, radar.after, radar.observed)
+    offsets = [math.hypot(*by) for one in radar.compared for by in one.platform_offsets_px.values()]
+    seen, shares = seen_codes(result), seen_shares(result)
     inside = seen != Seen.OUTSIDE
     pixels = {SEEN_LABELS[code]: int((seen == code).sum()) for code in Seen if code != Seen.OUTSIDE}
     return {
@@ -115,11 +120,20 @@ def radar_section(result: ChangeResult) -> dict[str, Any]:
         "bands": radar.before.bands,
         "classes_source": {"before": radar.before.classes_source, "after": radar.after.classes_source},
         "pictures": "compared images" if _is_compared(result) else "of radar",
+        "stretch_db": {
+            band: [low, high] for band, low, high in zip(limits.bands, limits.low, limits.high, strict=True)
+        },
         "warnings": radar.warnings,
         "counts": {
+            "largest_platform_offset_px": max(offsets, default=None),
+            "tracks_compared": len(radar.compared),
+            "passes_by_track": {one.track.label: [len(one.before), len(one.after)] for one in radar.compared},
+            "passes_before": sum(len(one.before) for one in radar.compared),
+            "passes_after": sum(len(one.after) for one in radar.compared),
             "pixels_flagged_by_radar": int((radar.flagged & inside).sum()),
             "pixels_by_sensor": pixels,
-            "share_by_sensor": {SEEN_LABELS[code]: share for code, share in seen_shares(result).items()},
+            "share_observed_by_radar": shares[Seen.RADAR] + shares[Seen.BOTH],
+            "share_by_sensor": {SEEN_LABELS[code]: share for code, share in shares.items()},
             "objects_by_sensor": dict(sorted(Counter(str(s) for s in result.objects["sensor"]).items())),
         },
     }

@@ -192,7 +192,7 @@ def _summary(result: ChangeResult) -> dict[str, object]:
         "passed": result.registration.passed and not result.refusals,
         "warnings": [facts.clean(w, 400) for w in facts.warnings(result)],
         "confidence_note": radar_facts.confidence_note(result),
-        "order": facts.ORDER_BY_SCORE if result.construction is None else facts.ORDER_BY_CONSTRUCTION,
+        "order": radar_facts.order(result),
         "not_flagged_note": facts.NOT_FLAGGED_NOTE,
         "reason": facts.clean(result.pair.reason, 900),
         "credits": facts.credit_lines(result),

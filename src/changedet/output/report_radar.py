@@ -91,6 +91,8 @@ def picture_label(scene: Scene) -> dict[str, str]:
         ``date``, and ``clock``, which narrow windows leave out.
     """
     if not scene.members:
+        if scene.time is None:
+            return {"date": "", "clock": scene.date_text}
         return {"date": scene.date_text, "clock": facts.when(scene)[10:]}
     count = len(scene.members)
     first, *_, last = (one.date_text for one in scene.acquisitions)

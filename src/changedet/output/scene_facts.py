@@ -189,7 +189,10 @@ def _offsets(bands: object) -> str:
 def _members(scene: Scene) -> str:
     """Describe each date of a composite, the earliest first; of a mean time and satellite."""
     if scene.sensor == "s1":
-        return "; ".join(f"{when(one)} {clean(one.platform, 40)}" for one in scene.acquisitions)
+        return "; ".join(
+            when(one) if one.platform == "unknown" else f"{when(one)} {clean(one.platform, 40)}"
+            for one in scene.acquisitions
+        )
     return " | ".join(
         f"{when(one)}: {clean(one.id, _LONGEST_ID)}, {scene_line(one)}; "
         f"{'; '.join(_radiometry(one)) or 'not stated'}"
