@@ -214,9 +214,9 @@ def test_untested_radar_does_not_raise_confidence(ranked):
 
 def test_small_groups_are_speckle_of_one_square():
     evidence = evidence_of()
-    assert least_pixels(evidence, 1.0) == 4.5
-    assert least_pixels(evidence, 9.0) == 9.0
-    assert least_pixels(replace(evidence, settings=RadarSettings(multilook_px=5)), 1.0) == 12.5
+    assert least_pixels(evidence, 1.0) == 9.0
+    assert least_pixels(evidence, 20.0) == 20.0
+    assert least_pixels(replace(evidence, settings=RadarSettings(multilook_px=5)), 1.0) == 25.0
 
 
 def test_the_edge_of_an_optical_object_is_no_object_of_radar():

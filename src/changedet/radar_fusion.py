@@ -164,7 +164,7 @@ def judged_by_radar(evidence: RadarEvidence) -> NDArray[np.bool_]:
 def least_pixels(evidence: RadarEvidence, min_pixels: float) -> float:
     """Return the smallest group of pixels that radar flags by itself.
 
-    Half of the square over which power is averaged: neighbours share it, so that one bright pixel makes
+    As many as the square over which power is averaged: neighbours share it, so that one bright pixel makes
     several flagged ones.
 
     Parameters
@@ -174,7 +174,7 @@ def least_pixels(evidence: RadarEvidence, min_pixels: float) -> float:
     min_pixels : float
         What the settings of the comparison ask for.
     """
-    return max(min_pixels, evidence.settings.multilook_px**2 / 2)
+    return max(min_pixels, float(evidence.settings.multilook_px**2))
 
 
 def add_radar(
