@@ -65,7 +65,9 @@ def test_optical_without_a_usable_date_leaves_radar_and_a_reason():
     plans = plan_sensors(SITE, nothing("too cloudy: all of it"), radar_plan)
     assert plans.optical is None
     assert plans.optical_scenes == ()
-    assert plans.notes == ("optical images could not be used, radar stands alone: too cloudy: all of it",)
+    assert plans.notes == (
+        "optical images could not be used, radar stands alone: too cloudy: all of it; widen --before",
+    )
     assert plans.last_date_text == "2025-05-09"
     assert not plans.provisional
     assert plans.to_dict()["notes"] == list(plans.notes)
@@ -75,7 +77,7 @@ def test_radar_without_a_track_leaves_optical_and_a_reason():
     plans = plan_sensors(SITE, optical_plan, nothing("no track"))
     assert plans.radar is None
     assert plans.radar_scenes == ()
-    assert plans.notes == ("radar could not be used, optical images stand alone: no track",)
+    assert plans.notes == ("radar could not be used, optical images stand alone: no track; widen --before",)
 
 
 @pytest.mark.parametrize(

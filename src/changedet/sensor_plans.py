@@ -148,8 +148,8 @@ def nothing_of(error: NoUsableImageryError, *, radar: bool) -> str:
         For a reader of the result.
     """
     if radar:
-        return f"radar could not be used, optical images stand alone: {error.what}"
-    return f"optical images could not be used, radar stands alone: {error.what}"
+        return f"radar could not be used, optical images stand alone: {error}"
+    return f"optical images could not be used, radar stands alone: {error}"
 
 
 def _nothing_at_all(errors: list[NoUsableImageryError]) -> NoUsableImageryError:

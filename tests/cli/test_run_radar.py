@@ -192,7 +192,8 @@ def test_without_radar_optical_stands_alone_and_says_why(cli, world):
     result = open_run("run")
     assert result.radar is None
     stands_alone = "radar could not be used, optical images stand alone: no radar pass covers any of the site"
-    assert result.warnings[0] == f"{stands_alone} in the before period"
+    what_next = "widen --before, or try another --radar-provider"
+    assert result.warnings[0] == f"{stands_alone} in the before period; {what_next}"
     assert cli("run", *PLACE, *periods, "--sensor", "s1", "--out", "none") == 3
     assert "no radar pass covers any of the site in the before period; widen --before" in cli.error
 
