@@ -1,11 +1,12 @@
 """How soon rules see a change in a series of pixels, how often they are wrong, how fast ours are.
 
     python benchmarks/timeseries.py                  everything; some minutes
-    python benchmarks/timeseries.py --only rules     rules, weather, history, speed or real
+    python benchmarks/timeseries.py --only rules     rules, weather, history, patterns, speed, real
 
 `rules` counts first alarms on simulated series (`pixel_series.Weather`): two years of history, one monitored,
 a step two months into it. `weather` does so for ours where years differ more, `history` for steps before
-monitoring began. `real` needs real imagery in the folder CHANGEDET_DATA names.
+monitoring began, `patterns` says how changes and decoys go on. `real` needs real imagery in the folder
+CHANGEDET_DATA names.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from benchmarks.pixel_series import Weather, simulate, with_step
 from changedet.core.break_rules import CusumRule, EwmaRule, MosumRule, PageRule, RunRule
 from changedet.core.harmonic_baseline import BaselineCode, BaselineParameters, design_of, fit_baseline
 from changedet.core.monitoring import monitor, start_monitoring, update
+from changedet.core.series_behaviour import Pattern
+from changedet.core.timeseries import timeline
 
 if TYPE_CHECKING:
     from changedet.core.break_rules import BreakRule
@@ -298,6 +301,34 @@ def fields(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
+def patterns(pixels: int = 5000) -> list[dict[str, Any]]:
+    """What the behaviour of made-up changes and of decoys is consistent with, as shares of the series."""
+    quiet = simulate(pixels, 7)
+    start = quiet.monitored_from
+    cases = {
+        "nothing": (),
+        "construction: stays": ((0.15, start + 60, math.inf),),
+        "small construction: stays": ((0.08, start + 60, math.inf),),
+        "snow: 40 days": ((0.4, start + 60, start + 100),),
+        "flood: 40 days, darker": ((-0.12, start + 60, start + 100),),
+        "cloud missed: 3 dates": ((0.3, start + 60, start + 75),),
+        "storage: 5 times 25 days": tuple((0.2, start + day, start + day + 25) for day in range(40, 340, 60)),
+        "harvest, every year 50 days": tuple((0.15, year + 200, year + 250) for year in (0, 365.25, start)),
+        "harvest, this year only": ((0.15, start + 200, start + 250),),
+    }
+    rows = []
+    for name, changes in cases.items():
+        series = quiet
+        for size, day, until in changes:
+            series = with_step(series, size, day, until)
+        found = timeline(series.values[None], series.days, start, ["made up"])
+        row: dict[str, Any] = {"change": name, "alarms": float((found.described >= 0).mean())}
+        row |= {p.name.lower(): float((found.behaviour.pattern == p).mean()) for p in Pattern}
+        row["median size"] = float(np.nanmedian(found.behaviour.step))
+        rows.append(row)
+    return rows
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """A Markdown table."""
     if not rows:
@@ -314,6 +345,7 @@ TABLES: dict[str, Any] = {
     "rules": rules,
     "weather": weather,
     "history": history,
+    "patterns": patterns,
     "speed": speed,
     "real": real,
 }

@@ -94,3 +94,11 @@ def test_real_series_are_left_out_where_there_are_none(capsys, monkeypatch, tmp_
     monkeypatch.setenv("CHANGEDET_DATA", str(tmp_path / "none"))
     assert timeseries.main(["--only", "real"]) == 0
     assert "name a folder by CHANGEDET_DATA" in capsys.readouterr().err
+
+
+def test_what_stays_is_told_from_what_does_not():
+    rows = {row["change"]: row for row in timeseries.patterns(400)}
+    assert rows["construction: stays"]["step"] > 0.97
+    assert all(row["step"] <= 0.03 for name, row in rows.items() if "construction" not in name)
+    assert rows["snow: 40 days"]["reversed"] > 0.7 * rows["snow: 40 days"]["alarms"]
+    assert rows["harvest, every year 50 days"]["seasonal"] > 0.6 * rows["harvest, every year 50 days"]["alarms"]

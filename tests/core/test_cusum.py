@@ -22,6 +22,7 @@ NAMES = (
     "first_alarm_day",
     "first_after_day",
     "first_by_day",
+    "first_size",
 )
 
 

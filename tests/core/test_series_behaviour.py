@@ -52,8 +52,8 @@ def test_snow_comes_back():
 
 
 def test_vehicles_come_and_go():
-    units = off(BREAK, 830) + off(900, 930, seed=1) + off(1000, 1030, seed=2)
-    found = described(units / np.where(np.abs(units) > 3, 1, 3))
+    units = quiet() + 4 * (((BREAK <= DAYS) & (DAYS < 1060)) & ((DAYS - BREAK) % 100 < 30))
+    found = described(units)
     assert found["pattern"] == Pattern.BURSTS
     assert found["bursts"] == 3
 
@@ -61,9 +61,25 @@ def test_vehicles_come_and_go():
 def test_a_harvest_was_there_in_other_years():
     units = off(BREAK, 850) + 4 * ((BREAK - 730.5 <= DAYS) & (DAYS < 850 - 730.5))
     units += 4 * ((BREAK - 365.25 <= DAYS) & (DAYS < 850 - 365.25))
-    found = described(units, window_days=5.0)
+    found = described(units)
     assert found["pattern"] == Pattern.SEASONAL
     assert found["same_season"] == pytest.approx(4, abs=1)
+
+
+def test_one_noisy_date_is_no_return_and_no_burst():
+    units = off(BREAK, 9999)
+    units[DAYS == 904] = 0.2
+    back = off(BREAK, 850)
+    back[DAYS == 904] = 2.5
+    assert described(units)["bursts"] == described(back)["bursts"] == 1
+    assert described(back)["pattern"] == Pattern.REVERSED
+    assert described(back, off_dates=1)["bursts"] == 2
+
+
+def test_a_small_step_returns_at_half_of_itself():
+    units = np.where(DAYS >= BREAK, 2.0, 0.0) - 0.7 * ((DAYS > 900) & (DAYS < 940))
+    assert np.isnan(described(units)["return_day"])
+    assert described(units - 0.5 * ((DAYS > 900) & (DAYS < 940)))["return_day"] == 904
 
 
 def test_few_dates_stay_open():

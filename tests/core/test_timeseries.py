@@ -114,12 +114,22 @@ def test_timelines_hold_everything(series, states):
     assert found.units.shape == values.shape
     steps = found.behaviour.pattern == Pattern.STEP
     assert steps.mean() > 0.9
-    leading = found.alarms.leading
     for pixel in np.flatnonzero(steps)[:20]:
-        after = days >= found.alarms.by_day[pixel]
-        expected = np.nanmedian(found.units[leading[pixel], after, pixel])
+        after = days >= states[found.described[pixel]].chart.first_by_day[pixel]
+        expected = np.nanmedian(found.units[found.described[pixel], after, pixel])
         assert found.behaviour.step[pixel] == pytest.approx(expected, abs=1.0)
-    assert (found.behaviour.pattern[leading < 0] == Pattern.OPEN).all()
+    never = found.described < 0
+    np.testing.assert_array_equal(never, np.all([state.chart.alarms == 0 for state in states], axis=0))
+    assert (found.behaviour.pattern[never] == Pattern.OPEN).all()
+
+
+def test_what_is_over_is_described_as_well():
+    quiet = simulate(150, 6)
+    gone = with_step(quiet, 0.2, until=quiet.monitored_from + 160)
+    found = timeline(gone.values[None], gone.days, gone.monitored_from, ["ndvi"])
+    assert (found.alarms.status == AlarmStatus.RETURNED).mean() > 0.85
+    assert (found.behaviour.pattern == Pattern.REVERSED).mean() > 0.85
+    assert np.nanmedian(found.behaviour.return_day) == pytest.approx(quiet.monitored_from + 160, abs=15)
 
 
 def test_parameters_reach_baseline_and_chart(series):

@@ -96,6 +96,8 @@ class Chart:
         Between which the change of the last alarm lies.
     first_alarm_day, first_after_day, first_by_day : ndarray of float32
         The same of the first alarm, which stays when there are later ones.
+    first_size : ndarray of float32
+        Of the first alarm, as `size`; 0 where there was none.
     size : ndarray of float32
         Mean deviation from the change to the alarm, in standard deviations, clipped; with its sign.
     later : ndarray of uint8
@@ -124,6 +126,7 @@ class Chart:
     first_alarm_day: NDArray[np.float32]
     first_after_day: NDArray[np.float32]
     first_by_day: NDArray[np.float32]
+    first_size: NDArray[np.float32]
     size: NDArray[np.float32]
     later: NDArray[np.uint8]
     alarms: NDArray[np.uint8]
@@ -313,6 +316,7 @@ def _raise(chart: Chart, here: NDArray[np.bool_], day: np.float32, parameters: M
     np.copyto(chart.first_alarm_day, day, where=first)
     np.copyto(chart.first_after_day, chart.after_day, where=first)
     np.copyto(chart.first_by_day, chart.by_day, where=first)
+    np.copyto(chart.first_size, chart.size, where=first)
     np.copyto(chart.up, np.minimum(chart.up, limit), where=new)
     np.copyto(chart.down, np.minimum(chart.down, limit), where=new)
     chart.alarms[...] += new & (chart.alarms < np.iinfo(np.uint8).max)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_HALF = np.float32(0.5)
+
+
 class Pattern(IntEnum):
     """What the numbers of a `Behaviour` are consistent with; the first that fits."""
 
@@ -40,9 +43,13 @@ class BehaviourParameters(Described):
     beyond : float
         Standard deviations from which a date is off, on the side of the break.
     usual : float
-        Standard deviations up to which a date is back.
+        Standard deviations up to which a date is back; less where half of the step is less.
+    early_dates : int
+        Clear dates after the break whose median is that step.
     back_dates : int
         Clear dates in a row that make a return.
+    off_dates : int
+        Clear dates in a row that are off, from which it has left again.
     least_later : int
         Clear dates after the break that a pattern needs.
     step_share : float
@@ -55,17 +62,20 @@ class BehaviourParameters(Described):
 
     beyond: float = 1.5
     usual: float = 1.5
+    early_dates: int = 5
     back_dates: int = 3
+    off_dates: int = 2
     least_later: int = 5
     step_share: float = 0.6
-    window_days: float = 30.0
+    window_days: float = 10.0
     seasonal_share: float = 0.5
 
     def __post_init__(self) -> None:
-        positive = (self.beyond, self.usual, self.back_dates, self.least_later, self.window_days)
-        if not all(number > 0 for number in positive):
+        dates = (self.early_dates, self.back_dates, self.off_dates, self.least_later)
+        if not all(number > 0 for number in (self.beyond, self.usual, self.window_days, *dates)):
             message = (
-                f"beyond, usual, back_dates, least_later and window_days are {positive}; give positive ones"
+                f"beyond {self.beyond}, usual {self.usual}, window_days {self.window_days}, numbers of dates "
+                f"{dates}; give positive ones"
             )
             raise ValueError(message)
         if not (0 < self.step_share <= 1 and 0 < self.seasonal_share <= 1):
@@ -90,7 +100,7 @@ class Behaviour:
     lasted_dates : ndarray of int16
         Clear dates from the break to before the return, or to the end.
     bursts : ndarray of int16
-        How often it was off after it had been back; a step has one, and so has what returned for good.
+        How often it left: a step once, and so what returned for good.
     last_step : ndarray of float32
         Median deviation of the last `back_dates` clear dates, in standard deviations.
     same_season : ndarray of float32
@@ -198,20 +208,25 @@ def _walk(
     days: NDArray[np.float64],
     parameters: BehaviourParameters,
 ) -> _Walk:
-    """Follow each pixel: off, back for good, off again."""
+    """Follow each pixel from its break on: off, back, off again."""
     pixels = signed.shape[1]
-    quiet, quiet_since = np.zeros(pixels, np.int16), np.zeros(pixels, np.int64)
-    off, back_place = np.zeros(pixels, bool), np.full(pixels, len(days), np.int64)
-    bursts = np.zeros(pixels, np.int16)
+    early = _middle(signed, later & (np.cumsum(later, axis=0) <= parameters.early_dates))
+    calm = np.minimum(np.float32(parameters.usual), _HALF * early)
+    quiet, loud = np.zeros(pixels, np.int16), np.zeros(pixels, np.int16)
+    quiet_since, back_place = np.zeros(pixels, np.int64), np.full(pixels, len(days), np.int64)
+    off = np.asarray(later.any(axis=0))
+    bursts = np.asarray(off, np.int16)
     recent = np.full((parameters.back_dates, pixels), np.nan, np.float32)
     for place, date in enumerate(signed):
         here = later[place]
         with np.errstate(invalid="ignore"):
-            beyond, usual = here & (date > parameters.beyond), here & (date <= parameters.usual)
+            beyond, usual = here & (date > parameters.beyond), here & (date <= calm)
         quiet_since[usual & (quiet == 0)] = place
         quiet = np.where(usual, quiet + 1, np.where(here, 0, quiet)).astype(np.int16)
-        bursts += beyond & ~off
-        off |= beyond
+        loud = np.where(beyond, loud + 1, np.where(here, 0, loud)).astype(np.int16)
+        again = ~off & (loud >= parameters.off_dates)
+        bursts += again
+        off |= again
         back = off & (quiet >= parameters.back_dates)
         first = back & (back_place == len(days))
         back_place[first] = quiet_since[first]

@@ -79,13 +79,16 @@ class Timeline:
         What they say together.
     units : ndarray of float32, shape (index, time, ...)
         Every date in standard deviations from what is usual; NaN where it cannot be judged.
+    described : ndarray of int8, shape (...)
+        The index whose first alarm had the largest step, over or not; -1 where none ever was in alarm.
     behaviour : Behaviour
-        Of the leading index, after its break.
+        Of that index, after that alarm's change.
     """
 
     states: tuple[MonitorState, ...]
     alarms: IndexAlarms
     units: NDArray[np.float32]
+    described: NDArray[np.int8]
     behaviour: Behaviour
 
 
@@ -142,7 +145,13 @@ def timeline(
     units = np.stack(
         [state.baseline.standardise(series, days, seen) for state, series in zip(states, values, strict=True)]
     )
-    leading = np.maximum(alarms.leading, 0)[None].astype(np.int64)
-    chosen = np.take_along_axis(units, np.broadcast_to(leading[:, None], (1, *units.shape[1:])), axis=0)[0]
-    side = np.nan_to_num(np.sign(alarms.size)).astype(np.int8)
-    return Timeline(states, alarms, units, behaviour(chosen, days, alarms.by_day, side))
+    sizes = np.stack([state.chart.first_size for state in states])
+    largest = np.abs(sizes).argmax(axis=0)[None]
+    size = np.take_along_axis(sizes, largest, axis=0)[0]
+    by_day = np.take_along_axis(np.stack([state.chart.first_by_day for state in states]), largest, axis=0)[0]
+    places = np.broadcast_to(largest[:, None], (1, *units.shape[1:]))
+    series = np.take_along_axis(units, places, axis=0)[0]
+    described = np.where(size != 0, largest[0], -1).astype(np.int8)
+    return Timeline(
+        states, alarms, units, described, behaviour(series, days, by_day, np.sign(size).astype(np.int8))
+    )

@@ -87,7 +87,7 @@ class Chart:
         self.alarm_day = self.persisting_day = self.return_day = math.nan
         self.after_day = self.by_day = math.nan
         self.first_alarm_day = self.first_after_day = self.first_by_day = math.nan
-        self.size = 0.0
+        self.size = self.first_size = 0.0
         self.later = []
 
     def take(self, day, unit):
@@ -120,6 +120,7 @@ class Chart:
                     self.by_day,
                 )
             self.size = self.side * (self.sums[self.side] / self.dates[self.side] + allowance)
+            self.first_size = self.size if self.alarms == 1 else self.first_size
             self.persisting_day = self.return_day = math.nan
             self.later = []
             self.sums = {side: min(total, limit) for side, total in self.sums.items()}
