@@ -22,6 +22,9 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "bars": tables.bars_table,
     "kernels": lambda report: tables.kernels_table(report, most_threads=True),
     "all-kernels": tables.kernels_table,
+    "flat": tables.flat_table,
+    "load": tables.load_text,
+    "radar": tables.radar_table,
     "left-out": tables.left_out_text,
 }
 _BLOCK = re.compile(r"(<!-- measured: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

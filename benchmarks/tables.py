@@ -8,6 +8,10 @@ Report = dict[str, Any]
 Row = dict[str, Any]
 
 _COLUMNS = ("kernel", "Mpx", "threads", "seconds", "ns/px", "memory", "naive", "MB", "others")
+#: From so many pixels on a side a size counts as large.
+_LARGE_PX = 5000
+#: How many sums of the stack works on radar may take.
+RADAR_BARS = {"t_test": 2.5, "omnibus": 25.0}
 _WIDTHS = (31, 7, 7, 9, 8, 7, 7, 7, 7)
 
 
@@ -148,6 +152,67 @@ def kernels_table(report: Report, most_threads: bool = False) -> str:
     if most_threads:
         head, *lines = [one[:2] + one[3:] for one in (head, *lines)]
     return markdown(head, lines)
+
+
+def flat_table(report: Report) -> str:
+    """Time for each pixel at every size, of what is measured up to large ones, and what threads gain."""
+    most = max(row["threads"] for row in report["rows"])
+    at = {(row["kernel"], row["size_px"], row["threads"]): row for row in report["rows"]}
+    sizes = sorted({size for _, size, _ in at})
+    head = [
+        "kernel",
+        *(f"{size**2 / 1e6:.3g} Mpx" for size in sizes),
+        "largest/next",
+        "MB/Mpx",
+        "1/all threads",
+    ]
+    lines = []
+    for kernel in dict.fromkeys(row["kernel"] for row in report["rows"]):
+        rows = [at[kernel, size, most] for size in sizes if (kernel, size, most) in at]
+        if len(rows) < 2 or rows[-1]["size_px"] < _LARGE_PX:
+            continue
+        last = rows[-1]
+        alone = at.get((kernel, last["size_px"], 1), last)
+        found = {row["size_px"]: f"{nanoseconds(row):.1f}" for row in rows}
+        lines.append([
+            f"`{kernel}`",
+            *(found.get(size, "-") for size in sizes),
+            f"{nanoseconds(last) / nanoseconds(rows[-2]):.2f}",
+            f"{last['peak_mb']['ours'] / (last['size_px'] ** 2 / 1e6):.1f}",
+            f"{alone['seconds']['ours'] / last['seconds']['ours']:.2f}",
+        ])  # fmt: skip
+    return markdown(head, lines)
+
+
+def load_text(report: Report) -> str:
+    """How busy others kept the machine meanwhile."""
+    others = sorted(row["others"] for row in report["rows"])
+    middle, high = (others[int(share * (len(others) - 1))] for share in (0.5, 0.9))
+    return (
+        f"The machine was not ours alone: on {report['machine']['processors']} processors others kept "
+        f"{middle:.1f} busy in the median of the measurements and {high:.1f} in a tenth of them. A second "
+        "thread then finds no processor, and shares of the memory are those of what is left of it.\n"
+    )
+
+
+def radar_table(report: Report) -> str:
+    """What works on a stack of radar take, in sums of it."""
+    rows = []
+    for row in report.get("radar", ()):
+        most = RADAR_BARS.get(row["work"])
+        times = row["times the sum"]
+        held = "" if most is None else "yes" if times <= most else "**no**"
+        rows.append([
+            row["work"] if " " in row["work"] else f"`{row['work']}`",
+            f"{row['seconds']:.3f}",
+            f"{times:.1f}",
+            f"{row['times the sum, cpu']:.1f}",
+            "-" if most is None else f"{most:g}",
+            held or "-",
+            f"{row['peak MB']:.0f}",
+        ])  # fmt: skip
+    head = ["work", "seconds", "in sums", "processor time, in sums", "at most", "held", "MB"]
+    return markdown(head, rows)
 
 
 def left_out_text(report: Report) -> str:

@@ -124,6 +124,8 @@ def small_suite(monkeypatch):
         asked.append((name, size))
         if name == "stream":
             return {"1": {"copy": 5.0}, "2": {"copy": 6.0}}
+        if name == run.RADAR:
+            return {"rows": [{"work": "t_test"}]}
         return measure.measure(next(kernel for kernel in kernels if kernel.name == name), size)
 
     monkeypatch.setattr("benchmarks.kernels.KERNELS", kernels)
@@ -139,6 +141,7 @@ def test_the_command_writes_what_it_measures_and_fails_for_a_wrong_result(small_
     assert {(row["kernel"], row["size_px"]) for row in found["rows"]} == {
         (name, size) for name in ("toy.double", "toy.wrong") for size in (16, 32)
     }
+    assert found["radar"] == [{"work": "t_test"}]
     said = capsys.readouterr()
     assert "DISAGREES: toy.wrong at 16: naive" in said.err
     assert "toy.double" in said.out
@@ -254,6 +257,10 @@ def report():
         "left_out": [{"kernel": "medians.median_of_dates", "size_px": 5000, "why": "naive takes too long"}],
         "disagreements": [],
         "whole_mb": {},
+        "radar": [{"work": "t_test", "seconds": 0.05, "times the sum": 2.1, "times the sum, cpu": 3.1,
+                   "peak MB": 33.0},
+                  {"work": "omnibus", "seconds": 0.9, "times the sum": 36.0, "times the sum, cpu": 36.0,
+                   "peak MB": 90.0}],
     }  # fmt: skip
 
 
@@ -289,6 +296,28 @@ def test_tables_are_written_between_their_marks():
     assert "* naive takes too long: `medians.median_of_dates` (25 Mpx)" in found
     for table in re.findall(r"(?:^\|.*\n)+", found, re.MULTILINE):
         assert len({line.count("|") for line in table.splitlines()}) == 1, table
+
+
+def test_the_cost_of_a_pixel_stands_beside_that_at_the_next_smaller_size():
+    line = tables.flat_table(report()).splitlines()[-1]
+    assert line == "| `medians.median_of_dates` | 20.0 | 20.0 | 1.00 | 8.0 | 1.00 |"
+    assert len(tables.flat_table(report() | {"rows": report()["rows"][:1]}).splitlines()) == 2
+
+
+def test_works_on_radar_are_held_to_sums_of_the_stack():
+    found = tables.radar_table(report())
+    assert "| `t_test` | 0.050 | 2.1 | 3.1 | 2.5 | yes | 33 |" in found
+    assert "| 36.0 | 25 | **no** | 90 |" in found
+
+
+def test_the_memory_is_as_fast_as_it_was_at_its_fastest():
+    before, now = {"1": {"copy": 5.0, "triad": 3.0}}, {"1": {"copy": 4.0, "triad": 6.0}, "2": {"copy": 9.0}}
+    assert run.best_of(before, now) == {"1": {"copy": 5.0, "triad": 6.0}, "2": {"copy": 9.0}}
+    assert run.best_of({}, now) == now
+
+
+def test_the_load_of_the_machine_is_told():
+    assert "others kept 0.1 busy in the median" in tables.load_text(report())
 
 
 def test_plots_are_the_same_for_the_same_numbers(tmp_path):
