@@ -117,12 +117,15 @@ class _Share:
         self._total, self._name = total, name
 
     def step(self, name: str) -> None:
+        """Pass the step on."""
         self._total.step(name)
 
     def advance(self, share: float) -> None:
+        """Pass the share on."""
         self._total.advance(share)
 
     def received(self, state: Received) -> None:
+        """Have it added up."""
         self._total.add(self._name, state)
 
 
