@@ -6,7 +6,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from tests.synthetic import make_result
+from tests.synthetic import make_both, make_radar_alone, make_result
 
 from changedet.output.report import write_report
 
@@ -182,4 +182,70 @@ def test_hostile_names_stay_text(browser, tmp_path):
     assert "<script>alert(1)</script>" in opened.page.locator("h1").inner_text()
     assert opened.page.evaluate("document.scripts.length") == 1
     assert opened.page.evaluate("document.documentElement.scrollWidth") == 360
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def radar_reports(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("radar")
+    for name, result in (("both", make_both()), ("alone", make_radar_alone())):
+        write_report(result, folder / f"{name}.html", record={})
+    return folder
+
+
+def test_either_divider_moves_its_own_pictures(browser, radar_reports):
+    context, opened = open_page(browser, radar_reports / "both.html")
+    radar = opened.pixels("#stage-radar")
+    assert radar.std() > 20
+    opened.page.locator("#divider-radar").focus()
+    for _ in range(10):
+        opened.page.keyboard.press("ArrowRight")
+    assert "60%" in opened.page.evaluate(
+        "getComputedStyle(document.querySelector('#stage-radar .after')).clipPath"
+    )
+    assert "50%" in opened.clip()
+    assert np.abs(opened.pixels("#stage-radar") - radar).max() > 50
+    opened.page.locator("#show-outlines-radar").uncheck()
+    assert opened.page.locator("#stage-radar.bare").count() == 1
+    assert opened.page.locator("#stage.bare").count() == 0
+    assert opened.troubles == []
+    context.close()
+
+
+def test_either_pair_blinks_by_itself(browser, radar_reports):
+    context, opened = open_page(browser, radar_reports / "both.html", reduced_motion="reduce")
+    opened.page.get_by_role("button", name="Blink").nth(1).click()
+    assert opened.page.locator("#stage-radar").get_attribute("data-mode") == "blink"
+    assert opened.page.locator("#stage").get_attribute("data-mode") == "swipe"
+    assert not opened.page.locator("#stage-radar .after").is_visible()
+    context.close()
+
+
+@pytest.mark.parametrize("name", ["both", "alone"])
+@pytest.mark.parametrize("width", [360, 820, 1440])
+def test_radar_does_not_run_out_of_the_window(browser, radar_reports, name, width):
+    context, opened = open_page(browser, radar_reports / f"{name}.html", width)
+    assert opened.page.evaluate("document.documentElement.scrollWidth") == width
+    boxes = opened.page.evaluate(
+        "Array.from(document.querySelectorAll('.tracks td, .tracks th, .chip'), "
+        "e => e.getBoundingClientRect().right)"
+    )
+    assert max(boxes) <= width
+    for stage in ("#stage", "#stage-radar") if name == "both" else ("#stage",):
+        left, right = (
+            opened.page.locator(f"{stage} .{side} .label").bounding_box() for side in ("before", "after")
+        )
+        assert left["x"] + left["width"] <= right["x"]
+    context.close()
+
+
+def test_outlines_are_drawn_over_radar_as_over_natural_colours(browser, radar_reports):
+    context, opened = open_page(browser, radar_reports / "both.html")
+    for selector in ("#stage-radar", ".pair.four >> nth=0"):
+        opened.page.locator(selector).scroll_into_view_if_needed()
+    colours = opened.page.evaluate("getComputedStyle(document.querySelectorAll('#ink-1')[0]).vectorEffect")
+    assert colours == "non-scaling-stroke"
+    drawn = opened.pixels(".pair.four >> nth=0 >> figure >> nth=3")
+    orange = np.array([213, 94, 0])
+    assert (np.abs(drawn - orange).max(axis=-1) < 40).any()
     context.close()
