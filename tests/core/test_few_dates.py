@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.slow import timeseries as slow
 
+from changedet.core import few_dates
 from changedet.core.few_dates import FewDatesRules, collect_few_dates
 
 RULES = FewDatesRules(45.0, 3, 0.01)
@@ -58,6 +59,14 @@ def test_parts_of_a_grid_are_parts_of_the_whole():
 def test_no_scale_is_below_that_of_pixels_that_know_better():
     *_, quiet = collected(4, rules=FewDatesRules(45.0, 3, 0.5))
     assert (quiet.scale == 0.5).all()
+
+
+def test_pixels_are_looked_through_in_parts(monkeypatch):
+    *_, whole = collected(6)
+    monkeypatch.setattr(few_dates, "_BLOCK_PX", 3)
+    *_, parts = collected(6)
+    for name in ("pixel", "value", "day", "scale"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name))
 
 
 def test_a_mask_hides_dates():

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from changedet.core.blocks import spans
 from changedet.core.robust_fit import MAD_OF_NORMAL, sorted_median
 from changedet.core.season import YEAR_DAYS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+#: Pixels that are looked through at a time.
+_BLOCK_PX = 20_000
 #: Variance of a median over that of a mean, of many normal numbers.
 _MEDIAN_VARIANCE = np.float32(np.pi / 2)
 
@@ -118,6 +121,23 @@ def collect_few_dates(
         at least that of the rules.
     """
     pixel = np.flatnonzero(chosen)
+    parts = [_kept(values, seen, days, pixel[part]) for part in spans(len(pixel), _BLOCK_PX)]
+    longest = max((len(value) for value, _, _ in parts), default=0)
+    value, day = (np.full((longest, len(pixel)), np.nan, np.float32) for _ in range(2))
+    scale = np.empty(len(pixel), np.float32)
+    for part, (some, when, spread) in zip(spans(len(pixel), _BLOCK_PX), parts, strict=True):
+        value[: len(some), part], day[: len(some), part], scale[part] = some, when, spread
+    scale = np.maximum(scale, np.float32(rules.least_scale))
+    return FewDates(pixel, value, day, scale, rules.window_days, rules.least_dates)
+
+
+def _kept(
+    values: NDArray[np.float32],
+    seen: NDArray[np.bool_] | None,
+    days: NDArray[np.float64],
+    pixel: NDArray[np.int64],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Return values and days (date, pixel) of some pixels, as many as there are, and their scales."""
     part = values[:, pixel].T.astype(np.float32)
     clear = np.isfinite(part)
     if seen is not None:
@@ -132,11 +152,4 @@ def collect_few_dates(
     apart = np.where(there, np.abs(value - level[:, None]), np.float32(np.inf))
     scale = sorted_median(apart, count) / MAD_OF_NORMAL
     scale *= np.sqrt(count / np.maximum(count - 1, 1)).astype(np.float32)
-    return FewDates(
-        pixel,
-        np.ascontiguousarray(value.T),
-        np.ascontiguousarray(day.T),
-        np.maximum(scale, np.float32(rules.least_scale)),
-        rules.window_days,
-        rules.least_dates,
-    )
+    return value.T, day.T, scale
