@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pyogrio
 import pytest
 from shapely.geometry import mapping
-from tests.watch.folders import make_run
+from tests.watch.folders import by_green, made, make_run
 
 from changedet.cli.review_loop import Review, describe, loop, open_run_for_review
 from changedet.watch.runs import objects_of, read_run
@@ -170,6 +170,22 @@ def test_masks_are_drawn_listed_and_ended(cli, judged, workplace):
 def test_learning_from_too_little_says_so(cli, judged):
     assert cli("review", "learn", "--site", "Pier") == 2
     assert "0 accepted and 1 rejected at 'Pier' are too few to learn from" in cli.error
+
+
+def test_learning_says_what_it_learnt_and_what_it_is_worth(cli, workplace):
+    made(workplace, by_green)
+    assert cli("review", "learn", "--site", "Pier", "--state", "v.gpkg") == 0
+    assert cli.out.startswith(
+        "Pier: learnt from 12 rejected, 12 accepted\non verdicts it had not seen: area under"
+    )
+    assert "NDVI after: median NDVI inside on the after image" in cli.out
+    assert cli("review", "./run", "--state", "v.gpkg") == 0
+    rows = cli.out.splitlines()[1:]
+    put_back = ["put back: like 12 rejected here" in row for row in rows]
+    assert len(rows) == 40
+    assert put_back == sorted(put_back)
+    assert cli("review", "learn", "--site", "Pier", "--state", "v.gpkg", "--json") == 0
+    assert json.loads(cli.out)["model"]["schema"] == "changedet.rank/1"
 
 
 # --- the loop ---------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from shapely.geometry import MultiPolygon, Point, box
 from tests.watch.folders import known_run, make_run
 
+from changedet.errors import InputFileError
 from changedet.watch.geopackage import (
     APPLICATION_ID,
     blob_to_outline,
@@ -44,7 +45,7 @@ def test_a_blob_of_another_program_without_a_box_is_read():
     "blob", [b"", b"GP", b"XX" + bytes(60), b"GP\0\x03" + bytes(40), b"GP\0\x0f" + bytes(90)]
 )
 def test_what_is_no_outline_is_refused(blob):
-    with pytest.raises(ValueError, match="outline is"):
+    with pytest.raises(InputFileError, match=r"outline is .*; use an unaltered copy"):
         blob_to_outline(blob)
 
 

@@ -6,9 +6,8 @@ import math
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-from tests.watch.folders import MANY, known_run, make_run
+from tests.watch.folders import MANY, by_green, known_run, made, make_run
 
 from changedet.errors import InputFileError, UsageError
 from changedet.kinds import Kind
@@ -18,25 +17,6 @@ from changedet.watch.ranking import count_runs, ranked_objects
 from changedet.watch.runs import objects_of
 from changedet.watch.state import open_state
 from changedet.watch.verdicts import Judgement, Verdict, add_verdict
-
-
-def made(tmp_path, verdict_of, *, judged=24):
-    """Judge the first objects of a run by their NDVI, which is high for every other one; returns the file."""
-    file = tmp_path / "v.gpkg"
-    run_id = known_run(file, make_run(tmp_path / "run", boxes=MANY[:40], kinds=[Kind.UNCLASSIFIED] * 40))
-    rng = np.random.default_rng(3)
-    with open_state(file, write=True) as state, state.change() as change:
-        for number in range(1, 41):
-            green = 0.6 * (number % 2) + 0.1 * rng.standard_normal()
-            told = {"NDVI after": green, "area": rng.normal(3, 0.3), "rarity": rng.normal(2, 1)}
-            change.execute("UPDATE objects SET features = ? WHERE number = ?", (json.dumps(told), number))
-            if number <= judged:
-                add_verdict(change, (run_id, number), Judgement(verdict_of(number), "Ann"))
-    return file
-
-
-def by_green(number):
-    return Verdict.REJECTED if number % 2 else Verdict.ACCEPTED
 
 
 @pytest.fixture(scope="module")

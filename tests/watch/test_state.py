@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,26 @@ def test_readers_go_on_while_somebody_writes(file):
         assert names(file) == []
     assert names(file) == ["Pier"]
     assert sorted(path.name for path in file.parent.iterdir()) == [file.name]
+
+
+def test_what_others_raise_in_a_block_is_theirs(file):
+    with pytest.raises(ValueError, match=r"^mine$"), open_state(file, write=True) as state, state.change():
+        raise ValueError("mine")
+
+
+def test_many_may_make_the_file_at_once(tmp_path):
+    path = tmp_path / "new.gpkg"
+
+    def work(number):
+        with open_state(path, write=True, wait_s=30) as state, state.change() as change:
+            insert(change, "sites", SITE | {"name": f"Pier {number}"})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(8)))
+    assert sorted(names(path)) == [f"Pier {number}" for number in range(8)]
+    with open_state(path) as state:
+        assert state.check().passed
+        assert len(state.rows("SELECT * FROM changedet_meta")) == 4
 
 
 def test_a_second_writer_is_told_who_the_first_is(file):

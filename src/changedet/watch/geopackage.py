@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
 
 from changedet.antimeridian import continuous, within_globe
+from changedet.errors import InputFileError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -252,20 +253,18 @@ def blob_to_outline(blob: bytes) -> BaseGeometry:
 
     Raises
     ------
-    ValueError
+    InputFileError
         When it is no GeoPackage blob.
     """
     import shapely
 
     box_code = (blob[3] >> 1) & 0b111 if len(blob) > 8 else len(_BOX_BYTES)
     if blob[:2] != b"GP" or box_code >= len(_BOX_BYTES):
-        message = "an outline is not in the form of a GeoPackage"
-        raise ValueError(message)
+        raise InputFileError("an outline is not in the form of a GeoPackage", todo="use an unaltered copy")
     try:
         return shapely.from_wkb(bytes(blob[8 + _BOX_BYTES[box_code] :]))
     except shapely.errors.ShapelyError as error:
-        message = "an outline is damaged"
-        raise ValueError(message) from error
+        raise InputFileError("an outline is damaged", todo="use an unaltered copy") from error
 
 
 def utc_text(moment: datetime) -> str:

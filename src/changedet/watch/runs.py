@@ -322,10 +322,7 @@ def frame_of(rows: list[dict[str, Any]], *, empty: tuple[str, ...] = ()) -> gpd.
 
     if not rows:
         return gpd.GeoDataFrame({name: [] for name in empty}, geometry=[], crs="EPSG:4326")
-    try:
-        outlines = [blob_to_outline(row["geom"]) for row in rows]
-    except ValueError as error:
-        raise InputFileError(str(error), where="state file", todo="use an unaltered copy") from error
+    outlines = [blob_to_outline(row["geom"]) for row in rows]
     columns = {name: [row[name] for row in rows] for name in rows[0] if name != "geom"}
     return gpd.GeoDataFrame(columns, geometry=outlines, crs="EPSG:4326")
 

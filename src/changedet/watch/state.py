@@ -355,10 +355,6 @@ def _own_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _translate(error, path) from error
-    except ValueError as error:
-        if isinstance(error, ChangedetError):
-            raise
-        raise InputFileError(str(error)[:160], where=str(path), todo="use an unaltered copy") from error
 
 
 def _translate(error: sqlite3.Error, path: Path) -> ChangedetError:
