@@ -54,6 +54,7 @@ CONSTANTS = (
     Constant("grow_mads", (4.0, 4.5, 5.0, 5.5, 6.0)),
     Constant("seed_contrast", (0.01, 0.015, 0.02, 0.03, 0.04)),
     Constant("grow_contrast", (0.0, 0.005, 0.01, 0.015, 0.02)),
+    Constant("seed_contrast_share", (0.3, 0.35, 0.4, 0.45, 0.5)),
     Constant("peak_share", (0.15, 0.2, 0.25, 0.3, 0.35)),
 )
 

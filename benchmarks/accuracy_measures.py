@@ -34,7 +34,9 @@ from changedet.core.accuracy import (
     best_f1,
     count_pixels,
     rank_pixels,
+    touched_objects,
 )
+from changedet.core.components import label_components
 from changedet.core.optical import DETECTORS
 from changedet.core.prediction import PredictParameters
 from changedet.core.threshold import robust_thresholds
@@ -71,7 +73,7 @@ def measured_methods(sites: Sequence[LabelledSite], keep: Path | None = None) ->
     """Hold every method against the labels of every site: its ranking and the decision of the program."""
     decided: dict[str, list[Measures]] = {name: [] for name in METHODS}
     ranked: dict[str, list[Measures]] = {name: [] for name in METHODS}
-    cva, difference = [], 0.0
+    cva, false_groups, difference = [], [], 0.0
     for site in sites:
         for method in METHODS:
             result = cd.detect(site.before, site.after, settings=cd.DetectSettings(method=method))
@@ -81,6 +83,7 @@ def measured_methods(sites: Sequence[LabelledSite], keep: Path | None = None) ->
             if method == "predict":
                 usual, others = result, found.cva
                 cva.append(others)
+                false_groups.append(_false_groups(result, truth))
                 difference = max(difference, _difference(found.method, result, truth))
                 _kept(result, site.name, keep)
             ranked[method].append(
@@ -88,9 +91,11 @@ def measured_methods(sites: Sequence[LabelledSite], keep: Path | None = None) ->
             )
         print(site.name, {m: round(decided[m][-1].rates()["f1"], 3) for m in METHODS}, flush=True)
     names = [site.name for site in sites]
+    objects = {"predict": _objects(decided["predict"]), "cva": _objects(cva)}
+    _add_groups(objects["predict"], false_groups, [one.objects.area_km2 for one in decided["predict"]])
     return {
         "methods": {name: _summary(names, ranked[name], decided[name]) for name in METHODS},
-        "objects": {"predict": _objects(decided["predict"]), "cva": _objects(cva)},
+        "objects": objects,
         "difference_to_scikit_learn": difference,
     }
 
@@ -147,6 +152,20 @@ def _objects(measures: Sequence[Measures]) -> dict[str, Any]:
         "touching": counts.touching,
         "flagged_share": rates["flagged_share"],
     }
+
+
+def _false_groups(result: ChangeResult, truth: Truth) -> int:
+    """Count the connected groups of flagged pixels without a labelled one: objects before they are cut."""
+    flagged = (result.state == State.CHANGED) & truth.known
+    groups = label_components(flagged, flagged, min_pixels=1.0)
+    return int((~touched_objects(groups, truth.changed)).sum())
+
+
+def _add_groups(objects: dict[str, Any], false: Sequence[int], areas_km2: Sequence[float]) -> None:
+    """Say how many groups a square kilometre are wrong, all together and in the mean."""
+    key = "false_groups_per_km2"
+    objects["pooled"][key] = sum(false) / sum(areas_km2)
+    objects["macro"][key] = float(np.mean(np.divide(false, areas_km2)))
 
 
 def _difference(found: Measures, result: ChangeResult, truth: Truth) -> float:

@@ -18,11 +18,12 @@ from changedet.core.threshold import ThresholdParameters, robust_thresholds
 from changedet.deciders import Deciders, Evidence, open_deciders
 from changedet.errors import UsageError
 from changedet.gates import unlikeness
-from changedet.objects import Flagged, construction_map, split_by_kind
+from changedet.objects import Flagged, construction_map, haze_of, split_by_kind
 from changedet.radar_fusion import add_radar, fused_score, judged_by_radar
 from changedet.registration import RESIDUAL_LIMIT_PX
 from changedet.resample import pixel_size_m
 from changedet.result import State
+from changedet.seasonal import SetAside, set_seasonal_aside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from changedet.core.optical import DetectorParameters
+    from changedet.core.threshold import Thresholds
+    from changedet.deciders import Decider
     from changedet.pairing import Pair
     from changedet.radar import RadarEvidence
     from changedet.scene import Image
@@ -71,6 +74,8 @@ class DetectSettings:
         Seed of every random sample.
     band_weights : {"auto", "built-up", "equal"}
         Which bands score, see `changedet.bands.change_weights`.
+    keep_seasonal : bool
+        Also flag what season, plants or moisture alone could have made (`changedet.seasonal`).
     budget : float or None
         Flag this share of the judged ground, 0 to 1, whatever its score: for looking through the leading
         candidates of a place where something is known to have happened. None, the usual, flags what stands
@@ -91,6 +96,7 @@ class DetectSettings:
     budget: float | None = None
     model: str | None = None
     model_sha256: str = ""
+    keep_seasonal: bool = False
 
     def __post_init__(self) -> None:
         if self.method not in DETECTORS:
@@ -339,18 +345,26 @@ def _decide(evidence: Evidence, ground: _Ground, settings: DetectSettings, decid
     thresholds = deciders.first.thresholds(np.where(ground.learn, score, np.float32(np.nan)))
     judged = ground.judged & np.isfinite(score)
     if settings.budget is None:
-        outline = deciders.first.outline(smooth_score(fine, evidence.usable, _OUTLINE_SMOOTHING_PX))
-        contrast = evidence.prediction.contrast
-        least = _least_contrast(before, evidence.prediction, settings)
-        grow = judged & outline & (score > thresholds.grow) & (contrast >= least[1])
-        seeds = grow & (score > thresholds.seed) & (contrast >= least[0])
+        grow, seeds = _standing_out((fine, score), thresholds, evidence, deciders.first, settings)
+        grow, seeds = grow & judged, seeds & judged
+        if (sharp := deciders.first.sharp_score(evidence)) is not None:
+            background = np.where(ground.learn, sharp, np.float32(np.nan))
+            sharp_seed = deciders.first.thresholds(background).seed
+            seeds |= _differing(evidence, grow & (sharp > sharp_seed), settings)
     else:
         grow = seeds = _leading(score, judged, settings.budget)
     min_pixels = _min_pixels(before, settings)
     labels = label_components(grow, seeds, min_pixels=min_pixels)
+    labels = split_by_kind(labels, before, after, min_pixels=_PART_FACTOR * min_pixels)
+    passes = deciders.first.passes_over_seasons and settings.budget is None and not settings.keep_seasonal
+    found = (
+        set_seasonal_aside(labels, seeds, (before, after), min_pixels)
+        if passes
+        else SetAside(labels, np.zeros_like(labels))
+    )
     score = np.where(ground.judged, score, np.float32(np.nan))
     return Flagged(
-        labels=split_by_kind(labels, before, after, min_pixels=_PART_FACTOR * min_pixels),
+        labels=found.flagged,
         score=score,
         thresholds=thresholds,
         second_score=second_score,
@@ -358,7 +372,39 @@ def _decide(evidence: Evidence, ground: _Ground, settings: DetectSettings, decid
         observed=before.valid & after.valid,
         opinions=deciders.opinions,
         construction=construction_map(score, before, after),
+        seasonal=found.seasonal,
     )
+
+
+def _standing_out(
+    scores: tuple[NDArray[np.float32], NDArray[np.float32]],
+    thresholds: Thresholds,
+    evidence: Evidence,
+    decider: Decider,
+    settings: DetectSettings,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return what objects may consist of, and which pixels of it make it an object by the smoothed score."""
+    fine, score = scores
+    outline = decider.outline(smooth_score(fine, evidence.usable, _OUTLINE_SMOOTHING_PX))
+    contrast = evidence.prediction.contrast
+    least = _least_contrast(evidence.before, evidence.prediction, settings)
+    grow = outline & (score > thresholds.grow) & (contrast >= least[1])
+    return grow, grow & (score > thresholds.seed) & (contrast >= least[0])
+
+
+def _differing(evidence: Evidence, where: NDArray[np.bool_], settings: DetectSettings) -> NDArray[np.bool_]:
+    """Return which of some pixels differ by enough, also as a share of what they reflect."""
+    index = [i for i, weight in enumerate(evidence.weights) if weight > 0]
+    weights = np.array(evidence.weights, np.float32)[index] / np.float32(sum(evidence.weights))
+    brightest = np.zeros(int(where.sum()), np.float32)
+    for image in (evidence.before, evidence.after):
+        pixels = image.data[index][:, where] - haze_of(image)[index][:, None]
+        np.maximum(brightest, weights @ np.maximum(pixels, np.float32(0)), out=brightest)
+    least = _least_contrast(evidence.before, evidence.prediction, settings)[0]
+    share = np.float32(settings.threshold.seed_contrast_share)
+    found = where.copy()
+    found[where] = evidence.prediction.contrast[where] >= np.maximum(np.float32(least), share * brightest)
+    return found
 
 
 def _leading(score: NDArray[np.float32], judged: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:

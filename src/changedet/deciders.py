@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 #: Which detector gives the second opinion on what another one flags.
 _SECOND_OPINION = {"predict": "cva"}
 _USUAL_SECOND = "predict"
+_ASKED_FOR_ONE_THING = frozenset({"index", "texture"})
 #: What a record calls the method when a trained model decided.
 MODEL_METHOD = "model"
 #: What the evidence of an object calls the two who were asked.
@@ -71,6 +72,13 @@ class Decider(Protocol):
 
     def scores(self, evidence: Evidence) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return what shows the outlines of changes, and the smoothed score; both float32, shape (y, x)."""
+
+    def sharp_score(self, evidence: Evidence) -> NDArray[np.float32] | None:
+        """Return a score that shows what is small, float32, shape (y, x), or None where there is none."""
+
+    @property
+    def passes_over_seasons(self) -> bool:
+        """Whether what looks like season or vegetation is to be set aside after it decided."""
 
     def thresholds(self, score: NDArray[np.float32]) -> Thresholds:
         """Return the thresholds of a smoothed score; NaN = does not teach what is normal."""
@@ -219,6 +227,15 @@ class _DetectorDecider:
         raw = self.detector.score(images, evidence.usable, evidence.before.bands, evidence.weights, plain)
         return raw, smooth_score(raw, evidence.usable, self.parameters.smoothing_px)
 
+    def sharp_score(self, evidence: Evidence) -> NDArray[np.float32] | None:
+        """Return None: its score has no cap."""
+        return None
+
+    @property
+    def passes_over_seasons(self) -> bool:
+        """Return False for a detector that is asked for one kind of change, such as that of plants."""
+        return self.detector.family not in _ASKED_FOR_ONE_THING
+
     def thresholds(self, score: NDArray[np.float32]) -> Thresholds:
         """Return where the score stands out."""
         found, own = robust_thresholds(score, self.threshold), self.detector.decides_at
@@ -248,6 +265,11 @@ class _PredictionDecider(_DetectorDecider):
         score = smooth_score(raw, evidence.usable, self.parameters.smoothing_px)
         return evidence.prediction.surprise, score
 
+    def sharp_score(self, evidence: Evidence) -> NDArray[np.float32] | None:
+        """Return the score without its cap, and without its widest smoothing."""
+        narrow = tuple(sorted(self.parameters.smoothing_px)[:-1])
+        return smooth_score(evidence.prediction.uncapped(), evidence.usable, narrow) if narrow else None
+
 
 @dataclass(frozen=True, eq=False)
 class _ModelDecider:
@@ -255,6 +277,7 @@ class _ModelDecider:
 
     model: TrainedModel
     name: str = MODEL_METHOD
+    passes_over_seasons: bool = False
 
     def require(self, bands: tuple[str, ...]) -> None:
         """Raise when images with these bands cannot be scored."""
@@ -265,6 +288,10 @@ class _ModelDecider:
         before, after = evidence.before, evidence.after
         raw = model_score(self.model, before.data, after.data, evidence.usable, before.bands)
         return raw, smooth_score(raw, evidence.usable, self.model.smoothing_px)
+
+    def sharp_score(self, evidence: Evidence) -> NDArray[np.float32] | None:
+        """Return None: it was trained on what its score shows."""
+        return None
 
     def thresholds(self, score: NDArray[np.float32]) -> Thresholds:
         """Return where the score stands out."""

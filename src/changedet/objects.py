@@ -101,6 +101,8 @@ class Flagged:
         The score weighed by `construction_map`, which ranks the objects; the score ranks them when left out.
     radar : RadarFinding, optional
         What radar says, where it was asked.
+    seasonal : ndarray of int32, shape (y, x), optional
+        Like `labels`, of what stands out and is not flagged (`changedet.seasonal`).
     """
 
     labels: NDArray[np.int32]
@@ -112,6 +114,7 @@ class Flagged:
     opinions: tuple[str, str] = ("prediction", "change vector")
     construction: NDArray[np.float32] | None = None
     radar: RadarFinding | None = None
+    seasonal: NDArray[np.int32] | None = None
 
 
 def build_objects(
@@ -247,7 +250,7 @@ def construction_map(score: NDArray[np.float32], before: Image, after: Image) ->
     ndarray of float32, shape (y, x)
         In the unit of the score and never above it; NaN where the score is.
     """
-    haze = (_haze(before), _haze(after))
+    haze = (haze_of(before), haze_of(after))
     return construction_score(score, construction_weight(before.data, after.data, before.bands, haze))
 
 
@@ -273,7 +276,7 @@ def split_by_kind(
     if not labels.any():
         return labels
     inside = labels > 0
-    first, second = (_indices_of(image, inside) for image in (before, after))
+    first, second = (indices_of(image, inside) for image in (before, after))
     if not first:  # bands of another sensor, or without names: no index, so one kind everywhere
         return labels
     kinds = np.full(labels.shape, Kind.NONE, np.uint8)
@@ -281,9 +284,22 @@ def split_by_kind(
     return split_components(labels, _majority(kinds), min_pixels=min_pixels)
 
 
-def _indices_of(image: Image, inside: NDArray[np.bool_]) -> dict[str, NDArray[np.float32]]:
-    """Compute the indices of some pixels only, in raster order."""
-    pixels, haze = image.data[:, inside], _haze(image)
+def indices_of(image: Image, inside: NDArray[np.bool_]) -> dict[str, NDArray[np.float32]]:
+    """Compute the indices of some pixels only, without what the air adds.
+
+    Parameters
+    ----------
+    image : Image
+        Any bands.
+    inside : ndarray of bool, shape (y, x)
+        True at the pixels that are wanted.
+
+    Returns
+    -------
+    dict of str to ndarray of float32, shape (n,)
+        By the names of `changedet.core.indices.INDICES`, those whose bands are there; in raster order.
+    """
+    pixels, haze = image.data[:, inside], haze_of(image)
     if haze.any():
         pixels = np.maximum(pixels - haze[:, None], np.float32(0))
     return compute_indices(pixels, image.bands)
@@ -367,7 +383,7 @@ def _kinds(labels: NDArray[np.int32], before: Image, after: Image) -> tuple[list
     inside = labels > 0
     flat, medians = labels[inside], []
     for image in (before, after):
-        indices = _indices_of(image, inside)
+        indices = indices_of(image, inside)
         medians.append({name: component_quantile(flat, values, 0.5) for name, values in indices.items()})
     chosen = [
         choose_kind(*({name: float(values[i]) for name, values in side.items()} for side in medians))
@@ -376,10 +392,20 @@ def _kinds(labels: NDArray[np.int32], before: Image, after: Image) -> tuple[list
     return [kind for kind, _ in chosen], [text for _, text in chosen]
 
 
-def _haze(image: Image) -> NDArray[np.float32]:
+def haze_of(image: Image) -> NDArray[np.float32]:
     """Return what the air adds to each band of top-of-atmosphere data: its darkest objects.
 
-    Chavez 1988, doi:10.1016/0034-4257(88)90019-3. Surface reflectance is left as it is.
+    Chavez 1988, doi:10.1016/0034-4257(88)90019-3.
+
+    Parameters
+    ----------
+    image : Image
+        Any bands.
+
+    Returns
+    -------
+    ndarray of float32, shape (band,)
+        In the unit of the image, never negative; 0 for surface reflectance.
     """
     step = max(1, image.valid.size // _MOST_HAZE_PIXELS)
     seen = image.valid.ravel()[::step]

@@ -25,6 +25,7 @@ from changedet.radar_result import RadarAsked, radar_result
 from changedet.registration import RESIDUAL_LIMIT_PX, Registration, Views, judge, simplified
 from changedet.resample import pixel_size_m, utm_grid
 from changedet.result import ChangeResult
+from changedet.seasonal import seasonal_objects
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -224,6 +225,7 @@ def compare_sources(
         refused = (comparison.refusal,)
     progress.step("describing the objects")
     objects, kind = build_objects(comparison.flagged, pair.before, comparison.after, inside)
+    seasonal = seasonal_objects(comparison.flagged, pair.before, comparison.after, inside)
     window, construction = frame.window, comparison.flagged.construction
     notes = gain_warnings(comparison.normalization) if comparison.normalization else ()
     return ChangeResult(
@@ -234,6 +236,7 @@ def compare_sources(
         state=comparison.state[window],
         kind=kind[window],
         objects=objects,
+        seasonal=seasonal,
         before=frame.crop(pair.before),
         after=frame.crop(comparison.after),
         pair=replace(pair, before=frame.crop(pair.before), after=frame.crop(pair.after), reason=reason),

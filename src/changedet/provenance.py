@@ -329,6 +329,12 @@ def limits(result: ChangeResult) -> list[str]:
     ]
     if floor := facts.floor_text(result):
         sentences.append(f"{floor}.")
+    if result.seasonal is not None and len(result.seasonal):
+        many, area = len(result.seasonal), facts.area_text(float(result.seasonal["area_m2"].sum()))
+        sentences.append(
+            f"Not flagged, though standing out: {many:,} place{'s' * (many > 1)}, {area} in all, consistent "
+            "with season, plants or moisture alone; seasonal.geojson lists them, --keep-seasonal flags them."
+        )
     sentences += radar_facts.limits(result)
     unseen = result.state_shares[STATE_LABELS[State.NOT_OBSERVED]]
     if unseen > 0:
@@ -400,6 +406,7 @@ def _counts(result: ChangeResult) -> dict[str, Any]:
     return {
         "objects": len(result.objects),
         "objects_by_kind": dict(sorted(Counter(str(kind) for kind in result.objects["kind"]).items())),
+        "seasonal_objects": 0 if result.seasonal is None else len(result.seasonal),
         "pixels_by_state": pixels,
         "share_by_state": result.state_shares,
         "valid_share": result.pair.clear_share,

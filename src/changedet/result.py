@@ -95,6 +95,9 @@ class ChangeResult:
         The score times a weight of 0 to 1 that says how far the change looks like construction
         (`changedet.core.construction`), which ranks the objects; NaN where the score is. None in what
         earlier versions wrote.
+    seasonal : GeoDataFrame or None
+        Like `objects`: what stands out and is consistent with season, plants or moisture alone
+        (`changedet.seasonal`), so that it is listed and not flagged. None where nothing was looked for.
     radar : RadarEvidence or None
         What radar says of the site, where it was asked; None where only optical images were compared.
     """
@@ -119,6 +122,7 @@ class ChangeResult:
     refusals: tuple[str, ...] = ()
     construction: NDArray[np.float32] | None = None
     radar: RadarEvidence | None = None
+    seasonal: gpd.GeoDataFrame | None = None
 
     @property
     def state_shares(self) -> dict[str, float]:

@@ -45,6 +45,7 @@ def detect(
     min_area: options.MinArea = "500m2",
     threshold: options.Threshold = 10.0,
     budget: options.Budget = None,
+    keep_seasonal: options.KeepSeasonal = False,
     model: options.Model = None,
     band_weights: options.BandWeights = "auto",
     grid: options.Grid = "before",
@@ -79,7 +80,9 @@ def detect(
         (before, said.options(before_offset, before_time)),
         (after, said.options(after_offset, after_time)),
         choose_site(at, radius, bbox, aoi, name),
-        settings_of(method, (threshold, budget), min_area, grid, max_residual, band_weights, model),
+        settings_of(
+            method, (threshold, budget, keep_seasonal), min_area, grid, max_residual, band_weights, model
+        ),
         name,
         asked.sensor,
         asked.open(before, after),
@@ -179,26 +182,27 @@ class _Task:
 
 def settings_of(
     method: str,
-    decision: tuple[float, str | None],
+    decision: tuple[float, str | None, bool],
     min_area: str,
     grid: str,
     max_residual: float,
     band_weights: str = "auto",
     model: Path | None = None,
 ) -> DetectSettings:
-    """Make the settings of a comparison from the options that say how; `decision`: threshold and budget.
+    """Make the settings of a comparison from the options that say how.
 
-    A model is opened: what cannot be used is refused before anything is searched, fetched or compared.
+    The decision is --threshold, --budget and --keep-seasonal. A model is opened: what cannot be used is refused before anything is searched, fetched or compared.
     """
     from changedet.comparison import DetectSettings, threshold_of
     from changedet.deciders import open_deciders
     from changedet.site import parse_area_m2
 
-    threshold, budget = decision
+    threshold, budget, keep_seasonal = decision
     settings = DetectSettings(
         method=method,
         threshold=threshold_of(threshold),
         budget=None if budget is None else parse_share(budget),
+        keep_seasonal=keep_seasonal,
         band_weights=band_weights,
         min_area_m2=parse_area_m2(min_area),
         grid=grid,  # type: ignore[arg-type]  # checked by DetectSettings, whose message is better

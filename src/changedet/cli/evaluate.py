@@ -81,6 +81,7 @@ def evaluate(
     min_area: options.MinArea = "500m2",
     threshold: options.Threshold = 10.0,
     budget: options.Budget = None,
+    keep_seasonal: options.KeepSeasonal = False,
     model: options.Model = None,
     band_weights: options.BandWeights = "auto",
     grid: options.Grid = "before",
@@ -98,7 +99,9 @@ def evaluate(
     from changedet.output.evaluation_page import check_evaluation_folder, write_evaluation
 
     found = labelled_sites(dataset, pairs, (runs, truth), site or [])
-    settings = settings_of(method, (threshold, budget), min_area, grid, max_residual, band_weights, model)
+    settings = settings_of(
+        method, (threshold, budget, keep_seasonal), min_area, grid, max_residual, band_weights, model
+    )
     folder = out or Path("changedet-runs") / f"evaluation-{found.name}"
     check_evaluation_folder(folder, overwrite=overwrite)
     keep = _saver(folder, overwrite=overwrite) if keep_runs and runs is None else None

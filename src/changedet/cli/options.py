@@ -41,6 +41,7 @@ option                            used by
 --method, --min-area              detect, run
 --threshold, --max-residual       detect, run
 --budget, --band-weights          detect, run, evaluate
+--keep-seasonal                   detect, run, evaluate
 --model                           detect, run, evaluate
 --keep-images, --exit-code        detect, run
 --min-clear, --max-season-gap     run
@@ -256,6 +257,11 @@ Budget = Annotated[
     str | None,
     typer.Option("--budget", help="Flag this leading share of the ground, such as 2.5%, whatever its score. "
                  "It always flags something.", rich_help_panel=_METHOD, metavar="SHARE"),
+]  # fmt: skip
+KeepSeasonal = Annotated[
+    bool,
+    typer.Option("--keep-seasonal", help="Also flag what season, plants or moisture alone could have made.",
+                 rich_help_panel=_METHOD),
 ]  # fmt: skip
 Model = Annotated[
     Optional[Path],  # noqa: UP045

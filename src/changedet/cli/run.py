@@ -43,6 +43,7 @@ def run(
     min_area: options.MinArea = "500m2",
     threshold: options.Threshold = 10.0,
     budget: options.Budget = None,
+    keep_seasonal: options.KeepSeasonal = False,
     model: options.Model = None,
     band_weights: options.BandWeights = "auto",
     max_residual: options.MaxResidual = 0.5,
@@ -65,9 +66,12 @@ def run(
     from changedet.selection import SelectionRules
 
     sensors = sensor_of(sensor)
-    require_radar_asked(sensors, {"--radar-provider": radar_provider})
+    dates = None if radar_dates == RadarSettings.most_dates else radar_dates
+    require_radar_asked(sensors, {"--radar-provider": radar_provider, "--radar-dates": dates})
     rules = SelectionRules(min_clear_share=min_clear, max_season_gap_days=max_season_gap, max_dates=max_dates)
-    settings = settings_of(method, (threshold, budget), min_area, "before", max_residual, band_weights, model)
+    settings = settings_of(
+        method, (threshold, budget, keep_seasonal), min_area, "before", max_residual, band_weights, model
+    )
     access = AccessOptions(rules, max_tile_cloud, cache, max_pu, replan)
     radar = RadarSettings(most_dates=radar_dates)
     asked = Investigation(before, after, provider, settings, access, sensors, radar, radar_provider)

@@ -104,6 +104,9 @@ class Prediction:
     spread : float
         Standard deviation of the less varied date over that ground, in the unit of the images: the scoring
         bands together, weighted.
+    peaks : tuple of ndarray of intp and ndarray of float32, shape (n,)
+        Which pixels were capped, as places in the flattened plane, and how many times as large as the cap
+        their surprise was.
     """
 
     surprise: NDArray[np.float32]
@@ -111,6 +114,23 @@ class Prediction:
     contrast: NDArray[np.float32]
     explained: float
     spread: float
+    peaks: tuple[NDArray[np.intp], NDArray[np.float32]]
+
+    def uncapped(self) -> NDArray[np.float32]:
+        """Return the score before it is smoothed as it would be without the cap of the surprise.
+
+        A few capped pixels cannot lift a score that is smoothed far above a lively background, however much
+        they stand out. This one they can.
+
+        Returns
+        -------
+        ndarray of float32, shape (y, x)
+            Never below `raw`.
+        """
+        out = self.raw.copy()
+        places, factors = self.peaks
+        out.ravel()[places] *= factors
+        return out
 
 
 def predict_score(
@@ -198,20 +218,22 @@ def predict_change(
     taught = valid if learn is None else valid & learn
     surprise, structure, contrast = (np.zeros(valid.shape, np.float32) for _ in range(3))
     if not taught.any():
-        return Prediction(surprise, surprise, contrast, float("nan"), 0.0)
+        return Prediction(surprise, surprise, contrast, float("nan"), 0.0, _cap(surprise, np.float32(1)))
     images = _Images.of((before, after), taught, weights, parameters)
 
     def _work(rows: slice) -> None:
         _tile(images, valid, rows, (surprise, structure, contrast))
 
     run_blocks(_work, row_blocks(valid.shape, _TILE_PLANES, _TILE_BYTES))
-    _cap(surprise, taught, parameters.surprise_cap, _LEAST_SURPRISE_CAP)
-    median = _cap(structure, taught, parameters.structure_cap, _LEAST_STRUCTURE_CAP)
+    median = _median(surprise, taught, _LEAST_SURPRISE_CAP / parameters.surprise_cap)
+    peaks = _cap(surprise, np.float32(parameters.surprise_cap) * median)
+    median = _median(structure, taught, _LEAST_STRUCTURE_CAP / parameters.structure_cap)
+    np.minimum(structure, np.float32(parameters.structure_cap) * median, out=structure)
     # inside a large uniform change there is no pattern on either date
     structure += np.float32(_PLAIN_GROUND) * median
     np.power(structure, np.float32(parameters.structure_weight), out=structure)
     structure *= surprise
-    return Prediction(surprise, structure, contrast, images.explained, images.spread)
+    return Prediction(surprise, structure, contrast, images.explained, images.spread, peaks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -351,14 +373,17 @@ def _gradient(images: _Images, planes: list[NDArray[np.float32]]) -> NDArray[np.
     return np.asarray(np.sqrt(total))
 
 
-def _cap(plane: NDArray[np.float32], taught: NDArray[np.bool_], medians: float, least: float) -> np.float32:
-    """Cap a plane in place at so many of its medians over the ground that teaches; return a median.
-
-    The median is never so small that two images which are nearly equal would saturate.
-    """
+def _median(plane: NDArray[np.float32], taught: NDArray[np.bool_], least: float) -> np.float32:
+    """Median over the ground that teaches, never so small that two images which are nearly equal saturate."""
     step = max(1, plane.size // 4_000_000)
     values = plane.ravel()[::step][taught.ravel()[::step]]
-    found = float(np.median(values)) if values.size else 0.0
-    median = np.float32(max(found, least / medians))
-    np.minimum(plane, np.float32(medians) * median, out=plane)
-    return median
+    return np.float32(max(float(np.median(values)) if values.size else 0.0, least))
+
+
+def _cap(plane: NDArray[np.float32], limit: np.float32) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Cap a plane in place; return which pixels were above the limit, and how many times as large."""
+    flat = plane.ravel()
+    places = np.flatnonzero(flat > limit)
+    factors = flat[places] / limit
+    flat[places] = limit
+    return places, factors

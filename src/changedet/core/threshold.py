@@ -27,6 +27,10 @@ class ThresholdParameters:
         Of these pixels the first must also differ from what was expected by at least `seed_contrast`, and
         all by `grow_contrast`, in reflectance and after noise has been smoothed: what stands out of a very
         quiet background may still be less than the sensor's own uncertainty.
+    seed_contrast_share : float
+        What stands out only before the score is smoothed widely, and its peaks are capped, must differ from
+        what was expected by at least this share of its reflectance as well: sun and wetness change bright
+        ground by more than they change dark ground.
     peak_share : float
         A pixel whose finely smoothed score is below this share of the highest one nearby is the halo of that
         peak, not part of the object.
@@ -38,6 +42,7 @@ class ThresholdParameters:
     grow_mads: float = 5.0
     seed_contrast: float = 0.02
     grow_contrast: float = 0.01
+    seed_contrast_share: float = 0.4
     peak_share: float = 0.25
     peak_reach_px: int = 4
 
@@ -47,6 +52,9 @@ class ThresholdParameters:
             raise ValueError(message)
         if not 0 <= self.grow_contrast <= self.seed_contrast:
             message = "grow_contrast must not be negative and not above seed_contrast"
+            raise ValueError(message)
+        if not 0 <= self.seed_contrast_share <= 1:
+            message = "seed_contrast_share must lie in 0..1"
             raise ValueError(message)
         if not 0 <= self.peak_share < 1 or self.peak_reach_px < 0:
             message = "peak_share must lie in 0..1 and peak_reach_px must not be negative"

@@ -25,7 +25,7 @@ from changedet.errors import (
 from changedet.output.geotiff import read_image, read_raster, write_rasters
 from changedet.output.kmz import write_kmz
 from changedet.output.radar_rasters import read_radar, write_radar_rasters
-from changedet.output.vector import read_gpkg, write_vectors
+from changedet.output.vector import read_gpkg, read_seasonal, write_seasonal, write_vectors
 from changedet.output.whole import set_aside, temporary_sibling
 from changedet.pairing import Pair
 from changedet.progress import Progress, Silent
@@ -209,6 +209,7 @@ def open_run(folder: str | Path) -> ChangeResult:
             state=state[0].astype(np.uint8),
             kind=kind[0].astype(np.uint8),
             objects=objects,
+            seasonal=read_seasonal(folder),
             before=before,
             after=after,
             pair=_read_pair(record["pair"], before, after),
@@ -274,6 +275,7 @@ def _write_products(result: ChangeResult, folder: Path, keep_images: bool, progr
     write_radar_rasters(result, folder, images=keep_images)
     progress.step("writing the objects")
     write_vectors(result, folder)
+    write_seasonal(result, folder)
     write_kmz(folder / "changes.kmz", result)
     progress.step("drawing the plates")
     plates = folder / "plates"

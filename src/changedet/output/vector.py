@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -157,6 +158,49 @@ def write_vectors(result: ChangeResult, folder: Path) -> list[Path]:
     for name, write in writers.items():
         write(folder / name, result)
     return [folder / name for name in writers]
+
+
+def write_seasonal(result: ChangeResult, folder: Path) -> None:
+    """Write what stands out and is not flagged as ``seasonal.gpkg`` and ``.geojson``, if there is any.
+
+    Parameters
+    ----------
+    result : ChangeResult
+        Its `seasonal` may be None.
+    folder : Path
+        An existing folder.
+
+    Raises
+    ------
+    OutputError
+        When a file cannot be written.
+    """
+    if result.seasonal is not None and len(result.seasonal):
+        listed = replace(result, objects=result.seasonal)
+        write_gpkg(folder / "seasonal.gpkg", listed)
+        write_geojson(folder / "seasonal.geojson", listed)
+
+
+def read_seasonal(folder: Path) -> gpd.GeoDataFrame | None:
+    """Read what stands out and is not flagged back from a run folder.
+
+    Parameters
+    ----------
+    folder : Path
+        A run folder.
+
+    Returns
+    -------
+    GeoDataFrame or None
+        As `read_gpkg` returns it; None where nothing was listed.
+
+    Raises
+    ------
+    InputFileError
+        When the file is damaged.
+    """
+    path = folder / "seasonal.gpkg"
+    return read_gpkg(path) if path.is_file() else None
 
 
 def read_gpkg(path: Path) -> gpd.GeoDataFrame:
