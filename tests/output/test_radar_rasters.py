@@ -1,9 +1,11 @@
 """Radar in a run folder: what is written comes back, and folders without radar stay as they were."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from changedet.output import folder as run_folder
 from changedet.output.folder import open_run, save
 from changedet.output.radar_rasters import radar_section, seen_codes
 from changedet.provenance import compare_folders, read_record, verify
-from changedet.radar import Seen
+from changedet.radar import SEEN_LABELS, Seen
 from changedet.result import State
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -176,3 +178,19 @@ def test_a_record_without_a_part_of_radar_is_one_line(saved, tmp_path, part):
     (folder / "run.json").write_text(json.dumps(record))
     with pytest.raises(VerificationError, match="incomplete, or does not fit"):
         open_run(folder)
+
+
+def test_the_documents_describe_the_files_and_the_codes(saved):
+    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    part = text[text.index("### Files of radar") : text.index("### Codes of `state.tif`")]
+    listed = {
+        name
+        for row in re.findall(r"^\| (`.*?) \|", part, re.MULTILINE)
+        for name in re.findall(r"`(.*?)`", row)
+    }
+    assert {name for name in listed if name.endswith(".tif")} == OF_RADAR | PICTURES
+    assert "plates/radar.png" in listed
+    for code, label in SEEN_LABELS.items():
+        assert f"| {int(code)} | {label} |" in part
+    described = text[text.index("With radar there is the key `radar`") :]
+    assert all(f"`{key}`" in described for key in radar_section(saved[0]["both"]) if key != "pictures")
