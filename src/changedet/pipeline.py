@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from odc.geo.geobox import GeoBox
 
+    from changedet.comparison import Comparison
     from changedet.core.displacement import DisplacementField
     from changedet.deciders import Deciders
     from changedet.frame import Frame
@@ -211,8 +212,6 @@ def compare_sources(
     try:
         pair = make_pair(first, sources[1].load(frame.context), inside)
     except NoUsableImageryError as error:
-        if radar is None or evidence is None:
-            raise
         return _radar_instead(evidence, radar, asked, error)
     deciders.require(pair.before.bands)
     progress.step("registering")
@@ -221,13 +220,12 @@ def compare_sources(
     progress.step("comparing")
     refused = refusals(registration, pair)
     comparison = compare(pair, inside, settings, refused=bool(refused), deciders=deciders, radar=evidence)
-    if comparison.refusal:
-        refused = (comparison.refusal,)
+    refused = (comparison.refusal,) if comparison.refusal else refused
     progress.step("describing the objects")
     objects, kind = build_objects(comparison.flagged, pair.before, comparison.after, inside)
     seasonal = seasonal_objects(comparison.flagged, pair.before, comparison.after, inside)
     window, construction = frame.window, comparison.flagged.construction
-    notes = gain_warnings(comparison.normalization) if comparison.normalization else ()
+    notes = _notes(comparison, pair, deciders, refused)
     return ChangeResult(
         name=default_name(site, sources[0].scene),
         grid=frame.grid,
@@ -245,14 +243,8 @@ def compare_sources(
         parameters=_parameters(settings, pair.before, frame, deciders) | _radar_parameters(evidence),
         thresholds=asdict(comparison.flagged.thresholds),
         detection_floor=comparison.detection_floor,
-        warnings=(*refused, *pair.warnings, *notes, *(() if refused else deciders.notes), *radar_notes),
-        inputs={
-            **inputs,
-            "site": site.to_dict() if site else None,
-            "settings": settings.to_dict(),
-            **deciders.inputs,
-            **({"radar": _radar_inputs(radar)} if radar else {}),
-        },
+        warnings=(*notes, *radar_notes),
+        inputs={**inputs, **_asked_for(site, settings, deciders), **_radar_inputs(radar)},
         refusals=refused,
         radar=None if evidence is None else crop_evidence(evidence, frame),
     )
@@ -308,7 +300,7 @@ def compare_radar_passes(
     progress.step("comparing radar")
     evidence = compare_radar(passes, inside, radar.settings)
     progress.step("describing the objects")
-    said = {**inputs, "radar": _radar_inputs(radar)}
+    said = {**inputs, **_radar_inputs(radar)}
     return radar_result(evidence, RadarAsked(frame, inside, site, settings, reason, said, radar.notes))
 
 
@@ -358,16 +350,34 @@ def _radar_beside(
 
 
 def _radar_instead(
-    evidence: RadarEvidence, radar: RadarInput, asked: RadarAsked, error: NoUsableImageryError
+    evidence: RadarEvidence | None, radar: RadarInput | None, asked: RadarAsked, error: NoUsableImageryError
 ) -> ChangeResult:
-    """Let radar stand alone where the images show nothing that could be compared."""
+    """Let radar stand alone where the images show nothing that could be compared, or raise what they lack."""
+    if evidence is None or radar is None:
+        raise error
     note = f"optical images could not be used, radar stands alone: {error}"
-    said = {**asked.inputs, "radar": _radar_inputs(radar)}
+    said = {**asked.inputs, **_radar_inputs(radar)}
     return radar_result(evidence, replace(asked, inputs=said, notes=(note, *radar.notes)))
 
 
-def _radar_inputs(radar: RadarInput) -> dict[str, Any]:
-    return {**radar.inputs, "settings": radar.settings.to_dict()}
+def _radar_inputs(radar: RadarInput | None) -> dict[str, Any]:
+    """Describe radar so that the run can be repeated; nothing of a comparison without it."""
+    if radar is None:
+        return {}
+    return {"radar": {**radar.inputs, "settings": radar.settings.to_dict()}}
+
+
+def _asked_for(site: Site | None, settings: DetectSettings, deciders: Deciders) -> dict[str, Any]:
+    said = {"site": site.to_dict() if site else None, "settings": settings.to_dict()}
+    return said | deciders.inputs
+
+
+def _notes(
+    comparison: Comparison, pair: Pair, deciders: Deciders, refused: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return what a reader of an optical comparison should know."""
+    gains = gain_warnings(comparison.normalization) if comparison.normalization else ()
+    return (*refused, *pair.warnings, *gains, *(() if refused else deciders.notes))
 
 
 def _radar_parameters(evidence: RadarEvidence | None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ from changedet.errors import QualityGateError, UsageError
 from changedet.radar import SensorChoice
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from datetime import date
 
     from changedet.comparison import DetectSettings
@@ -69,9 +72,6 @@ def detect(
     progress: options.ShowProgress = None,
 ) -> None:
     """Compare two local images of one place and write a run folder. No network is used."""
-    from changedet.output.folder import save
-
-    started = datetime.now(UTC)
     said = _Numbers(scale, offset, nodata)
     asked = RadarOptions(
         parse_sensor(sensor), (radar_before, radar_after), radar_unit, radar_scale, radar_offset
@@ -87,20 +87,21 @@ def detect(
         asked.sensor,
         asked.open(before, after),
     )
-    out = task.target(out, overwrite=overwrite)
-    with progress_on_terminal(show=progress, quiet=quiet, verbose=verbose) as bar:
-        result = task.run(bar, strict=strict)
-        save(
-            result,
-            out,
-            overwrite=overwrite,
-            keep_images=keep_images,
-            command=command_line(),
-            started=started,
-            progress=bar,
-        )
-    summarise(result, out, as_json=as_json, quiet=quiet)
+    output = _Output(out, overwrite, keep_images, as_json, quiet)
+    display = partial(progress_on_terminal, show=progress, quiet=quiet, verbose=verbose)
+    result = task.carry_out(output, display, strict=strict)
     raise typer.Exit(exit_code_of(result, exit_code=exit_code))
+
+
+@dataclass(frozen=True)
+class _Output:
+    """What comes out, and where."""
+
+    out: Path | None
+    overwrite: bool
+    keep_images: bool | None
+    as_json: bool
+    quiet: bool
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,28 @@ class _Task:
     name: str | None
     sensor: SensorChoice
     radar: RadarFiles | None
+
+    def carry_out(
+        self, output: _Output, display: Callable[[], AbstractContextManager[Progress]], *, strict: bool
+    ) -> ChangeResult:
+        """Compare, write the run folder, and print what was found."""
+        from changedet.output.folder import save
+
+        started = datetime.now(UTC)
+        folder = self.target(output.out, overwrite=output.overwrite)
+        with display() as bar:
+            result = self.run(bar, strict=strict)
+            save(
+                result,
+                folder,
+                overwrite=output.overwrite,
+                keep_images=output.keep_images,
+                command=command_line(),
+                started=started,
+                progress=bar,
+            )
+        summarise(result, folder, as_json=output.as_json, quiet=output.quiet)
+        return result
 
     def target(self, given: Path | None, *, overwrite: bool) -> Path:
         """Return the folder to write, by what the headers say when none was given; refuse one in use."""
