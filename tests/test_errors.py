@@ -28,6 +28,7 @@ ANCESTORS = {
     "CrsMismatchError": ValueError,
     "VerificationError": ValueError,
     "OutputError": OSError,
+    "StateBusyError": OSError,
     "InterruptedRunError": Exception,
 }
 CODES = {
@@ -48,6 +49,7 @@ CODES = {
     "CrsMismatchError": 8,
     "VerificationError": 8,
     "OutputError": 73,
+    "StateBusyError": 73,
     "InterruptedRunError": 130,
 }
 

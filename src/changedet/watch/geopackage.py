@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from datetime import UTC, date, datetime, time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from changedet.antimeridian import continuous, within_globe
@@ -15,7 +16,6 @@ from changedet.errors import InputFileError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
 
     from pyproj import CRS
     from shapely.geometry import MultiPolygon
@@ -105,18 +105,18 @@ def add_functions(connection: sqlite3.Connection) -> None:
         On which rows are added.
     """
 
-    def side(place: int) -> Callable[[bytes], float | None]:
-        def value(blob: bytes) -> float | None:
-            outline = blob_to_outline(blob)
-            return None if outline.is_empty else float(outline.bounds[place])
-
-        return value
-
     for place, name in enumerate(("ST_MinX", "ST_MinY", "ST_MaxX", "ST_MaxY")):
-        connection.create_function(name, 1, side(place), deterministic=True)
-    connection.create_function(
-        "ST_IsEmpty", 1, lambda blob: int(blob_to_outline(blob).is_empty), deterministic=True
-    )
+        connection.create_function(name, 1, partial(_side, place), deterministic=True)
+    connection.create_function("ST_IsEmpty", 1, _is_empty, deterministic=True)
+
+
+def _side(place: int, blob: bytes) -> float | None:
+    outline = blob_to_outline(blob)
+    return None if outline.is_empty else float(outline.bounds[place])
+
+
+def _is_empty(blob: bytes) -> int:
+    return int(blob_to_outline(blob).is_empty)
 
 
 def list_table(connection: sqlite3.Connection, table: str, description: str, *, layer: bool) -> None:
