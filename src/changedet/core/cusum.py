@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -144,7 +144,7 @@ class Chart:
         -------
         Chart
         """
-        made = {}
+        made: dict[str, Any] = {}
         for field in fields(cls):
             kind = CHART_TYPES[field.name]
             made[field.name] = np.full(last_day.shape, np.nan if field.name in _DAYS else 0, kind)
@@ -172,7 +172,7 @@ class Chart:
         """Return a chart that shares nothing with this one."""
         return Chart(**{name: array.copy() for name, array in self.arrays().items()})
 
-    def arrays(self) -> dict[str, NDArray[np.generic]]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays by name, without copying."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 

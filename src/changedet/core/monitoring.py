@@ -118,9 +118,9 @@ class MonitorState:
                 raise ValueError(message)
             rules = BaselineParameters(**about["baseline"])
             few = FewDates(
-                *(np.asarray(arrays[f"few.{name}"]) for name in _FEW_ARRAYS),
-                rules.window_days,
-                rules.least_level_dates,
+                **{name: np.asarray(arrays[f"few.{name}"]) for name in _FEW_ARRAYS},
+                window_days=rules.window_days,
+                least_dates=rules.least_level_dates,
             )
             learnt = {name: np.asarray(arrays[f"baseline.{name}"]) for name in _ARRAYS}
             chart = Chart(
