@@ -184,6 +184,8 @@ def test_the_status_of_sites_and_the_history_of_one(file, tmp_path):
     }  # fmt: skip
     assert {name: row[name] for name in expected} == expected
     assert [event["time_utc"] for event in events] == sorted(event["time_utc"] for event in events)
+    for layer, _ in pyogrio.list_layers(file):  # GDAL warns of what the format does not allow
+        pyogrio.read_dataframe(file, layer=layer)
     assert {event["event"] for event in events} == {"scene", "run", "alert", "verdict", "mask"}
     texts = " | ".join(event["text"] for event in events)
     for part in (

@@ -39,6 +39,7 @@ def test_a_run_is_kept_as_it_is(tmp_path, file):
     assert (row["status"], row["folder"], row["method"]) == ("done", str(folder), "predict")
     assert row["before_time"] == "2023-05-14T02:07:01Z"
     assert row["software"].startswith("changedet ")
+    assert row["started_utc"] == "2026-01-01T00:00:00.000Z"
 
 
 def test_a_run_known_twice_is_one_run(tmp_path, file):

@@ -104,7 +104,6 @@ def add_functions(connection: sqlite3.Connection) -> None:
     connection : sqlite3.Connection
         On which rows are added.
     """
-
     for place, name in enumerate(("ST_MinX", "ST_MinY", "ST_MaxX", "ST_MaxY")):
         connection.create_function(name, 1, partial(_side, place), deterministic=True)
     connection.create_function("ST_IsEmpty", 1, _is_empty, deterministic=True)

@@ -175,7 +175,7 @@ def add_run(change: sqlite3.Connection, run: RunFolder) -> int:
         "before_time": run.record["before_time"], "after_time": run.record["after_time"],
         "method": str(run.record.get("parameters", {}).get("method", "")),
         "software": f"{software.get('name', '')} {software.get('version', '')}".strip(),
-        "started_utc": str(run.record.get("created_utc", "")), "finished_utc": _now(),
+        "started_utc": _moment(str(run.record.get("created_utc", ""))), "finished_utc": _now(),
     })  # fmt: skip
     note_change(change, "runs")
     add_objects(change, (site_id, run_id), run.objects, object_features(run.objects, run.folder))
@@ -367,6 +367,14 @@ def _features(text: str) -> dict[str, float]:
         return {str(name): float(value) for name, value in told.items()}
     except (ValueError, TypeError, AttributeError):
         return {}
+
+
+def _moment(text: str) -> str:
+    """Return a time of a record in the form of the file; now where the record does not say one."""
+    try:
+        return utc_text(datetime.fromisoformat(text))
+    except ValueError:
+        return _now()
 
 
 def _now() -> str:
