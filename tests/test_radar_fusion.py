@@ -228,6 +228,22 @@ def test_the_edge_of_an_optical_object_is_no_object_of_radar():
     assert judged_by_radar(evidence).all()
 
 
+def test_what_was_set_aside_as_season_is_no_object_of_radar():
+    evidence = evidence_of((OPEN, 4.0))
+    comparison = compare(optical_pair(), EVERYWHERE, DetectSettings(), refused=False)
+    seasonal = (factors((OPEN, 2.0)) > 1).astype(np.int32)
+    free = add_radar(comparison.flagged, evidence, comparison.state, 5.0)
+    aside = add_radar(replace(comparison.flagged, seasonal=seasonal), evidence, comparison.state, 5.0)
+    assert free.labels[OPEN].any()
+    assert not aside.labels[OPEN].any()
+
+
+def test_a_budget_is_not_exceeded_by_radar():
+    evidence = evidence_of((OPEN, 4.0), (CLOUDED, 4.0))
+    found = compare(optical_pair(), EVERYWHERE, DetectSettings(budget=0.02), refused=False, radar=evidence)
+    assert 0 < (found.state == State.CHANGED).mean() <= 0.02
+
+
 @pytest.mark.parametrize(
     ("sensor", "deviations", "optical", "tested", "expected"),
     [

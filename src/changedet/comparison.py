@@ -278,7 +278,9 @@ def compare(
     undecided = settings.budget is None and _undecided(flagged)
     state[(state == State.NOT_FLAGGED) & (undecided | np.isnan(flagged.score))] = State.NOT_COMPARABLE
     if radar is not None:
-        flagged = add_radar(flagged, radar, state, _min_pixels(pair.before, settings))
+        # a budget is a share of the ground, and radar's own objects would exceed it
+        own = radar if settings.budget is None else replace(radar, flagged=np.zeros_like(radar.flagged))
+        flagged = add_radar(flagged, own, state, _min_pixels(pair.before, settings))
         state[(state == State.NOT_OBSERVED) & judged_by_radar(radar)] = State.NOT_FLAGGED
     state[flagged.labels > 0] = State.CHANGED
     floor = _floor(pair, settings, flagged, prediction)

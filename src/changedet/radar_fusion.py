@@ -198,6 +198,7 @@ def add_radar(
     Flagged
         With more labels. Where optical images did not observe and radar judged, the score is the optical
         background plus as many of its deviations as radar deviates, so that one scale ranks all objects.
+        Of what optical images set aside as season, radar makes no object: crops change both.
     """
     blind = judged_by_radar(evidence) & (state == State.NOT_OBSERVED)
     background = flagged.thresholds
@@ -205,7 +206,9 @@ def add_radar(
     base = background.median if np.isfinite(background.median) else 0.0
     stand_in = np.where(blind, base + step * _strength(evidence), np.float32(np.nan)).astype(np.float32)
     open_to_radar = (state == State.NOT_FLAGGED) | blind
-    own = _apart(flagged.labels, evidence.flagged & open_to_radar, least_pixels(evidence, min_pixels))
+    taken = flagged.labels > 0 if flagged.seasonal is None else (flagged.labels > 0) | (flagged.seasonal > 0)
+    own = _apart(taken, evidence.flagged & open_to_radar, least_pixels(evidence, min_pixels))
+    own[taken] = 0
     first = int(flagged.labels.max(initial=0)) + 1
     weighed = flagged.construction
     return replace(
@@ -271,13 +274,13 @@ def _strength(evidence: RadarEvidence) -> NDArray[np.float32]:
     return smooth_score(np.abs(evidence.deviations), judged, _SMOOTHING_PX)
 
 
-def _apart(labels: NDArray[np.int32], flagged: NDArray[np.bool_], min_pixels: float) -> NDArray[np.int32]:
-    """Label the groups of flagged pixels that lie mostly apart from all objects."""
+def _apart(taken: NDArray[np.bool_], flagged: NDArray[np.bool_], min_pixels: float) -> NDArray[np.int32]:
+    """Label the groups of flagged pixels that lie mostly apart from all objects, listed ones among them."""
     groups = label_components(flagged, flagged, min_pixels=min_pixels)
     if not groups.any():
         return groups
     size = 2 * _APART_PX + 1
-    near = cv2.dilate((labels > 0).astype(np.uint8), np.ones((size, size), np.uint8), borderValue=0) > 0
+    near = cv2.dilate(taken.astype(np.uint8), np.ones((size, size), np.uint8), borderValue=0) > 0
     pixels, at_edges = (
         np.bincount(part.ravel(), minlength=groups.max() + 1) for part in (groups, groups[near])
     )

@@ -170,7 +170,11 @@ def seasonal_objects(
         As `changedet.objects.build_objects` makes it, with numbers of its own.
     """
     labels = np.zeros_like(flagged.labels) if flagged.seasonal is None else flagged.seasonal
-    return build_objects(replace(flagged, labels=labels, radar=None), before, after, inside)[0]
+    radar = flagged.radar
+    if radar is not None:
+        # none of them was flagged by radar alone
+        radar = replace(radar, first_label=int(labels.max(initial=0)) + 1)
+    return build_objects(replace(flagged, labels=labels, radar=radar), before, after, inside)[0]
 
 
 def _renumbered(labels: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from changedet.core.context import window_share
+from changedet.core.context import window_deviations, window_share
 
 SHAPE = (48, 52)
 
@@ -74,3 +74,39 @@ def test_no_objects_and_nothing_usable():
     assert window_share(np.ones(SHAPE, np.float32), np.zeros(SHAPE, np.int32)).size == 0
     nothing = np.full(SHAPE, np.nan, np.float32)
     assert np.isnan(window_share(nothing, one_object(3, 4))).all()
+
+
+class TestWindowDeviations:
+    def test_it_is_the_mean_in_spreads_of_windows_of_its_size(self):
+        values = np.random.default_rng(2).standard_normal((200, 200)).astype(np.float32)
+        labels = np.zeros((200, 200), np.int32)
+        labels[50:54, 60:64] = 1
+        values[labels == 1] = 2
+        # means of 16 independent values have a standard deviation of a quarter
+        assert window_deviations(values, labels)[0] == pytest.approx(8, rel=0.1)
+
+    def test_the_sign_stays(self):
+        values = np.random.default_rng(2).standard_normal(SHAPE).astype(np.float32)
+        labels = one_object(slice(10, 14), slice(10, 14))
+        values[labels == 1] = 3
+        there, back = window_deviations(values, labels)[0], window_deviations(-values, labels)[0]
+        assert there == pytest.approx(-back)
+        assert there > 5
+
+    def test_patches_are_less_rare_than_noise(self):
+        rng = np.random.default_rng(5)
+        noise = rng.standard_normal((120, 120)).astype(np.float32)
+        patches = np.kron(rng.standard_normal((15, 15)), np.ones((8, 8))).astype(np.float32)
+        labels = np.zeros((120, 120), np.int32)
+        labels[40:48, 40:48] = 1
+        found = []
+        for values in (noise, patches):
+            changed = np.where(labels == 1, np.float32(2), values)
+            found.append(window_deviations(changed, labels)[0])
+        assert found[1] < 0.4 * found[0]
+
+    def test_without_values_or_variation(self):
+        labels = one_object(slice(10, 14), slice(10, 14))
+        assert np.isnan(window_deviations(np.full(SHAPE, np.nan, np.float32), labels)[0])
+        assert window_deviations(np.ones(SHAPE, np.float32), labels)[0] == 0
+        assert window_deviations(np.ones(SHAPE, np.float32), 0 * labels).size == 0

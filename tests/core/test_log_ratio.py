@@ -6,7 +6,7 @@ from tests.core.radar_scenes import close, decibels, speckle, with_gaps
 from tests.core.slow import histogram_threshold as slow_threshold
 from tests.core.slow import radar as slow
 
-from changedet.core.log_ratio import LogRatioParameters, log_ratio
+from changedet.core.log_ratio import LogRatioParameters, like_power_deviations, log_ratio
 
 SINGLE = LogRatioParameters(1, 22)
 
@@ -73,3 +73,38 @@ def test_what_cannot_be_compared_is_refused():
     for arguments in ((2, 22), (3, 0), (-1, 22)):
         with pytest.raises(ValueError, match="give an odd side and positive looks"):
             LogRatioParameters(*arguments)
+
+
+class TestLikePower:
+    EVERYWHERE = np.ones((80, 80), bool)
+
+    def change(self, spread, seed=4):
+        return (spread * np.random.default_rng(seed).standard_normal((80, 80))).astype(np.float32)
+
+    def test_water_and_roofs_each_by_their_own(self):
+        power = np.where(np.arange(80) < 40, 0.01, 1.0).astype(np.float32) * np.ones((80, 1), np.float32)
+        change = self.change(np.where(power < 0.1, 4.0, 0.5))
+        found = like_power_deviations(change, power, self.EVERYWHERE)
+        assert found[:, :40].std() == pytest.approx(1, abs=0.15)
+        assert found[:, 40:].std() == pytest.approx(1, abs=0.15)
+
+    def test_what_all_do_alike_is_no_deviation(self):
+        power = np.ones((80, 80), np.float32)
+        dry, wet = (like_power_deviations(self.change(1) + rain, power, self.EVERYWHERE) for rain in (0, 3))
+        np.testing.assert_allclose(wet, dry, atol=1e-4)
+
+    def test_the_ground_that_teaches_is_the_measure(self):
+        change = self.change(1)
+        change[:40] += 10
+        teaches = np.arange(80)[:, None] * np.ones(80) >= 40
+        found = like_power_deviations(change, np.ones((80, 80), np.float32), teaches)
+        assert np.median(found[:40]) > 8
+
+    def test_gaps_and_ground_without_variation(self):
+        change = np.zeros((80, 80), np.float32)
+        change[0, 0] = np.nan
+        found = like_power_deviations(change, np.ones((80, 80), np.float32), self.EVERYWHERE)
+        assert np.isnan(found[0, 0])
+        assert (found.ravel()[1:] == 0).all()
+        nowhere = like_power_deviations(change, np.ones((80, 80), np.float32), ~self.EVERYWHERE)
+        assert (nowhere.ravel()[1:] == 0).all()
