@@ -1,7 +1,7 @@
 """The report in a real browser without a network: it draws, it moves, it asks nobody for anything."""
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 
 import numpy as np
@@ -248,4 +248,28 @@ def test_outlines_are_drawn_over_radar_as_over_natural_colours(browser, radar_re
     drawn = opened.pixels(".pair.four >> nth=0 >> figure >> nth=3")
     orange = np.array([213, 94, 0])
     assert (np.abs(drawn - orange).max(axis=-1) < 40).any()
+    context.close()
+
+
+def test_labels_of_a_narrow_picture_are_whole(browser, tmp_path):
+    result = make_result(boxes=[], kinds=[])
+    narrow = {name: getattr(result, name)[:, :56] for name in ("score", "state", "kind", "construction")}
+    images = {
+        name: replace(
+            image, data=image.data[:, :, :56], valid=image.valid[:, :56], classes=image.classes[:, :56],
+            grid=result.grid[:, :56],
+        )
+        for name, image in (("before", result.before), ("after", result.after))
+    }  # fmt: skip
+    path = tmp_path / "report.html"
+    write_report(replace(result, grid=result.grid[:, :56], **narrow, **images), path, record={})
+    context, opened = open_page(browser, path)
+    stage = opened.page.locator("#stage").bounding_box()
+    middle = stage["x"] + stage["width"] / 2
+    assert stage["width"] < 500
+    after = opened.page.locator("#stage .after .label").bounding_box()
+    before = opened.page.locator("#stage .before .label").bounding_box()
+    assert before["x"] + before["width"] <= middle <= after["x"]
+    opened.page.get_by_role("button", name="Side by side").click()
+    assert opened.page.locator("#stage .after .clock").is_visible()
     context.close()

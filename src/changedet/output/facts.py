@@ -374,7 +374,7 @@ def quality(result: ChangeResult) -> tuple[Fact, ...]:
             share_text(pair.clear_share),
             f"before {share_text(pair.clear_share_before)}, after {share_text(pair.clear_share_after)}",
         ),
-        Fact("Season gap", days_text(pair.season_gap_days), f"{days_text(pair.days_apart)} apart"),
+        season_fact(result),
         Fact(
             "Sun gap",
             _signed(pair.sun_elevation_gap_deg),
@@ -383,6 +383,13 @@ def quality(result: ChangeResult) -> tuple[Fact, ...]:
         *_registration(registration),
         _normalisation(result),
     )
+
+
+def season_fact(result: ChangeResult) -> Fact:
+    """Return how far both dates lie apart in the year, and in time."""
+    days = result.pair.days_apart
+    apart = "time between them not known" if days is None else f"{days_text(days)} apart"
+    return Fact("Season gap", days_text(result.pair.season_gap_days), apart)
 
 
 def _registration(registration: Registration) -> tuple[Fact, Fact]:

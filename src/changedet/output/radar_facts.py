@@ -286,8 +286,6 @@ def quality(result: ChangeResult) -> tuple[Fact, ...]:
         return facts.quality(result)
     if not result.radar_alone:
         return (*facts.quality(result), _passes_fact(result.radar), _seen_fact(result))
-    pair = result.pair
-    season = facts.days_text(pair.season_gap_days), f"{facts.days_text(pair.days_apart)} apart"
     registration = result.registration
     residual = Fact(
         "Residual shift",
@@ -295,7 +293,7 @@ def quality(result: ChangeResult) -> tuple[Fact, ...]:
         f"between the means of both periods; {number(registration.residual_m, 1, 'm')}; limit "
         f"{number(registration.limit_px, 2, 'px')}; verdict: {facts.verdict_text(registration)}",
     )
-    seen = (_seen_fact(result), _passes_fact(result.radar), Fact("Season gap", *season))
+    seen = (_seen_fact(result), _passes_fact(result.radar), facts.season_fact(result))
     return (*seen, *_facts(result.radar), residual)
 
 
@@ -320,7 +318,6 @@ def _seen_fact(result: ChangeResult) -> Fact:
 
 def _facts(radar: RadarEvidence) -> tuple[Fact, ...]:
     looks = [one.looks for one in radar.compared if math.isfinite(one.looks)]
-    offsets = [math.hypot(*by) for one in radar.compared for by in one.platform_offsets_px.values()]
     side, settings = radar.settings.multilook_px, radar.settings
     return (
         Fact(
@@ -328,19 +325,25 @@ def _facts(radar: RadarEvidence) -> tuple[Fact, ...]:
             number(looks[0], 1) if looks else "not needed",
             f"equivalent, of the leading track, after squares of {side} x {side} px",
         ),
-        Fact(
-            "Satellites apart",
-            f"up to {number(max(offsets), 2, 'px')}" if offsets else "not measured",
-            "before they were brought together; the table of tracks has each"
-            if offsets
-            else "no second satellite, or no clear match; the table of tracks says which",
-        ),
+        Fact("Satellites apart", *_apart(radar)),
         Fact(
             "Flagged by chance",
             f"at most {share_text(settings.false_discovery_share)}" if _is_tested(radar) else "not tested",
             f"of flagged pixels; least change {number(settings.least_change_db, 1, 'dB')}",
         ),
     )
+
+
+def _apart(radar: RadarEvidence) -> tuple[str, str]:
+    """Return how far satellites lay apart at most, and a note."""
+    offsets = [math.hypot(*by) for one in radar.compared for by in one.platform_offsets_px.values()]
+    if offsets:
+        note = "before they were brought together; the table of tracks has each"
+        return f"up to {number(max(offsets), 2, 'px')}", note
+    several = any(len({s.platform for s in (*one.before, *one.after)}) > 1 for one in radar.compared)
+    if several:
+        return "not measured", "their pictures do not match clearly enough"
+    return "one satellite", "or none stated, on each track; its passes fit each other"
 
 
 def _is_tested(radar: RadarEvidence) -> bool:
