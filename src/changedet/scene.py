@@ -257,8 +257,7 @@ class Scene:
     @property
     def date_text(self) -> str:
         """Acquisition date as ``YYYY-MM-DD`` in UTC, ``"unknown date"``, or the dates of several."""
-        if self.members:
-            dates = [scene.date_text for scene in self.acquisitions]
+        if dates := [scene.date_text for scene in self.acquisitions if self.members]:
             kind = "mean" if self.sensor == "s1" else "composite"
             return f"a {kind} of {len(dates)} dates ({dates[0]} to {dates[-1]})"
         return "unknown date" if self.time is None else self.time_text[:10]

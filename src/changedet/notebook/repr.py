@@ -253,7 +253,15 @@ def _objects(result: ChangeResult) -> str:
     rows = object_rows(result)
     if not rows:
         return ""
-    heads: tuple[str, ...] = ("No.", "Consistent with", "Area", "Latitude, longitude", "MGRS", "Confidence", "Score")
+    heads: tuple[str, ...] = (
+        "No.",
+        "Consistent with",
+        "Area",
+        "Latitude, longitude",
+        "MGRS",
+        "Confidence",
+        "Score",
+    )
     heads += () if result.radar is None else ("Flagged by",)
     head = "".join(f'<th scope="col" style="{_CELL}">{h}</th>' for h in heads)
     body = "".join(

@@ -109,10 +109,6 @@ def radar_section(result: ChangeResult) -> dict[str, Any]:
     from changedet.output.picture import stretch_limits
 
     limits = stretch_limits(radar.before, radar.after, radar.observed)
-    offsets = [math.hypot(*by) for one in radar.compared for by in one.platform_offsets_px.values()]
-    seen, shares = seen_codes(result), seen_shares(result)
-    inside = seen != Seen.OUTSIDE
-    pixels = {SEEN_LABELS[code]: int((seen == code).sum()) for code in Seen if code != Seen.OUTSIDE}
     return {
         "settings": radar.settings.to_dict(),
         "tracks": [track.to_dict() for track in radar.tracks],
@@ -124,18 +120,26 @@ def radar_section(result: ChangeResult) -> dict[str, Any]:
             band: [low, high] for band, low, high in zip(limits.bands, limits.low, limits.high, strict=True)
         },
         "warnings": radar.warnings,
-        "counts": {
-            "largest_platform_offset_px": max(offsets, default=None),
-            "tracks_compared": len(radar.compared),
-            "passes_by_track": {one.track.label: [len(one.before), len(one.after)] for one in radar.compared},
-            "passes_before": sum(len(one.before) for one in radar.compared),
-            "passes_after": sum(len(one.after) for one in radar.compared),
-            "pixels_flagged_by_radar": int((radar.flagged & inside).sum()),
-            "pixels_by_sensor": pixels,
-            "share_observed_by_radar": shares[Seen.RADAR] + shares[Seen.BOTH],
-            "share_by_sensor": {SEEN_LABELS[code]: share for code, share in shares.items()},
-            "objects_by_sensor": dict(sorted(Counter(str(s) for s in result.objects["sensor"]).items())),
-        },
+        "counts": _radar_counts(result, radar),
+    }
+
+
+def _radar_counts(result: ChangeResult, radar: RadarEvidence) -> dict[str, Any]:
+    offsets = [math.hypot(*by) for one in radar.compared for by in one.platform_offsets_px.values()]
+    seen, shares = seen_codes(result), seen_shares(result)
+    inside = seen != Seen.OUTSIDE
+    pixels = {SEEN_LABELS[code]: int((seen == code).sum()) for code in Seen if code != Seen.OUTSIDE}
+    return {
+        "largest_platform_offset_px": max(offsets, default=None),
+        "tracks_compared": len(radar.compared),
+        "passes_by_track": {one.track.label: [len(one.before), len(one.after)] for one in radar.compared},
+        "passes_before": sum(len(one.before) for one in radar.compared),
+        "passes_after": sum(len(one.after) for one in radar.compared),
+        "pixels_flagged_by_radar": int((radar.flagged & inside).sum()),
+        "pixels_by_sensor": pixels,
+        "share_observed_by_radar": shares[Seen.RADAR] + shares[Seen.BOTH],
+        "share_by_sensor": {SEEN_LABELS[code]: share for code, share in shares.items()},
+        "objects_by_sensor": dict(sorted(Counter(str(s) for s in result.objects["sensor"]).items())),
     }
 
 
