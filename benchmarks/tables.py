@@ -188,11 +188,18 @@ def load_text(report: Report) -> str:
     """How busy others kept the machine meanwhile."""
     others = sorted(row["others"] for row in report["rows"])
     middle, high = (others[int(share * (len(others) - 1))] for share in (0.5, 0.9))
-    return (
+    text = (
         f"The machine was not ours alone: on {report['machine']['processors']} processors others kept "
         f"{middle:.1f} busy in the median of the measurements and {high:.1f} in a tenth of them. A second "
-        "thread then finds no processor, and shares of the memory are those of what is left of it.\n"
+        "thread then finds no processor, and new memory is slow to come, for which versions with large "
+        "temporaries wait: their ratios are too high. Shares of the memory are of the fastest it was seen to be.\n"
     )
+    earlier = dict.fromkeys(
+        f"`{row['kernel']}` ({_mpx(row)} Mpx)" for row in report["rows"] if "earlier" in row
+    )
+    if earlier:
+        text += f"\nNot measured anew, but taken from an earlier round and its code: {', '.join(earlier)}.\n"
+    return text
 
 
 def radar_table(report: Report) -> str:

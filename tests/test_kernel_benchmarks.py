@@ -318,6 +318,9 @@ def test_the_memory_is_as_fast_as_it_was_at_its_fastest():
 
 def test_the_load_of_the_machine_is_told():
     assert "others kept 0.1 busy in the median" in tables.load_text(report())
+    assert "Not measured anew" not in tables.load_text(report())
+    old = report() | {"rows": [report()["rows"][0] | {"earlier": True}]}
+    assert "its code: `medians.median_of_dates` (1 Mpx)." in tables.load_text(old)
 
 
 def test_plots_are_the_same_for_the_same_numbers(tmp_path):
