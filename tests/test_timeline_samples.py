@@ -1,4 +1,4 @@
-"""The simulated series, whose truth is known: every event in its interval, and no decoy taken for building."""
+"""The simulated series, whose truth is known: every event in its interval, no decoy taken for building."""
 
 import json
 from datetime import date

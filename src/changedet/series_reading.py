@@ -14,6 +14,7 @@ from changedet.core.indices import INDICES, compute_indices
 from changedet.core.masking import SceneClass
 from changedet.core.small_shift import SmallShift, least_squares_shift
 from changedet.errors import InputFileError, NoUsableImageryError, ProviderError
+from changedet.frame import require_memory
 from changedet.registration import simplified
 from changedet.series_access import LeftOut, SeriesPlan
 from changedet.stacking import align_stack
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 _MATCHED = ("B03", "B04", "B02", "B08")
 #: A shift by least squares counts when its standard error is smaller, over at least so many pixels.
 _MOST_ERROR_PX, _LEAST_PIXELS = 0.05, 300
+#: Bands of a date that are held at one time, at least.
+_LEAST_BANDS = 6
 #: Side of the chips in pixels of the picture, at most, and ground round a small zone, in pixels of the grid.
 _CHIP_PX, _CHIP_LEAST_PX = 192, 48
 _MAD_TO_SPREAD = 1.4826
@@ -128,6 +131,8 @@ class Chips:
     ----------
     planes : ndarray of float32, shape (time, 3, y, x)
         Red, green and blue reflectance; NaN where there is no data.
+    clear : ndarray of bool, shape (time, y, x)
+        Where they show ground.
     window : tuple of slice
         Rows and columns of the grid that they show.
     zone : str
@@ -137,6 +142,7 @@ class Chips:
     """
 
     planes: NDArray[np.float32]
+    clear: NDArray[np.bool_]
     window: tuple[slice, slice]
     zone: str
     factor: int
@@ -208,9 +214,13 @@ def read_series(
     ------
     NoUsableImageryError
         When no date is left.
+    UsageError
+        When the dates do not fit into memory.
     ProviderError, CredentialsError
         When the provider refuses all of them.
     """
+    # of every date one band is held while they are registered, in a sixth of what a comparison takes for it
+    require_memory(plan.frame.context, max(_LEAST_BANDS, len(plan.sources) // 4))
     progress.step("registering the dates to each other")
     placed, left, closure = _placed(plan, progress, settings)
     if not placed:
@@ -377,7 +387,9 @@ class _Collector:
         )
         chips = None
         if len(parts["chips"]) == len(self.records):
-            chips = Chips(np.stack(parts["chips"]), parts["view"][0], self.zones[-1].name, parts["view"][1])
+            made = np.stack(parts["chips"])
+            view, factor = parts["view"]
+            chips = Chips(made[:, :3], made[:, 3] > 0.99, view, self.zones[-1].name, factor)
         ordered = tuple(sorted(left_out, key=lambda one: (one.date, one.scene_id)))
         return Reading(
             tuple(self.records), ordered, parts["names"], zones, tuple(self.bands), parts["stack"],
@@ -407,9 +419,11 @@ def _view(zone: Zone) -> tuple[tuple[slice, slice], int]:
 
 
 def _chip(image: Image, view: tuple[slice, slice], factor: int) -> NDArray[np.float32]:
-    planes = np.stack([image.band(name)[view] for name in NATURAL_COLOUR])
+    """Return red, green, blue, and where ground is seen, shape (4, y, x)."""
+    seen = (image.valid & ~image.snow).astype(np.float32)
+    planes = np.stack([*(image.band(name)[view] for name in NATURAL_COLOUR), seen[view]])
     if factor == 1:
         return planes.astype(np.float32)
     rows, columns = (size // factor * factor for size in planes.shape[1:])
-    blocks = planes[:, :rows, :columns].reshape(3, rows // factor, factor, columns // factor, factor)
+    blocks = planes[:, :rows, :columns].reshape(4, rows // factor, factor, columns // factor, factor)
     return np.asarray(blocks.mean(axis=(2, 4)), np.float32)

@@ -11,6 +11,7 @@ import numpy as np
 from changedet.core.harmonic_baseline import Baseline, BaselineCode, BaselineParameters, fit_baseline
 from changedet.core.indices import INDICES
 from changedet.core.parameters import Described
+from changedet.core.season import YEAR_DAYS
 from changedet.core.series_behaviour import Pattern, behaviour
 from changedet.core.series_change import SeriesChange, SeriesChangeParameters, find_series_changes
 from changedet.errors import UsageError
@@ -37,8 +38,9 @@ DEFAULT_INDICES = ("NDVI", "brightness", "NDBI")
 BUILT_KINDS = frozenset({Kind.CONSTRUCTION, Kind.EARTHWORKS, Kind.DEMOLITION, Kind.SURFACE})
 #: Clear dates on each side of a break from which its kind is read.
 _KIND_DATES = 6
-#: Clear dates that a lasting change must show on before it is called persisting.
-_PERSISTING_DATES = 3
+#: Clear dates, and days from the first to the last of them, on which a lasting change must show before it is
+#: called persisting: a field lies bare for weeks.
+PERSISTING_DATES, PERSISTING_DAYS = 3, 30.0
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,8 @@ class ZoneBreak:
     over_by : str
         The first clear date that does not show it any more; empty when it shows on the last clear date.
     state : str
-        ``"persisting"``, ``"provisional"`` (few clear dates show it so far) or ``"over"``.
+        ``"persisting"``, ``"provisional"`` (few clear dates show it so far, or the series is too short to
+        know the season) or ``"over"``.
     kind : Kind
         By the rules for objects, from medians before and after.
     evidence : str
@@ -385,6 +388,11 @@ def zone_timeline(
     )  # fmt: skip
 
 
+def knows_season(days: NDArray[np.float64], settings: TimelineSettings) -> bool:
+    """Tell whether dates reach over enough years for season and change to be told apart."""
+    return bool(days[-1] - days[0] >= settings.changes.season.least_years * YEAR_DAYS)
+
+
 def _usual(
     values: Floats,
     days: NDArray[np.float64],
@@ -398,7 +406,7 @@ def _usual(
         return None, nothing, nothing
     level = values.copy()
     for change in changes:
-        level -= (change.inside(len(values))[:, None] * change.step).astype(np.float32)
+        level -= change.course.astype(np.float32)
     baseline = fit_baseline(level, days, None, settings.baseline)
     if not np.isin(baseline.code, (BaselineCode.MONITORED, BaselineCode.LEVEL_ONLY)).all():
         return None, nothing, nothing
@@ -434,7 +442,11 @@ def _break(
     )
     known = units[inside & np.isfinite(units)] * side
     dates = [one.date for one in reading.dates]
-    enough = int(inside.sum()) >= _PERSISTING_DATES
+    enough = (
+        int(inside.sum()) >= PERSISTING_DATES and days[change.last] - days[change.first] >= PERSISTING_DAYS
+    )
+    # without a second year, season and change cannot be told apart
+    enough = enough and knows_season(days, settings)
     state = "over" if change.over_by is not None else "persisting" if enough else "provisional"
     return ZoneBreak(
         after=dates[change.unchanged_until],
@@ -470,7 +482,8 @@ def _latest(
     out = [name for name, one in zip(settings.indices, away, strict=True) if one > settings.band_sigma]
     if not out:
         return []
+    verb = "lies" if len(out) == 1 else "lie"
     return [
-        f"on {reading.dates[last].date}, the last clear date, {', '.join(out)} lies outside the band: "
+        f"on {reading.dates[last].date}, the last clear date, {', '.join(out)} {verb} outside the band: "
         "provisional, look again at the next clear date"
     ]

@@ -12,7 +12,7 @@ from changedet.progress import Progress, Silent
 from changedet.series_access import SeriesRules, plan_local_series, plan_provider_series
 from changedet.series_reading import Reading, read_series
 from changedet.series_zones import Zone, object_zone, point_zone, site_zone
-from changedet.timeline import DEFAULT_INDICES, Timeline, TimelineSettings, zone_timeline
+from changedet.timeline import DEFAULT_INDICES, Timeline, TimelineSettings, knows_season, zone_timeline
 from changedet.timeline_activity import (
     LEAST_BUILT_PX,
     Activity,
@@ -248,6 +248,9 @@ def _warnings(reading: Reading, activity: Activity | None, request: TimelineRequ
         found.append("the dates were not registered to each other, as asked: edges may move between them")
     elif reading.closure_rmse_px > _POOR_CLOSURE_PX:
         found.append(f"the registration of the dates closes to {reading.closure_rmse_px:.2f} pixel only")
+    if not knows_season(reading.days, request.settings):
+        years = request.settings.changes.season.least_years
+        found.append(f"less than {years:g} years of dates: season and change cannot be told apart")
     if reading.step > 1:
         found.append(f"built-up ground and activity are measured on every {reading.step}. row and column")
     if activity is not None and activity.built_pixels < LEAST_BUILT_PX:

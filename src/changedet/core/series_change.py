@@ -22,6 +22,8 @@ _OWN = 0.3
 #: A date alone is further than this from both its neighbours, and these are nearer than that to each other,
 #: in standard deviations.
 _ALONE, _TOGETHER = 6.0, 3.0
+#: Dates for each term of a season from which what changed has a season of its own.
+_OWN_SEASON = 2
 #: A window of which level and season explain more than this is no window: it cannot be told from them.
 _MOST_EXPLAINED = 0.85
 
@@ -110,7 +112,9 @@ class SeriesChange:
     over_by : int or None
         The first clear date that does not show it any more; None when it lasts to the end of the series.
     step : ndarray of float64, shape (index,)
-        By how much the dates inside differ from those outside, level and season apart.
+        By how much the dates inside differ from those outside on average, level and season apart.
+    course : ndarray of float64, shape (time, index)
+        What the change makes of each date, a season of its own included; 0 on all dates outside.
     spread : ndarray of float64, shape (index,)
         Standard deviation of a date round level, season and change.
     score : float
@@ -124,6 +128,7 @@ class SeriesChange:
     last: int
     over_by: int | None
     step: Floats
+    course: Floats
     spread: Floats
     score: float
     threshold: float
@@ -157,7 +162,8 @@ def find_series_changes(
     (Chow 1960, doi:10.2307/1910133, at an unknown date: Andrews 1993, doi:10.2307/2951764); one that ends
     before has a second date to choose, for which the logarithm of the number of dates is taken off its
     squared score (Schwarz 1978, doi:10.1214/aos/1176344136). The next change is looked for with the ones that
-    were found among what is fitted. Single dates that stand alone are passed over.
+    were found among what is fitted, each with a season of its own. Single dates that stand alone are passed
+    over.
 
     Parameters
     ----------
@@ -195,15 +201,33 @@ def find_series_changes(
     if len(dates) < parameters.least_dates or values.shape[1] == 0:
         return ()
     clear, clear_days, found = values[dates].astype(np.float64), days[dates], list[SeriesChange]()
-    design = season_design(clear_days, parameters.season)
+    season = season_design(clear_days, parameters.season)
+    added: list[Floats] = []
     while len(found) < parameters.most_changes:
-        search = _Search.of(design, clear_days, parameters)
+        search = _Search.of(np.concatenate([season, *added], axis=1), clear_days, parameters)
         change = search.strongest(clear)
         if change is None:
             break
-        design = np.column_stack([design, change.inside(len(clear))])
         found.append(change)
-    return tuple(_counted_in(change, dates) for change in found)
+        added.append(_own_columns(change, season))
+    courses = _courses(clear, season, added)
+    return tuple(
+        _counted_in(change, course, dates, len(values)) for change, course in zip(found, courses, strict=True)
+    )
+
+
+def _own_columns(change: SeriesChange, season: Floats) -> Floats:
+    """Return what a change adds to the fit: a step, and where enough dates show both, a season of its own."""
+    inside = change.inside(len(season)).astype(np.float64)[:, None]
+    fewer = min(inside.sum(), len(inside) - inside.sum())
+    return inside * (season if fewer >= _OWN_SEASON * season.shape[1] else season[:, :1])
+
+
+def _courses(values: Floats, season: Floats, added: list[Floats]) -> list[Floats]:
+    """Return what each change makes of each date, when all are fitted together."""
+    together = np.linalg.pinv(np.concatenate([season, *added], axis=1)) @ values
+    ends = np.cumsum([season.shape[1], *(one.shape[1] for one in added)])
+    return [one @ together[start:stop] for one, start, stop in zip(added, ends[:-1], ends[1:], strict=True)]
 
 
 def noise_of_differences(values: NDArray[np.float32], least_spread: float) -> Floats:
@@ -304,6 +328,7 @@ class _Search:
             last=stop - 1,
             over_by=stop if stop < len(values) else None,
             step=steps[:, 0],
+            course=np.zeros_like(values),
             spread=spread[:, 0],
             score=float(score[0]),
             threshold=limit,
@@ -377,8 +402,11 @@ def _correlation(values: Floats, spread: Floats) -> Floats:
     return np.asarray((1 - _OWN) * found + _OWN * np.eye(len(spread)))
 
 
-def _counted_in(change: SeriesChange, dates: NDArray[np.intp]) -> SeriesChange:
+def _counted_in(change: SeriesChange, course: Floats, dates: NDArray[np.intp], length: int) -> SeriesChange:
     """Count the dates of a change among all dates, not among the clear ones."""
+    whole = np.zeros((length, course.shape[1]))
+    whole[dates] = course
+    step = course[change.first : change.last + 1].mean(axis=0)
     over_by = None if change.over_by is None else int(dates[change.over_by])
     return replace(
         change,
@@ -386,4 +414,6 @@ def _counted_in(change: SeriesChange, dates: NDArray[np.intp]) -> SeriesChange:
         first=int(dates[change.first]),
         last=int(dates[change.last]),
         over_by=over_by,
+        step=step,
+        course=whole,
     )

@@ -177,10 +177,10 @@ def _limits(numbers: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def _ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Return some three round values and their labels."""
-    rough = (high - low) / 3
-    power = 10 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.8)
+    """Return the fewest round values, three or more, and their labels."""
+    power = 10 ** math.ceil(math.log10(high - low))
+    steps = (power * factor for factor in (1, 0.5, 0.2, 0.1, 0.05, 0.02))
+    step = next(one for one in steps if math.floor(high / one) - math.ceil(low / one) >= 2)
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     start = math.ceil(low / step)
     return [

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from changedet.series_reading import Chips
     from changedet.timeline import Timeline, ZoneTimeline
 
     Picture = NDArray[np.uint8]
@@ -54,9 +55,7 @@ def draw_chips(timeline: Timeline) -> list[Picture]:
     chips = timeline.chips
     if chips is None:
         return []
-    used = chip_zone(timeline).used
-    shown = chips.planes[used] if used.any() else chips.planes
-    low, high = (np.nanpercentile(shown, percent, axis=(0, 2, 3)) for percent in STRETCH_PERCENTILES)
+    low, high = _limits(chips)
     scale = 255 / np.maximum(high - low, 1e-3)
     factor = max(1, -(-_SMALLEST_PX // max(chips.planes.shape[2:])))
     outline = _outline(timeline, factor)
@@ -70,6 +69,17 @@ def draw_chips(timeline: Timeline) -> list[Picture]:
         large[outline] = (255, 221, 0)
         drawn.append(large)
     return drawn
+
+
+def _limits(chips: Chips) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what becomes black and white in each colour: of clear ground, where there is any."""
+    known = np.isfinite(chips.planes).all(axis=1)
+    clear = known & chips.clear if (known & chips.clear).any() else known
+    if not clear.any():
+        return np.zeros(3), np.ones(3)
+    shown = chips.planes.transpose(1, 0, 2, 3)[:, clear]
+    low, high = np.percentile(shown, STRETCH_PERCENTILES, axis=1)
+    return low, high
 
 
 def _outline(timeline: Timeline, factor: int) -> NDArray[np.bool_]:
@@ -213,7 +223,8 @@ def _sheet_titles(figure: Figure, timeline: Timeline, count: int, height: float)
 def stretch_text() -> str:
     """Say how the chips are drawn."""
     low, high = STRETCH_PERCENTILES
-    return f"Natural colour, registered, one stretch for all dates ({low:g} to {high:g} percentile)."
+    ends = f"{low:g} to {high:g} percentile of clear ground"
+    return f"Natural colour, registered, one stretch for all dates ({ends})."
 
 
 def sizes_text(timeline: Timeline) -> str:

@@ -24,8 +24,8 @@ CAUTIONS = (
 )
 #: What each state of a break means.
 STATES = {
-    "persisting": "shows on at least three clear dates, up to the last one",
-    "provisional": "shows on the last clear dates only; look again at the next one",
+    "persisting": "shows on at least three clear dates over a month or more, up to the last one",
+    "provisional": "shows on few clear dates so far, or on a series too short to know the season; look again",
     "over": "does not show any more on later clear dates",
 }
 _PATTERNS = {
@@ -113,6 +113,13 @@ def finding(timeline: Timeline) -> str:
     return f"{head} {_capital('; '.join(parts))}{more}."
 
 
+def zones_to_show(timeline: Timeline) -> list[ZoneTimeline]:
+    """Return the zones that were asked for, then the built-up ground and the whole site."""
+    return sorted(
+        timeline.zones, key=lambda one: ("object", "point", "built-up", "site").index(one.zone.kind)
+    )
+
+
 def activity_sentence(timeline: Timeline) -> str:
     """Say what the activity index counts, and where it was highest; "" without one."""
     found = timeline.activity
@@ -150,7 +157,7 @@ def timeline_lines(timeline: Timeline) -> list[str]:
         Without any formatting.
     """
     lines = [f"{clean(timeline.name)}: {finding(timeline)}"]
-    for zone in timeline.zones:
+    for zone in zones_to_show(timeline):
         lines.append(f"{clean(zone.zone.name)} ({int(zone.zone.mask.sum())} pixels)")
         lines += [f"  {text}" for text in zone_sentences(zone)]
     if sentence := activity_sentence(timeline):

@@ -20,7 +20,14 @@ from changedet.output.timeline_chips import contact_sheet, draw_chips, write_ani
 from changedet.output.timeline_page import timeline_html
 from changedet.output.timeline_plot import plot_timeline
 from changedet.output.whole import set_aside, temporary_sibling
-from changedet.provenance import LEFT_BY_VIEWERS, file_names, file_records, library_versions, to_json_types
+from changedet.provenance import (
+    LEFT_BY_VIEWERS,
+    RECORD_NAME,
+    file_names,
+    file_records,
+    library_versions,
+    to_json_types,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -120,7 +127,9 @@ def check_timeline_target(folder: str | Path, *, overwrite: bool = False) -> Non
         known = {*record["files"], RECORD} if record["schema"] == SCHEMA else set[str]()
     except (OSError, ValueError, KeyError, TypeError):
         known = set()
-    for name in file_names(target):
+    # the record of a run is not among the names, and no file of a timeline
+    run = [RECORD_NAME] if (target / RECORD_NAME).exists() else []
+    for name in [*run, *file_names(target)]:
         if name not in known and not name.endswith(LEFT_BY_VIEWERS):
             raise OutputExistsError(
                 f"the folder holds what no timeline wrote ({name})", where=str(folder),

@@ -19,6 +19,7 @@ from changedet.output.timeline_facts import (
     finding,
     left_out_groups,
     zone_sentences,
+    zones_to_show,
 )
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def timeline_html(timeline: Timeline, pictures: list[NDArray[np.uint8]], record:
 def _head(timeline: Timeline) -> dict[str, Any]:
     simulated = any(one.scene.simulated for one in timeline.dates)
     rows, columns = timeline.grid.shape
+    local = timeline.parameters["provider"] == "local"
     place = [("Site", f"{columns} x {rows} pixels, {timeline.grid.crs}")]
     if timeline.site is not None:
         centre = timeline.site.centroid
@@ -76,7 +78,7 @@ def _head(timeline: Timeline) -> dict[str, Any]:
         "title": f"{facts.clean(timeline.name)}: timeline, {first} to {last}",
         "name": facts.clean(timeline.name),
         "period": f"{first} to {last}",
-        "provider": facts.clean(timeline.parameters["provider"]),
+        "provider": "local files" if local else facts.clean(timeline.parameters["provider"]),
         "finding": finding(timeline),
         "place": place,
         "simulated": facts.SIMULATED_NOTE if simulated else "",
@@ -95,7 +97,8 @@ def _body(timeline: Timeline, pictures: list[NDArray[np.uint8]]) -> dict[str, An
     return {
         "chips": chips,
         "chips_text": f"{facts.clean(zone.zone.name)}. {stretch_text()} {sizes_text(timeline)}",
-        "zones": [_zone(timeline, one) for one in timeline.zones],
+        "zones": [_zone(timeline, one) for one in zones_to_show(timeline)],
+        "band_sigma": f"{timeline.band_sigma:g}",
         "activity": activity_chart(timeline),
         "activity_text": activity_sentence(timeline),
         "built_text": (

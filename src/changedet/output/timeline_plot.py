@@ -12,7 +12,7 @@ import numpy as np
 from changedet.output.facts import SIMULATED_NOTE, clean
 from changedet.output.figure import PageFigure
 from changedet.output.sheet import plate_style
-from changedet.output.timeline_facts import finding
+from changedet.output.timeline_facts import finding, zones_to_show
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +67,7 @@ def plot_timeline(timeline: Timeline) -> Figure:
 
 
 def _drawn(timeline: Timeline) -> Figure:
-    zones, time = timeline.zones[:MOST_ZONES], _Time.of(timeline)
+    zones, time = zones_to_show(timeline)[:MOST_ZONES], _Time.of(timeline)
     names = len(timeline.indices)
     rows = [0.35 if number % (names + 1) == 0 else 1.0 for number in range(len(zones) * (names + 1))]
     rows += [0.35, 1.0]
@@ -109,7 +109,7 @@ def _titles(figure: Figure, timeline: Timeline, not_shown: int, height: float) -
         f"break began in it. Green strip: it was over by its end. Crosses: hidden.{more}"
     )
     credits = "; ".join(dict.fromkeys(one.scene.credit for one in timeline.dates))
-    figure.text(0.015, 0.30 / height, textwrap.fill(legend, 175), fontsize=7.5, va="center", color="#444444")
+    figure.text(0.015, 0.30 / height, textwrap.fill(legend, 200), fontsize=7.5, va="center", color="#444444")
     figure.text(0.015, 0.10 / height, f"{credits}. Times in UTC.", fontsize=7.5, va="center", color="#444444")
 
 
