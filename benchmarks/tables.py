@@ -192,7 +192,8 @@ def load_text(report: Report) -> str:
         f"The machine was not ours alone: on {report['machine']['processors']} processors others kept "
         f"{middle:.1f} busy in the median of the measurements and {high:.1f} in a tenth of them. A second "
         "thread then finds no processor, and new memory is slow to come, for which versions with large "
-        "temporaries wait: their ratios are too high. Shares of the memory are of the fastest it was seen to be.\n"
+        "temporaries wait: their ratios are too high. Shares of the memory are of the fastest it was seen "
+        "to be.\n"
     )
     earlier = dict.fromkeys(
         f"`{row['kernel']}` ({_mpx(row)} Mpx)" for row in report["rows"] if "earlier" in row
