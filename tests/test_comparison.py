@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import geopandas as gpd
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import shapely
 from odc.geo.geobox import GeoBox
+from scipy import ndimage
 from tests.synthetic import BEFORE_TIME, make_image
 
 from changedet.comparison import DetectSettings, _leading, _teaching, compare
@@ -20,6 +22,8 @@ from changedet.errors import UsageError
 from changedet.pairing import make_pair
 from changedet.pipeline import detect
 from changedet.result import State
+from changedet.samples import SceneSettings, simulate_pair
+from changedet.samples_scenery import SPECTRA
 from changedet.site import Site
 
 EVERYWHERE = np.ones((100, 120), bool)
@@ -270,3 +274,48 @@ def test_the_score_does_not_depend_on_threads_or_on_the_processor_of_the_linear_
         )
         digests.add(answer.stdout)
     assert len(digests) == 1
+
+
+def season_pair():
+    """Simulated dates between which fields ripen and one square of 60 m is built."""
+    when = {"before": date(2023, 7, 5), "after": date(2024, 8, 3)}
+    made = simulate_pair(SceneSettings(seed=3, clouds=False, size_px=192, **when))
+    before, after = made.before.to_image(), made.after.to_image()
+    squares = np.zeros(after.valid.shape, np.int32)
+    for number, (row, column) in enumerate(((40, 60), (120, 140)), 1):
+        squares[row : row + 6, column : column + 6] = number
+    concrete = np.array(SPECTRA["concrete"], np.float32)[:, None]
+    data = after.data.copy()
+    data[:, squares > 0] = concrete
+    return before, (replace(after, data=data), squares)
+
+
+@pytest.fixture(scope="module")
+def found():
+    before, (after, squares) = season_pair()
+    both = [detect(before, after, settings=DetectSettings(keep_seasonal=keep)) for keep in (False, True)]
+    return *both, squares
+
+
+class TestSeasons:
+    """What season alone could have made is listed; a small bright square is flagged in spite of it."""
+
+    def test_it_is_listed_and_not_flagged(self, found):
+        usual, kept, squares = found
+        assert len(usual.seasonal) > 0
+        assert set(usual.seasonal["kind"]) <= {"vegetation change", "surface change on existing ground"}
+        away = ndimage.distance_transform_edt(squares == 0) > 4
+        assert (usual.state == State.CHANGED)[away].mean() <= 0.0002
+        assert (kept.state == State.CHANGED)[away].mean() > 0.001
+        assert len(kept.seasonal) == 0
+
+    def test_what_is_built_is_found_although_the_season_is_lively(self, found):
+        usual, _, squares = found
+        covered = [(usual.state == State.CHANGED)[squares == n].mean() for n in range(1, squares.max() + 1)]
+        assert min(covered) >= 0.3
+
+    def test_a_budget_lists_nothing(self):
+        before, (after, _) = season_pair()
+        found = detect(before, after, settings=DetectSettings(budget=0.02))
+        assert len(found.seasonal) == 0
+        assert (found.state == State.CHANGED).mean() > 0.015

@@ -11,8 +11,10 @@ from tests.test_comparison import BOX, EVERYWHERE, changed, pair_of
 
 from changedet.comparison import DetectSettings, compare, threshold_of
 from changedet.core.optical import DETECTORS
+from changedet.core.prediction import predict_change
+from changedet.core.smoothing import smooth_score
 from changedet.core.threshold import robust_thresholds
-from changedet.deciders import MODEL_METHOD, open_deciders
+from changedet.deciders import MODEL_METHOD, Evidence, open_deciders
 from changedet.errors import InputFileError, MissingBandError, MissingInputError, UsageError
 from changedet.hashing import sha256_file
 from changedet.result import State
@@ -36,6 +38,26 @@ def path(model, tmp_path_factory):
 
 def first_of(method):
     return open_deciders(DetectSettings(method=method)).first
+
+
+class TestSharpScores:
+    """What is small stands out of a score that is neither capped nor smoothed widely."""
+
+    def test_only_the_default_has_one(self, path):
+        for decider in (first_of("cva"), open_deciders(DetectSettings(model=path)).first):
+            assert decider.sharp_score(None) is None
+        assert not open_deciders(DetectSettings(model=path)).first.passes_over_seasons
+
+    def test_it_leaves_out_the_cap_and_the_widest_gaussian(self):
+        before, after = changed()
+        usable = before.valid & after.valid
+        weights = DetectSettings().weights_of(before)
+        prediction = predict_change(np.nan_to_num(before.data), np.nan_to_num(after.data), usable, weights)
+        evidence = Evidence(before, after, usable, weights, prediction)
+        sharp, (_, score) = first_of("predict").sharp_score(evidence), first_of("predict").scores(evidence)
+        expected = smooth_score(prediction.uncapped(), usable, (1.0, 2.0, 4.0))
+        np.testing.assert_array_equal(sharp, expected)
+        assert np.nanmax(sharp) / np.nanmedian(sharp) > np.nanmax(score) / np.nanmedian(score)
 
 
 class TestDetectors:

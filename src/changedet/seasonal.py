@@ -150,8 +150,9 @@ def looks_seasonal(
         & (np.abs(before["redness"] - after["redness"]) < SAME_REDNESS)
         & (np.maximum(one / other, other / one) < MOISTURE_FACTOR)
     )
+    known = np.all([np.isfinite(side[name]) for side in (before, after) for name in NEEDED_INDICES], axis=0)
     painted = np.minimum(before["redness"], after["redness"]) < PAINTED_REDNESS
-    return np.asarray((plants | (open_ground & same_colour)) & ~painted, bool)
+    return np.asarray(known & (plants | (open_ground & same_colour)) & ~painted, bool)
 
 
 def seasonal_objects(

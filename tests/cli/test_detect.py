@@ -12,6 +12,7 @@ from changedet.result import ChangeResult, State
 PRODUCTS = {
     "report.html", "run.json", "score.tif", "construction.tif", "state.tif", "kind.tif", "before.tif",
     "after.tif", "changes.gpkg", "changes.geojson", "changes.kmz", "changes.csv", "plates",
+    "seasonal.gpkg", "seasonal.geojson",
 }  # fmt: skip
 SMALL = ("--at", "38.2707, 126.4994", "--radius", "400m")
 
@@ -53,6 +54,7 @@ class TestTheRunFolder:
         assert (opened.state == sample_result.state).all()
         assert opened.refusals == ()
         assert len(opened.objects) == len(sample_result.objects)
+        assert len(opened.seasonal) == len(sample_result.seasonal) > 0
 
     def test_two_runs_differ_in_nothing_but_the_record(self, cli, quick, workplace):
         for folder in ("one/run", "two/run"):

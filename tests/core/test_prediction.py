@@ -156,3 +156,24 @@ def test_nothing_to_learn_from_is_not_an_error():
 def test_impossible_parameters_are_refused(wrong, said):
     with pytest.raises(ValueError, match=said):
         PredictParameters(**wrong)
+
+
+def test_what_was_capped_is_known():
+    before, after = dates(4, built=0.4)
+    found = predict_change(before, after, EVERYWHERE, WEIGHTS)
+    free = predict_change(before, after, EVERYWHERE, WEIGHTS, PredictParameters(surprise_cap=1e6))
+    np.testing.assert_allclose(found.uncapped(), free.raw, rtol=1e-5)
+    places, factors = found.peaks
+    assert 0 < places.size < SIZE * SIZE / 4
+    assert (factors > 1).all()
+    assert (found.uncapped() >= found.raw).all()
+    assert found.uncapped().max() > 1.5 * found.raw.max()
+    assert found.surprise.max() == found.surprise.ravel()[places[0]]
+    assert not free.peaks[0].size
+
+
+def test_without_ground_that_teaches_nothing_was_capped():
+    before, after = dates(5)
+    found = predict_change(before, after, ~EVERYWHERE, WEIGHTS)
+    assert not found.peaks[0].size
+    assert not found.uncapped().any()

@@ -100,3 +100,9 @@ def test_impossible_parameters_are_refused(seed, grow):
 
 def test_a_background_without_spread_has_no_units():
     assert Thresholds(1.0, 0.0, np.inf, np.inf).mads(7.0) == 0.0
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_a_share_of_the_reflectance_is_a_share(share):
+    with pytest.raises(ValueError, match="seed_contrast_share must lie in"):
+        ThresholdParameters(seed_contrast_share=share)
