@@ -67,7 +67,9 @@ Options that one other command has alone stand in the file of that command:
 ``evaluate --truth``, ``evaluate --keep-runs``, ``evaluate --out`` (another default); the first four
 also of ``train``, whose ``train --out`` is a file; ``review run --object``, ``review run --verdict``,
 ``review run --note``, ``review run --blind``; ``review export --out`` (a file); ``review mask --reason``,
-``review mask --until``, ``review mask --end``; ``review precision --by``.
+``review mask --until``, ``review mask --end``; ``review precision --by``; ``timeline --during``,
+``timeline --images``, ``timeline --point``, ``timeline --object``, ``timeline --index``,
+``timeline --register``, ``timeline --min-clear`` (of a date that is to be read).
 """
 
 from __future__ import annotations

@@ -21,7 +21,13 @@ _MAD_TO_SPREAD = 1.4826
 _OWN = 0.3
 #: A date alone is further than this from both its neighbours, and these are nearer than that to each other,
 #: in standard deviations.
-_ALONE, _TOGETHER = 6.0, 3.0
+_ALONE, _TOGETHER = 5.0, 3.0
+#: Lags over which noise is asked whether it fades slowly, in units of the days in which it does, and how many
+#: dates with the share of the parameters are believed beside those of the series.
+_LONGEST_LAG, _BELIEVED_DATES = 1.0, 200.0
+_MOST_SLOW = 0.8
+#: In a window of so few dates, each must show this share of the step.
+_SHORT, _LEAST_SHOWN = 3, 0.35
 #: Dates for each term of a season from which what changed has a season of its own.
 _OWN_SEASON = 2
 #: A window of which level and season explain more than this is no window: it cannot be told from them.
@@ -45,7 +51,8 @@ class SeriesChangeParameters(Described):
     false_alarms : float
         Share of series of noise alone in which something is found.
     slow_share : float
-        Share of the variance that neighbouring dates have in common: years differ.
+        Share of the variance that neighbouring dates have in common, since years differ: taken for the truth
+        of few dates; many show it themselves.
     slow_days : float
         Days in which that fades to 1/e.
     least_spread : float
@@ -71,7 +78,7 @@ class SeriesChangeParameters(Described):
     slow_days: float = 60.0
     least_spread: float = 0.008
     least_step: float = 0.03
-    least_step_sigma: float = 2.5
+    least_step_sigma: float = 1.5
     most_changes: int = 3
     simulations: int = 400
     seed: int = 0
@@ -289,7 +296,7 @@ class _Search:
 
     residual_maker: Floats
     weight: Floats
-    in_common: Floats
+    days: Floats
     terms: int
     parameters: SeriesChangeParameters
 
@@ -308,9 +315,7 @@ class _Search:
         enough &= inside >= parameters.least_inside
         enough &= left > (1 - _MOST_EXPLAINED) * np.maximum(inside * (1 - inside / dates), 1e-9)
         weight = np.where(enough, 1 / np.where(enough, left, 1), 0.0)
-        lag = np.abs(days[:, None] - days)
-        in_common = parameters.slow_share * np.exp(-lag / parameters.slow_days)
-        return cls(maker, weight, in_common, design.shape[1], parameters)
+        return cls(maker, weight, days, design.shape[1], parameters)
 
     def strongest(self, values: Floats) -> SeriesChange | None:
         """Return the strongest change of a series (time, index), None when it may be noise or is small."""
@@ -320,7 +325,9 @@ class _Search:
         large = (step >= self.parameters.least_step) & (
             step >= self.parameters.least_step_sigma * spread[:, 0]
         )
-        if stop <= start or not large.any() or score[0] <= (limit := self._threshold(values, spread[:, 0])):
+        if stop <= start or not large.any() or not self._shared(values, start, stop, steps[:, 0]):
+            return None
+        if score[0] <= (limit := self._threshold(values, spread[:, 0])):
             return None
         return SeriesChange(
             unchanged_until=start - 1,
@@ -333,6 +340,17 @@ class _Search:
             score=float(score[0]),
             threshold=limit,
         )
+
+    def _shared(self, values: Floats, start: int, stop: int, steps: Floats) -> bool:
+        """Tell whether all dates of a short window show its step, and not one for all of them."""
+        if stop - start > _SHORT:
+            return True
+        window = np.zeros(len(values))
+        window[start:stop] = 1
+        left = self.residual_maker @ (values - np.outer(window, steps))
+        lead = int(np.argmax(np.abs(steps) / np.maximum(np.abs(values).max(axis=0), 1e-9)))
+        shown = 1 + left[start:stop, lead] / steps[lead]
+        return bool((shown > _LEAST_SHOWN).all())
 
     def _judge(self, values: Floats) -> tuple[Floats, NDArray[np.intp], Floats, Floats]:
         """Return scores, windows (2, series), steps and spreads of series (time, index, series)."""
@@ -381,11 +399,30 @@ class _Search:
             windows[:, better] = np.stack([np.full(int(better.sum()), start), stops[best[better]]])
         return score, windows
 
+    def _slow_share(self, values: Floats) -> float:
+        """Return which share of the noise fades slowly, from what is left beside the strongest window."""
+        residual = self.residual_maker @ values
+        _, windows, steps, spread = self._judge(values[:, :, None])
+        window = np.zeros(len(values))
+        window[windows[0, 0] : windows[1, 0]] = 1
+        left = np.clip((residual - np.outer(self.residual_maker @ window, steps[:, 0])) / spread[:, 0], -3, 3)
+        lag = np.abs(self.days[:, None] - self.days) / self.parameters.slow_days
+        near = np.triu(lag <= _LONGEST_LAG, 1)
+        fading = np.exp(-lag[near])
+        products = (left @ left.T)[near] / max(float(np.square(left).mean()) * left.shape[1], 1e-12)
+        shown = float(fading @ products) / max(float(fading @ fading), 1e-12)
+        # what is fitted takes some of it away, and the more the fewer dates there are
+        shown += self.terms / len(values)
+        weight = len(values) / (len(values) + _BELIEVED_DATES)
+        share = weight * shown + (1 - weight) * self.parameters.slow_share
+        return float(np.clip(share, 0.0, _MOST_SLOW))
+
     def _threshold(self, values: Floats, spread: Floats) -> float:
         """Return the score that the chosen share of series of noise alone pass."""
         dates, count = len(values), self.parameters.simulations
-        own = 1 - self.in_common[0, 0]
-        colour = np.linalg.cholesky(self.in_common + own * np.eye(dates))
+        share, lag = self._slow_share(values), np.abs(self.days[:, None] - self.days)
+        in_common = share * np.exp(-lag / self.parameters.slow_days)
+        colour = np.linalg.cholesky(in_common + (1 - share) * np.eye(dates))
         white = np.random.default_rng(self.parameters.seed).standard_normal((dates, len(spread), count))
         bands = np.linalg.cholesky(_correlation(values, spread)) * spread[:, None]
         made = np.einsum("qp,tu,upn->tqn", bands, colour, white, optimize=True)
