@@ -55,11 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"no labelled pairs in {ROOT}: set CHANGEDET_DATA", file=sys.stderr)
         return 1
     report = json.loads(options.out.read_text(encoding="utf-8")) if options.out.exists() else {}
+    # of the files as they are when the program starts: somebody may edit them while it runs
+    source = source_digest()
     for part in options.only or PARTS:
         report[part] = measured(part, options.keep)
         report["measured_utc"] = datetime.now(UTC).strftime("%Y-%m-%d")
         report["libraries"] = library_versions()
-        report.setdefault("source", {})[part] = source_digest()
+        report.setdefault("source", {})[part] = source
         options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(accuracy_tables.text(report))
     print(f"written: {options.out}")

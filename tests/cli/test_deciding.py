@@ -111,7 +111,9 @@ class TestModels:
         def asked():
             from changedet.investigation import Investigation
 
-            settings = settings_of("predict", (10.0, None), "500m2", "before", 0.5, model=Path("m.json"))
+            settings = settings_of(
+                "predict", (10.0, None, False), "500m2", "before", 0.5, model=Path("m.json")
+            )
             return Investigation("2021-05", "2023-05", settings=settings).to_dict()
 
         trained.save(workplace / "m.json")
