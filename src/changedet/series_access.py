@@ -166,10 +166,10 @@ def plan_provider_series(
     """
     from changedet.looking import cost_of_looks, look_at_all, look_at_kept
 
-    frame = _frame_of(site)
+    frame = frame_of_site(site)
     provider.begin(frame.context)
     progress.step("searching")
-    scenes = _searched(site, parse_period(during), provider)
+    scenes = search_span(site, parse_period(during), provider)
     if not scenes:
         raise NoUsableImageryError(
             f"{provider.name} has no scene of {site.name} in {during}",
@@ -331,8 +331,19 @@ def _holds_rasters(folder: Path) -> bool:
     return any(path.suffix.lower() in _FILE_SUFFIXES for path in folder.rglob("*"))
 
 
-def _frame_of(site: Site) -> Frame:
-    """Put enough ground round a small site to register it."""
+def frame_of_site(site: Site) -> Frame:
+    """Put enough ground round a small site to register it.
+
+    Parameters
+    ----------
+    site : Site
+        The place.
+
+    Returns
+    -------
+    Frame
+        The grid of the site inside the grid on which dates are registered.
+    """
     grid = site.grid
     step = abs(float(grid.resolution.x))
     margins = [max(_MARGIN_M, (_GROUND_M - size * step) / 2) for size in grid.shape]
@@ -341,7 +352,28 @@ def _frame_of(site: Site) -> Frame:
     return Frame(grid, grid.pad(columns, rows), window)
 
 
-def _searched(site: Site, span: Period, provider: Provider) -> list[Scene]:
+def search_span(site: Site, span: Period, provider: Provider) -> list[Scene]:
+    """Search a span of time of any length, whatever the clouds.
+
+    Parameters
+    ----------
+    site : Site
+        The place.
+    span : Period
+        Both ends included.
+    provider : Provider
+        Where to look.
+
+    Returns
+    -------
+    list of Scene
+        In order of time, each once.
+
+    Raises
+    ------
+    ProviderError, CredentialsError
+        When the provider fails or wants an account.
+    """
     found: dict[str, Scene] = {}
     start = span.start
     while start <= span.end:

@@ -55,6 +55,19 @@ ELSEWHERE = {
     ("review mask", "--until"),
     ("review mask", "--end"),
     ("review precision", "--by"),
+    ("watch run", "--state"),
+    ("watch run", "--since"),
+    ("watch run", "--until"),
+    ("watch run", "--history"),
+    ("watch run", "--silent-after"),
+    ("watch run", "--min-clear"),
+    ("watch run", "--register"),
+    ("watch run", "--persistence"),
+    ("watch run", "--webhook"),
+    ("watch run", "--wait"),
+    ("watch run", "--out"),
+    ("watch status", "--state"),
+    ("watch history", "--state"),
 }
 SHARED = re.findall(r"^(--[-\w, ]*?) {2,}(\S.*)$", options.__doc__, re.MULTILINE)
 

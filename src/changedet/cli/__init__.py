@@ -25,6 +25,7 @@ from changedet.cli import (
     timeline,
     train,
     verify,
+    watch,
 )
 from changedet.cli import run as run_command
 from changedet.cli.console import Outcome
@@ -66,6 +67,7 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(sites.app, name="sites")
 app.add_typer(cache.app, name="cache")
 app.add_typer(review.app, name="review")
+app.add_typer(watch.app, name="watch")
 
 
 def _print_version(wanted: bool) -> None:

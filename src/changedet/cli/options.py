@@ -55,6 +55,12 @@ option                            used by
 --reviewer                        review run, review mask
 --overwrite                       review export
 --aoi                             review mask
+--sites, --site, --radius         watch run
+--provider, --max-tile-cloud      watch run
+--max-pu, --cache, --min-area     watch run
+--exit-code, --json, --quiet      watch run
+--verbose, --progress             watch run
+--json                            watch status, watch history
 every other one                   detect
 ================================  ==========================================
 

@@ -1,0 +1,237 @@
+"""``changedet watch``: a list of sites, run again and again, silent unless something new happened."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from changedet.cli import options  # noqa: TC001  # Typer reads the annotations at run time
+from changedet.cli.bars import progress_on_terminal
+from changedet.cli.console import emit, say
+from changedet.cli.review import ReviewGroup
+from changedet.cli.tables import table
+from changedet.errors import ProviderError, UsageError
+
+if TYPE_CHECKING:
+    from changedet.watch.monitor import WatchSpan
+    from changedet.watch.notify import Webhook
+    from changedet.watch.running import WatchReport
+
+_HELP = "Watch a list of sites: changedet watch --sites FILE; and how they stand."
+_DAYS, _ALARMS = "Which days", "When an alert is made"
+
+app = typer.Typer(help=_HELP, cls=ReviewGroup, rich_markup_mode=None)
+
+WatchState = Annotated[
+    Path,
+    typer.Option("--state", help="State file: what is known of the sites; made when it is not there.",
+                 envvar="CHANGEDET_WATCH_STATE", metavar="FILE"),
+]  # fmt: skip
+Since = Annotated[
+    Optional[str],  # noqa: UP045  # typer reads the annotation at run time
+    typer.Option("--since", help="First day that is watched, such as 2023-01; today when not given. Sites "
+                 "that are watched already go on.", rich_help_panel=_DAYS, metavar="DATE"),
+]  # fmt: skip
+Until = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--until", help="Last day that is watched; now when not given.", rich_help_panel=_DAYS,
+                 metavar="DATE"),
+]  # fmt: skip
+History = Annotated[
+    str,
+    typer.Option("--history", help="Time before the first day that says what is usual, such as 2y or 18m.",
+                 rich_help_panel=_DAYS, metavar="TIME"),
+]  # fmt: skip
+SilentAfter = Annotated[
+    str,
+    typer.Option("--silent-after", help="Say when there was no usable image for so long.",
+                 rich_help_panel=_DAYS, metavar="TIME"),
+]  # fmt: skip
+MinSeen = Annotated[
+    float,
+    typer.Option("--min-clear", help="Share of the site that a date must show clear to be read, 0 to 1.",
+                 rich_help_panel=_DAYS, min=0.0, max=1.0),
+]  # fmt: skip
+Persistence = Annotated[
+    str,
+    typer.Option("--persistence", help="How many of how many later clear dates must bear an alarm out.",
+                 rich_help_panel=_ALARMS, metavar="N/M"),
+]  # fmt: skip
+Register = Annotated[
+    bool,
+    typer.Option("--register/--no-register", help="Register dates to the reference of the site, or not.",
+                 rich_help_panel=_DAYS),
+]  # fmt: skip
+WebhookUrl = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--webhook", help="Address that is sent each alert as JSON; never written down.",
+                 envvar="CHANGEDET_WEBHOOK", metavar="URL", show_envvar=True),
+]  # fmt: skip
+Wait = Annotated[
+    float,
+    typer.Option("--wait", help="Seconds to wait for another watch of the same state file.", min=0.0),
+]
+OutFolder = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--out", "-o", help="Folder for the alerts, the digest and the feed; beside the state file "
+                 "by default.", metavar="DIR"),
+]  # fmt: skip
+SiteName = Annotated[str, typer.Argument(help="Site by its name, as watch status shows it.", metavar="SITE")]
+
+
+@app.callback()
+def _root() -> None:
+    """Watch a list of sites: changedet watch --sites FILE; and how they stand."""
+
+
+@app.command("run")
+def run(
+    *,
+    sites: options.Sites = None,
+    site: options.SiteNames = None,
+    radius: options.Radius = None,
+    state: WatchState = Path("watch.gpkg"),
+    since: Since = None,
+    until: Until = None,
+    history: History = "2y",
+    provider: options.ProviderName = "earth-search",
+    min_clear: MinSeen = 0.3,
+    max_tile_cloud: options.MaxTileCloud = 0.9,
+    max_pu: options.MaxUnits = None,
+    cache: options.Cache = None,
+    register: Register = True,
+    min_area: options.MinArea = "500m2",
+    persistence: Persistence = "2/3",
+    silent_after: SilentAfter = "30d",
+    out: OutFolder = None,
+    webhook: WebhookUrl = None,
+    wait: Wait = 60.0,
+    exit_code: options.ExitCode = False,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+    progress: options.ShowProgress = None,
+) -> None:
+    """Look at each site of a list once; print nothing unless something is new."""
+    from changedet.cli.run_sites import chosen_sites
+    from changedet.providers.tracked import open_tracked
+    from changedet.site import parse_area_m2
+    from changedet.watch.rules import WatchRules, parse_days, parse_persistence
+    from changedet.watch.running import WatchRequest, run_watch
+
+    if sites is None:
+        raise UsageError("no list of sites was given", todo="name one with --sites")
+    least, of = parse_persistence(persistence)
+    rules = WatchRules(
+        history_days=parse_days(history), min_clear=min_clear, max_tile_cloud=max_tile_cloud,
+        min_area_m2=parse_area_m2(min_area), least_later=least, of_later=of, register=register,
+        silent_days=parse_days(silent_after),
+    )  # fmt: skip
+    request = WatchRequest(
+        state,
+        out or state.with_name(f"{state.stem}-alerts"),
+        _span(since, until),
+        rules,
+        _hook(webhook),
+        wait,
+    )
+    path, chosen = chosen_sites(sites, site or [], alone={}, radius=radius)
+    _require_names(path, [one.folder + "/" + one.name for one in chosen])
+    with progress_on_terminal(show=progress, quiet=quiet, verbose=verbose) as bar:
+        report = run_watch(chosen, request, open_tracked(provider, cache, max_pu, bar), bar)
+    _finish(report, request.out, as_json=as_json, quiet=quiet)
+    raise typer.Exit(int(exit_code and bool(report.alerts)))
+
+
+@app.command("status")
+def status(*, state: WatchState = Path("watch.gpkg"), as_json: options.AsJson = False) -> None:
+    """Say of each watched site how it stands."""
+    from changedet.watch.overview import watch_status
+    from changedet.watch.state import open_state
+
+    with open_state(state) as file:
+        rows = watch_status(file)
+    heads = (
+        "site",
+        "last image",
+        "days since",
+        "used",
+        "seen",
+        "persisting",
+        "growing",
+        "not told",
+        "last run",
+    )
+    cells = [
+        (row["site"], row["last_scene"][:10] or "-", _number(row["silent_days"]), str(row["used"]),
+         str(row["scenes"]), str(row["persisting"]), str(row["growing"]), str(row["pending"]),
+         row["last_outcome"] or "-")
+        for row in rows
+    ]  # fmt: skip
+    emit({"sites": rows}, table([heads, *cells]), as_json=as_json)
+
+
+@app.command("history")
+def history(
+    site: SiteName, *, state: WatchState = Path("watch.gpkg"), as_json: options.AsJson = False
+) -> None:
+    """Say what happened at a watched site, oldest first."""
+    from changedet.watch.overview import site_history
+    from changedet.watch.state import open_state
+
+    with open_state(state) as file:
+        rows = site_history(file, site)
+    lines = [f"{row['time_utc'][:19]}  {row['event']:8}  {row['text']}" for row in rows]
+    emit({"site": site, "events": rows}, lines, as_json=as_json)
+
+
+def _span(since: str | None, until: str | None) -> WatchSpan:
+    from changedet.periods import parse_period
+    from changedet.watch.monitor import WatchSpan
+
+    end = datetime.now(UTC) if until is None else parse_period(until).end
+    today = end.replace(hour=0, minute=0, second=0, microsecond=0)
+    return WatchSpan(today if since is None else parse_period(since).start, end)
+
+
+def _hook(url: str | None) -> Webhook | None:
+    from changedet.watch.notify import Webhook
+
+    return Webhook(url) if url else None
+
+
+def _require_names(path: Path, names: list[str]) -> None:
+    twice = sorted({name.lstrip("/") for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(
+            f"several sites are called {twice[0][:60]!r}", where=str(path), todo="give each its own name"
+        )
+
+
+def _number(days: int | None) -> str:
+    return "-" if days is None else str(days)
+
+
+def _finish(report: WatchReport, out: Path, *, as_json: bool, quiet: bool) -> None:
+    """Print what is new and nothing else, and raise what stands for what failed."""
+    from changedet.attempts import error_for_all
+    from changedet.watch.monitor import SitePass
+    from changedet.watch.running import DIGEST_PAGE
+
+    document: dict[str, Any] = report.to_dict() | {"folder": str(out)}
+    for one in report.passes:
+        if isinstance(one, SitePass) and one.learned:
+            say(f"{one.site}: learned what is usual from {one.learned} dates", quiet=quiet)
+    lines = report.lines()
+    failed = bool(report.failures or report.problem)
+    if as_json and not failed:
+        emit(document, (), as_json=True)
+    elif lines and not as_json:
+        emit({}, [*lines, f"digest: {out / DIGEST_PAGE}"], as_json=False)
+    if report.failures:
+        raise error_for_all(report.failures, len(report.passes), "pass", document)
+    if report.problem:
+        raise ProviderError(report.problem, details=document)

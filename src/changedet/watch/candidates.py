@@ -1,0 +1,255 @@
+"""From alarmed pixels to candidates on the ground: what is told, what has to wait, what is set aside."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from changedet.coordinates import GeoPoint
+from changedet.core.components import label_components
+from changedet.core.index_alarms import IndexAlarms, combine_alarms
+from changedet.core.indices import compute_indices
+from changedet.core.series_behaviour import Pattern, behaviour
+from changedet.core.timeseries import AlarmStatus
+from changedet.kinds import KIND_LABELS, Kind, choose_kind
+from changedet.objects import area_m2
+from changedet.watch.geopackage import in_form
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import geopandas as gpd
+    from numpy.typing import NDArray
+
+    from changedet.watch.baselines import SiteBaseline
+    from changedet.watch.rules import WatchRules
+
+#: Kinds that plants and water make of themselves in most years: listed, never alerted.
+QUIET_KINDS = frozenset({Kind.VEGETATION, Kind.WATER, Kind.NONE})
+#: What a pattern is called where a candidate is set aside for it.
+ASIDE_WORDS = {
+    Pattern.SEASONAL: "as in the same weeks of earlier years",
+    Pattern.BURSTS: "comes and goes",
+    Pattern.REVERSED: "back at what was usual",
+}
+#: What the watch calls a candidate that persists, one that has to wait, and one that is set aside.
+PERSISTING, PROVISIONAL, ASIDE = "persisting", "provisional", "set aside"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A piece of ground that differs from what is usual there.
+
+    Attributes
+    ----------
+    status : str
+        `PERSISTING`, `PROVISIONAL` or `ASIDE`.
+    reason : str
+        Why it waits or is set aside; empty when it persists.
+    kind : str
+        A label of `changedet.kinds`.
+    evidence : str
+        The numbers behind it, for a reader.
+    after, by : str
+        UTC times of the clear dates between which it changed.
+    area_m2 : float
+        On the ellipsoid.
+    point : GeoPoint
+        Its centre.
+    outline : shapely geometry
+        In longitude and latitude.
+    size : float
+        Median step of its leading index, in standard deviations.
+    indices : tuple of str
+        Indices that flagged it.
+    is_new : bool
+        Whether the last date bore out a pixel of it.
+    """
+
+    status: str
+    reason: str
+    kind: str
+    evidence: str
+    after: str
+    by: str
+    area_m2: float
+    point: GeoPoint
+    outline: Any
+    size: float
+    indices: tuple[str, ...]
+    is_new: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serialisable description."""
+        return {
+            "status": self.status, "reason": self.reason, "kind": self.kind, "evidence": self.evidence,
+            "after_utc": self.after, "by_utc": self.by, "area_m2": round(self.area_m2, 1),
+            "lat": round(self.point.lat, 6), "lon": round(self.point.lon, 6), "dms": self.point.dms,
+            "mgrs": self.point.mgrs, "indices": list(self.indices),
+        }  # fmt: skip
+
+
+def find_candidates(base: SiteBaseline, rules: WatchRules) -> list[Candidate]:
+    """Find what differs at a site after its last date.
+
+    Parameters
+    ----------
+    base : SiteBaseline
+        After `changedet.watch.baselines.take`.
+    rules : WatchRules
+        The least area.
+
+    Returns
+    -------
+    list of Candidate
+        Persisting ones first, then provisional ones, then what is set aside.
+    """
+    alarms = combine_alarms(base.states, base.names)
+    alarmed = np.isin(alarms.status, (AlarmStatus.PROVISIONAL, AlarmStatus.PERSISTING)) & base.inside
+    if not alarmed.any():
+        return []
+    ground = _Ground.of(base, alarms, alarmed)
+    least = rules.min_area_m2 / abs(base.place["transform"][0] * base.place["transform"][4])
+    return ground.candidates(least)
+
+
+def candidate_table(candidates: Sequence[Candidate], seen: str) -> gpd.GeoDataFrame:
+    """Return candidates with the columns that the state file keeps of objects.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+        Any.
+    seen : str
+        UTC time of the date that shows them.
+
+    Returns
+    -------
+    GeoDataFrame
+        In longitude and latitude; ``first_seen`` is that date.
+    """
+    import geopandas as gpd
+
+    rows = [
+        {
+            "id": number, "kind": one.kind, "score": abs(one.size), "score_mads": abs(one.size),
+            "construction": 0.0, "context_share": 0.0, "sensor": "optical",
+            "confidence": "medium" if len(one.indices) > 1 else "low", "area_m2": round(one.area_m2, 1),
+            "lat": round(one.point.lat, 6), "lon": round(one.point.lon, 6), "dms": one.point.dms,
+            "mgrs": one.point.mgrs, "first_seen": seen, "last_seen_before": one.after,
+            "evidence": one.evidence, "warnings": "",
+        }
+        for number, one in enumerate(candidates, 1)
+    ]  # fmt: skip
+    return gpd.GeoDataFrame(rows, geometry=[one.outline for one in candidates], crs="EPSG:4326")
+
+
+@dataclass(frozen=True, eq=False)
+class _Ground:
+    """The alarmed pixels of a site and what their series did since."""
+
+    base: SiteBaseline
+    alarms: IndexAlarms
+    alarmed: NDArray[np.bool_]
+    pattern: NDArray[np.uint8]
+    now: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, base: SiteBaseline, alarms: IndexAlarms, alarmed: NDArray[np.bool_]) -> _Ground:
+        pattern = np.zeros(alarmed.shape, np.uint8)
+        for index, state in enumerate(base.states):
+            pixels = alarmed & (alarms.leading == index)
+            if pixels.any():
+                found = behaviour(
+                    base.units_of(index, pixels), base.days, alarms.by_day[pixels], state.chart.side[pixels]
+                )
+                pattern[pixels] = found.pattern
+        return cls(base, alarms, alarmed, pattern, base.now())
+
+    def candidates(self, least: float) -> list[Candidate]:
+        """Group the pixels: persisting ones grow over provisional neighbours, and keep their edges so."""
+        aside = self.alarmed & np.isin(self.pattern, list(ASIDE_WORDS))
+        waiting = self.alarmed & ~aside
+        settled = waiting & (self.alarms.status == AlarmStatus.PERSISTING) & (self.pattern == Pattern.STEP)
+        labels = label_components(waiting, settled, min_pixels=least)
+        found: list[Candidate] = []
+        enough = np.bincount(labels[settled], minlength=int(labels.max()) + 1) >= least
+        enough[0] = False
+        found += self._groups(np.where(enough[labels], labels, 0), self._of_kind)
+        rest = waiting & ~enough[labels]
+        found += self._groups(label_components(rest, rest, min_pixels=least), self._waiting)
+        found += self._groups(label_components(aside, aside, min_pixels=least), self._aside)
+        order = {PERSISTING: 0, PROVISIONAL: 1, ASIDE: 2}
+        return sorted(found, key=lambda one: order[one.status])
+
+    def _groups(
+        self, labels: NDArray[np.int32], status: Callable[[NDArray[np.bool_], Kind], tuple[str, str]]
+    ) -> list[Candidate]:
+        numbers = np.unique(labels[labels > 0])
+        return [self._candidate(labels == number, status) for number in numbers]
+
+    def _of_kind(self, _pixels: NDArray[np.bool_], kind: Kind) -> tuple[str, str]:
+        if kind in QUIET_KINDS:
+            return ASIDE, f"{KIND_LABELS[kind]}, which season and weather make as well"
+        return PERSISTING, ""
+
+    def _waiting(self, _pixels: NDArray[np.bool_], _kind: Kind) -> tuple[str, str]:
+        return PROVISIONAL, "later clear dates have not borne it out yet"
+
+    def _aside(self, pixels: NDArray[np.bool_], _kind: Kind) -> tuple[str, str]:
+        (code, _), *_ = Counter(self.pattern[pixels].tolist()).most_common()
+        return ASIDE, ASIDE_WORDS[Pattern(code)]
+
+    def _candidate(
+        self, pixels: NDArray[np.bool_], status: Callable[[NDArray[np.bool_], Kind], tuple[str, str]]
+    ) -> Candidate:
+        kind, evidence = choose_kind(*(_typical(part, self.base.bands, pixels) for part in
+                                       (self.base.before, self.now)))  # fmt: skip
+        word, reason = status(pixels, kind)
+        outline = in_form(_outline(pixels, self.base.place))
+        indices = tuple(name for name in self.base.names if self.alarms.said(name)[pixels].mean() > 0.5)
+        new = np.any([one.newly_persisting[pixels].any() for one in self.base.states])
+        centre = outline.centroid
+        return Candidate(
+            word, reason, KIND_LABELS[kind], evidence,
+            self._time(self.alarms.after_day[pixels]), self._time(self.alarms.by_day[pixels]),
+            area_m2(outline), GeoPoint(float(centre.y), float(centre.x)), outline,
+            float(np.median(self.alarms.size[pixels])), indices, bool(new),
+        )  # fmt: skip
+
+    def _time(self, days: NDArray[np.float32]) -> str:
+        """Return the date that most pixels name: a median would name one on which nothing was taken."""
+        known = days[np.isfinite(days)]
+        if not len(known):
+            return ""
+        values, counts = np.unique(known, return_counts=True)
+        return self.base.times[int(np.abs(self.base.days - float(values[counts.argmax()])).argmin())]
+
+
+def _typical(
+    planes: NDArray[np.float32], bands: tuple[str, ...], pixels: NDArray[np.bool_]
+) -> dict[str, float]:
+    """Return the index medians of some pixels."""
+    inside = planes[:, pixels]
+    inside = inside[:, np.isfinite(inside).all(axis=0)]
+    if not inside.size:
+        return {}
+    return {name: float(np.median(values)) for name, values in compute_indices(inside, bands).items()}
+
+
+def _outline(pixels: NDArray[np.bool_], place: Any) -> Any:  # noqa: ANN401  # shapely's geometries
+    import geopandas as gpd
+    import shapely
+    from affine import Affine
+    from rasterio.features import shapes
+
+    parts = [
+        shapely.geometry.shape(geometry)
+        for geometry, _ in shapes(
+            pixels.astype(np.uint8), mask=pixels, connectivity=4, transform=Affine(*place["transform"])
+        )
+    ]
+    return gpd.GeoSeries([shapely.union_all(parts)], crs=place["crs"]).to_crs("EPSG:4326").iloc[0]

@@ -1,0 +1,245 @@
+"""All sites of a list, one after the other, and what is told of them in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence  # noqa: TC003  # part of a dataclass that others inspect
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from changedet.attempts import Failure, attempt_all
+from changedet.batch import site_label
+from changedet.errors import OutputError, ProviderError
+from changedet.progress import begin_site
+from changedet.providers.cache_files import temporary
+from changedet.watch.alerts import append_alerts, feed_xml, read_alerts
+from changedet.watch.following import mark_delivered
+from changedet.watch.gathering import Place
+from changedet.watch.holding import hold
+from changedet.watch.monitor import SitePass, close_abandoned, watch_site
+from changedet.watch.notify import tell
+from changedet.watch.rules import WatchRules  # noqa: TC001
+from changedet.watch.state import open_state
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from changedet.progress import Progress
+    from changedet.providers.tracked import TrackedProvider
+    from changedet.site import Site
+    from changedet.watch.alerts import Alert
+    from changedet.watch.monitor import WatchSpan
+    from changedet.watch.notify import Webhook
+    from changedet.watch.state import StateFile
+
+#: Form of the summary.
+SCHEMA = "changedet.watch/1"
+#: Files in the folder of a watch.
+ALERTS, DIGEST_PAGE, DIGEST, FEED = "alerts.jsonl", "digest.html", "digest.json", "feed.xml"
+
+
+@dataclass(frozen=True)
+class WatchRequest:
+    """What is asked of a watch.
+
+    Attributes
+    ----------
+    state : Path
+        The state file.
+    out : Path
+        Folder for `ALERTS`, `DIGEST_PAGE`, `DIGEST` and `FEED`.
+    span : WatchSpan
+        Which days.
+    rules : WatchRules
+        What is asked of dates and pixels.
+    webhook : Webhook or None
+        Who else is told of alerts.
+    wait_s : float
+        How long to wait for another watch of the same state file, in seconds.
+    """
+
+    state: Path
+    out: Path
+    span: WatchSpan
+    rules: WatchRules
+    webhook: Webhook | None = None
+    wait_s: float = 60.0
+
+
+@dataclass(frozen=True)
+class WatchReport:
+    """What a watch found.
+
+    Attributes
+    ----------
+    passes : sequence of SitePass or Failure
+        One for each site, in the order of the list.
+    alerts : sequence of Alert
+        Told for the first time.
+    earlier : sequence of Alert
+        Told before.
+    made_utc, until_utc : str
+        When it was made; to when sites were watched.
+    silent_after_days : float
+        So long without a usable image is said.
+    problem : str
+        Why the webhook was not told; empty when it was, or there is none.
+    """
+
+    passes: Sequence[SitePass | Failure]
+    alerts: Sequence[Alert]
+    earlier: Sequence[Alert]
+    made_utc: str
+    until_utc: str
+    silent_after_days: float
+    problem: str = ""
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Sites of which nothing could be said."""
+        return [one for one in self.passes if isinstance(one, Failure)]
+
+    @property
+    def silent(self) -> list[SitePass]:
+        """Sites that no usable image has shown for too long."""
+        known = [one for one in self.passes if isinstance(one, SitePass)]
+        return [one for one in known if one.silent_days >= self.silent_after_days]
+
+    def lines(self) -> list[str]:
+        """Return what is new in lines for a reader; nothing when nothing is."""
+        found = [one.text for one in self.alerts]
+        return [*found, *(
+            f"{one.site}: no usable image for {one.silent_days:.0f} days, since {one.last[:10]}"
+            for one in self.silent
+        )]  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serialisable description."""
+        return {
+            "schema": SCHEMA,
+            "made_utc": self.made_utc,
+            "until_utc": self.until_utc,
+            "alerts": [one.to_dict() for one in self.alerts],
+            "silent": [one.site for one in self.silent],
+            "sites": [one.to_dict() for one in self.passes if isinstance(one, SitePass)],
+            "failed": [
+                {"site": one.site, "reason": one.reason, "exit_code": one.exit_code} for one in self.failures
+            ],
+            "webhook_problem": self.problem,
+        }
+
+
+def run_watch(
+    sites: Sequence[Site], request: WatchRequest, provider: TrackedProvider, progress: Progress
+) -> WatchReport:
+    """Look at every site of a list once, whatever becomes of the others, and tell what is new.
+
+    Parameters
+    ----------
+    sites : sequence of Site
+        In any order.
+    request : WatchRequest
+        What is asked.
+    provider : TrackedProvider
+        Where imagery comes from.
+    progress : Progress
+        Told about each step.
+
+    Returns
+    -------
+    WatchReport
+        After an account is refused, a limit is used up or nothing can be written, the remaining sites are
+        not tried.
+
+    Raises
+    ------
+    StateBusyError
+        When another watch of the same state file has not finished in time.
+    OutputError
+        When the folder cannot be written.
+    KeyboardInterrupt
+        When the user stops it; what was taken by then counts, and is told of by the next run.
+    """
+
+    def _look(numbered: tuple[int, Site]) -> SitePass:
+        number, site = numbered
+        begin_site(progress, site_label(site), number, len(sites))
+        return watch_site(state, Place(site, provider, request.rules, progress), request.span)
+
+    request.state.parent.mkdir(parents=True, exist_ok=True)
+    with hold(request.state, wait_s=request.wait_s), open_state(request.state, write=True) as state:
+        close_abandoned(state)
+        places = [(site_label(site), (number, site)) for number, site in enumerate(sites, 1)]
+        passes = list(attempt_all(places, _look))
+        return _tell(state, request, passes)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is there whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced when it is there; its folder is made.
+    text : str
+        What it is to hold.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be written; what was there stays.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary(path.parent, path.name) as part:
+            part.write_text(text, encoding="utf-8")
+            part.replace(path)
+    except OSError as error:
+        raise OutputError(
+            error.strerror or "cannot be written", where=str(path), todo="check the permission and the space"
+        ) from error
+
+
+def _tell(state: StateFile, request: WatchRequest, passes: Sequence[SitePass | Failure]) -> WatchReport:
+    """Write what is new, then tell the webhook, and mark what was told: nothing is lost in between."""
+    from changedet.watch.digest import digest_html, digest_pictures
+
+    every = read_alerts(state)
+    new = [one for one in every if not one.told]
+    report = WatchReport(
+        passes, new, [one for one in every if one.told],
+        datetime.now(UTC).isoformat(timespec="seconds"), request.span.until.isoformat(timespec="seconds"),
+        request.rules.silent_days,
+    )  # fmt: skip
+    append_alerts(request.out / ALERTS, every)
+    write_whole(request.out / FEED, feed_xml(every, report.made_utc))
+    write_whole(request.out / DIGEST_PAGE, digest_html(report, digest_pictures(state, new)))
+    problem = _told(state, request.webhook, new)
+    report = WatchReport(**{**vars(report), "problem": problem})
+    write_whole(request.out / DIGEST, _json(report.to_dict()))
+    return report
+
+
+def _told(state: StateFile, webhook: Webhook | None, new: Sequence[Alert]) -> str:
+    """Mark alerts as told, those of a webhook one by one; return why some were not."""
+
+    def _mark(alert: Alert) -> None:
+        with state.change() as change:
+            mark_delivered(change, [alert.key])
+
+    if webhook is None:
+        if new:
+            with state.change() as change:
+                mark_delivered(change, [one.key for one in new])
+        return ""
+    try:
+        tell(webhook, new, _mark)
+    except ProviderError as error:
+        return str(error)
+    return ""
+
+
+def _json(document: dict[str, Any]) -> str:
+    import json
+
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
