@@ -75,7 +75,9 @@ also of ``train``, whose ``train --out`` is a file; ``review run --object``, ``r
 ``review run --note``, ``review run --blind``; ``review export --out`` (a file); ``review mask --reason``,
 ``review mask --until``, ``review mask --end``; ``review precision --by``; ``timeline --during``,
 ``timeline --images``, ``timeline --point``, ``timeline --object``, ``timeline --index``,
-``timeline --register``, ``timeline --min-clear`` (of a date that is to be read).
+``timeline --register``, ``timeline --min-clear`` (of a date that is to be read); of ``watch run`` its
+days (``--since``, ``--until``, ``--history``, ``--silent-after``, ``--min-clear``, ``--register``),
+``--persistence``, ``--webhook``, ``--wait`` and ``--out`` (another default); the ``--state`` of ``watch``.
 """
 
 from __future__ import annotations
