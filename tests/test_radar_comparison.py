@@ -14,6 +14,7 @@ from changedet.frame import Frame
 from changedet.radar import RadarPasses, RadarSettings, Track
 from changedet.radar_comparison import compare_radar, crop_evidence, was_tested
 from changedet.radar_platforms import brought_together, platform_offsets
+from changedet.radar_result import platform_check
 
 EVERYWHERE = np.ones(tuple(GRID.shape), bool)
 SITE = np.zeros_like(EVERYWHERE)
@@ -83,6 +84,30 @@ def test_exchanging_the_periods_exchanges_the_signs():
     swapped = RadarPasses(track.track, track.after, track.before)
     there, back = (compare_radar([one], SITE).change_db for one in (track, swapped))
     assert np.nanmedian(there[BUILT]) == pytest.approx(-np.nanmedian(back[BUILT]), abs=0.2)
+
+
+def test_periods_in_the_wrong_order_are_said():
+    track = make_track_passes(counts=(4, 3))
+    late, early = track.before[0], track.after[-1]
+    overlapping = RadarPasses(track.track, (*track.before[1:], early), (late, *track.after[:-1]))
+    for passes, said in (
+        (RadarPasses(track.track, track.after, track.before), "the passes before are the later ones"),
+        (overlapping, "passes before reach to 2025-05-25, those after begin on 2023-05-01"),
+    ):
+        evidence = compare_radar([passes], SITE)
+        assert said in evidence.tracks[0].note
+        assert said in evidence.warnings[0]
+    assert compare_radar([track], SITE).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("offset", "verdict", "moved"), [((0.2, 0.2), "good", (0, 0)), ((2.0, -1.0), "corrected", (-2, 1))]
+)
+def test_only_what_was_moved_is_called_corrected(evidence, offset, verdict, moved):
+    report = replace(evidence.tracks[0], platform_offsets_px={"Sentinel-1C": offset})
+    found = platform_check(replace(evidence, tracks=(report, *evidence.tracks[1:])), 0.5)
+    assert (found.verdict, found.shift_px) == (verdict, moved)
+    assert found.applied == (verdict == "corrected")
 
 
 class TestTooFewPasses:

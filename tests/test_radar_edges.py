@@ -35,6 +35,19 @@ def test_a_change_that_an_object_only_touches_is_one_of_its_own(place):
     assert (labels[place] == 1).all()
 
 
+@pytest.mark.parametrize(("least", "labels"), [(18.0, 2), (19.0, 1)])
+def test_what_is_left_of_a_change_beside_an_object_is_large_enough(least, labels):
+    line = np.zeros(tuple(GRID.shape), bool)
+    line[60, 88:90] = True  # two of the twenty pixels that radar flags
+    small = make_radar(boxes=((60, 62, 80, 90),), factors=(6.0,))
+    limits, plane = Thresholds(0.1, 0.1, 1.0, 0.5), np.zeros(line.shape, np.float32)
+    flagged = Flagged(
+        line.astype(np.int32), plane, limits, plane, limits, np.ones(line.shape, bool), ("score", "second")
+    )
+    state = np.where(line, State.CHANGED, State.NOT_FLAGGED).astype(np.uint8)
+    assert add_radar(flagged, small, state, least).labels.max() == labels
+
+
 def test_the_edge_of_an_object_is_no_change_of_its_own():
     assert set(added(np.s_[32:40, 42:53]).ravel().tolist()) == {0, 1}
 

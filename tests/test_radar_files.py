@@ -95,6 +95,22 @@ class TestWhatIsFound:
         assert orbit in tracks
         assert found is not None
 
+    @pytest.mark.parametrize(
+        ("given", "below", "orbit"),
+        [
+            ("2023", "05/s1_20230512_VV.tif", None),
+            ("s1", "2023/05/12/s1_20230512_VV.tif", None),
+            ("2023/05", "s1_20230512_VV.tif", None),
+            ("s1/2023", "44/s1_20230512_VV.tif", 44),
+            ("s1", "5/s1_20230512_VV.tif", 5),
+            ("s1", "2023/05/track_12/s1_20230512_VV.tif", 12),
+        ],
+    )
+    def test_folders_of_months_and_days_are_no_tracks(self, tmp_path, given, below, orbit):
+        write(tmp_path / given / below, [np.full(tuple(GRID.shape), 0.1)])
+        (found,) = open_radar_files(tmp_path / given, tmp_path / given).load(GRID)
+        assert found.track.relative_orbit == orbit
+
     def test_slices_of_one_day_are_one_pass(self, tmp_path):
         north, south = (np.full(tuple(GRID.shape), np.nan, np.float32) for _ in range(2))
         north[:50], south[50:] = 0.1, 0.2

@@ -212,6 +212,22 @@ def test_untested_radar_does_not_raise_confidence(ranked):
     assert found_at(ranked[1], BUILT)["confidence"] != "high"
 
 
+def test_objects_say_that_untested_radar_only_ranks(ranked, together):
+    assert found_at(ranked[1], BUILT)["sensor"] == "both"
+    assert found_at(ranked[1], BUILT)["evidence"].endswith("too few passes to test it, radar only ranks")
+    assert not together[1]["evidence"].str.contains("only ranks").any()
+
+
+def test_a_pair_without_background_is_not_decided_by_radar(monkeypatch):
+    evidence = evidence_of((CLOUDED, 4.0), (OPEN, 4.0))
+    monkeypatch.setattr("changedet.comparison._undecided", lambda flagged: True)
+    found = compare(optical_pair(), EVERYWHERE, DetectSettings(), refused=False, radar=evidence)
+    assert found.refusal
+    assert found.flagged.radar is None
+    assert (found.state[CLOUDED] == State.NOT_OBSERVED).all()
+    assert not (found.state == State.NOT_FLAGGED).any()
+
+
 def test_small_groups_are_speckle_of_one_square():
     evidence = evidence_of()
     assert least_pixels(evidence, 1.0) == 9.0
@@ -255,6 +271,7 @@ def test_a_budget_is_not_exceeded_by_radar():
         (FoundBy.OPTICAL_ONLY, 1, "medium", True, "medium"),
         (FoundBy.RADAR_ONLY, -20, "low", True, "medium"),
         (FoundBy.RADAR, 5, "low", True, "low"),
+        (FoundBy.RADAR, 20, "low", False, "low"),
     ],
 )
 def test_confidence_follows_from_both_sensors(sensor, deviations, optical, tested, expected):

@@ -277,7 +277,7 @@ def compare(
     flagged = _decide(evidence, ground, settings, deciders or open_deciders(settings))
     undecided = settings.budget is None and _undecided(flagged)
     state[(state == State.NOT_FLAGGED) & (undecided | np.isnan(flagged.score))] = State.NOT_COMPARABLE
-    if radar is not None:
+    if radar is not None and not undecided:
         # a budget is a share of the ground, and radar's own objects would exceed it
         own = radar if settings.budget is None else replace(radar, flagged=np.zeros_like(radar.flagged))
         flagged = add_radar(flagged, own, state, _min_pixels(pair.before, settings))

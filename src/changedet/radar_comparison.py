@@ -227,7 +227,11 @@ def _judged(
     before /= scene_levels(before, reference)[:, :, None, None]
     after /= scene_levels(after, reference)[:, :, None, None]
     report = TrackReport(
-        one.track, *one.scenes, LOG_RATIO, platform_offsets_px=stacks.offsets, note="; ".join(stacks.notes)
+        one.track,
+        *one.scenes,
+        LOG_RATIO,
+        platform_offsets_px=stacks.offsets,
+        note=_joined(_order(one), *stacks.notes),
     )
     if not tested:
         score, change = _ranked(before, after, teaches, _weight(one))
@@ -370,6 +374,17 @@ def _few(one: RadarPasses, settings: RadarSettings) -> str:
         f"{len(one.before)} and {len(one.after)} passes, fewer than the {settings.least_before} and "
         f"{settings.least_after} that tell change from weather and speckle"
     )
+
+
+def _order(one: RadarPasses) -> str:
+    """Say when passes before are later than passes after; nothing where they are not, or no date is known."""
+    before, after = (sorted(s.time for s in side if s.time is not None) for side in one.scenes)
+    if not (before and after) or before[-1] < after[0]:
+        return ""
+    if before[0] > after[-1]:
+        return "the passes before are the later ones: every change reads backwards; swap the two periods"
+    dates = f"passes before reach to {before[-1]:%Y-%m-%d}, those after begin on {after[0]:%Y-%m-%d}"
+    return f"the periods overlap: {dates}"
 
 
 def _joined(*notes: str) -> str:

@@ -49,6 +49,8 @@ _ORBIT = re.compile(
     r"[- ]?(?P<long>\d{1,3}))(?!\d)",
     re.IGNORECASE,
 )
+#: Folders whose names are numbers: a year, and months or days within it, which are no tracks.
+_YEAR, _OF_A_DATE = re.compile(r"(?:19|20)\d\d"), re.compile(r"0?[1-9]|[12]\d|3[01]")
 _LAST_ORBIT = 175
 #: Share of stored numbers below 0 from which they cannot be power.
 _MOST_NEGATIVE = 0.01
@@ -296,7 +298,7 @@ def _read(path: Path, given: Path) -> _File | None:
         bands = {named[1].upper(): header.indexes[0]}
     if not bands:
         return None
-    parts = (path.stem, *reversed(path.relative_to(given).parts[:-1] if given.is_dir() else ()), given.name)
+    parts = _names_round(path, given)
     facts = facts_from_tags(header.tags)
     product = _PRODUCT.search(path.stem)
     return _File(
@@ -308,6 +310,18 @@ def _read(path: Path, given: Path) -> _File | None:
         stem=" ".join(_POLARISATION.sub("", text).split()) if len(bands) == 1 else text,
         simulated=bool(facts.simulated),
     )
+
+
+def _names_round(path: Path, given: Path) -> tuple[str, ...]:
+    """Return the name of a file and of the folders round it, the nearest first; without months and days."""
+    folders = path.relative_to(given).parts[:-1] if given.is_dir() else ()
+    named = [*given.resolve().parent.parts, given.name, *folders]
+    kept, in_year = [], False
+    for name in named:
+        dated = in_year and _OF_A_DATE.fullmatch(name)
+        in_year = bool(_YEAR.fullmatch(name) or dated)
+        kept.append("" if dated else name)
+    return (path.stem, *reversed(kept[-len(folders) - 1 :]))
 
 
 def _track(tags: Mapping[str, str], product: re.Match[str] | None, parts: Sequence[str]) -> Track:

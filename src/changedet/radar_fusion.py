@@ -56,6 +56,8 @@ _RAISED = MappingProxyType({"low": "medium", "medium": "high", "high": "high"})
 _WORDS = MappingProxyType({Direction.BRIGHTER: "brighter", Direction.DARKER: "darker"})
 #: What every object of radar says beside it.
 RADAR_CAVEAT = "ships, cranes, vehicles, crops and wet ground change what radar sees as well"
+#: What every object says of radar beside it where no track has enough passes.
+UNTESTED_WORDS = "too few passes to test it, radar only ranks"
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,10 +118,10 @@ class RadarOpinion:
         -------
         str
             High only where optical imagery shows it clearly and a test of radar agrees; low where they
-            conflict.
+            conflict, and where radar alone has only ranked.
         """
         if self.alone:
-            return "medium" if abs(self.deviations) >= _CLEAR_DEVIATIONS else "low"
+            return "medium" if self.tested and abs(self.deviations) >= _CLEAR_DEVIATIONS else "low"
         if self.sensor is FoundBy.CONFLICTING:
             return "low"
         if self.sensor is FoundBy.BOTH:
@@ -264,8 +266,7 @@ def opinions_of(
         else:
             expected = _expected(kind, float(water[index]))
             found.append(_beside(*measured, says=bool(says[index]), expected=expected))
-    tested = was_tested(evidence)
-    return tuple(replace(one, tested=tested) for one in found)
+    return tuple(found) if was_tested(evidence) else tuple(_untested(one) for one in found)
 
 
 def _strength(evidence: RadarEvidence) -> NDArray[np.float32]:
@@ -281,10 +282,13 @@ def _apart(taken: NDArray[np.bool_], flagged: NDArray[np.bool_], min_pixels: flo
         return groups
     size = 2 * _APART_PX + 1
     near = cv2.dilate(taken.astype(np.uint8), np.ones((size, size), np.uint8), borderValue=0) > 0
-    pixels, at_edges = (
-        np.bincount(part.ravel(), minlength=groups.max() + 1) for part in (groups, groups[near])
+    pixels, at_edges, free = (
+        np.bincount(part.ravel(), minlength=groups.max() + 1)
+        for part in (groups, groups[near], groups[~taken])
     )
-    kept = np.flatnonzero(at_edges[1:] <= _MOST_AT_EDGES * pixels[1:]) + 1
+    # what is left of a group beside an object has to be large enough as well
+    kept = np.flatnonzero((at_edges <= _MOST_AT_EDGES * pixels) & (free >= min_pixels))
+    kept = kept[kept > 0]
     numbers = np.zeros(int(groups.max()) + 1, np.int32)
     numbers[kept] = np.arange(1, len(kept) + 1)
     return np.asarray(numbers[groups], np.int32)
@@ -338,6 +342,13 @@ def _alone(asked: SensorChoice, change_db: float, deviations: float, *, unseen: 
         return RadarOpinion(FoundBy.RADAR, change_db, deviations, said)
     optical = "optical images did not observe it" if unseen else "optical images do not flag it"
     return RadarOpinion(FoundBy.RADAR_ONLY, change_db, deviations, f"{said}; {optical}")
+
+
+def _untested(opinion: RadarOpinion) -> RadarOpinion:
+    """Say that radar could only rank, wherever it says anything of an object."""
+    if not np.isfinite(opinion.deviations):
+        return replace(opinion, tested=False)
+    return replace(opinion, tested=False, sentence=f"{opinion.sentence}; {UNTESTED_WORDS}")
 
 
 def _beside(change_db: float, deviations: float, *, says: bool, expected: Direction) -> RadarOpinion:

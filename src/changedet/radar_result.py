@@ -16,7 +16,8 @@ from changedet.pairing import Pair, season_gap_days
 from changedet.radar import SensorChoice
 from changedet.radar_comparison import crop_evidence, was_tested
 from changedet.radar_fusion import RadarFinding, least_pixels
-from changedet.registration import GOOD_WITHIN_PX, Registration
+from changedet.radar_platforms import CORRECTED_FROM_PX
+from changedet.registration import Registration
 from changedet.resample import pixel_size_m
 from changedet.result import ChangeResult, State
 
@@ -154,15 +155,15 @@ def platform_check(evidence: RadarEvidence, limit_px: float) -> Registration:
     """
     sides_m = pixel_size_m(evidence.grid)
     offsets = evidence.tracks[0].platform_offsets_px.values()
+    corrected = [by for by in offsets if np.hypot(*by) >= CORRECTED_FROM_PX]
     # what lies further down and right has to move up and left
     shift = max(
-        ((-row, -column) for row, column in offsets), key=lambda by: np.hypot(*by), default=(0.0, 0.0)
+        ((-row, -column) for row, column in corrected), key=lambda by: np.hypot(*by), default=(0.0, 0.0)
     )
     left = _misfit(evidence)
     residual = float(np.hypot(*left[:2]))
     refused = residual > limit_px
     reason = f"the residual of {residual:.2f} px is above the limit of {limit_px:g} px" if refused else ""
-    good = np.hypot(*shift) <= GOOD_WITHIN_PX
     return Registration(
         shift_px=(shift[0] + 0.0, shift[1] + 0.0),
         shift_m=(-shift[0] * sides_m[0] + 0.0, shift[1] * sides_m[1] + 0.0),
@@ -172,8 +173,8 @@ def platform_check(evidence: RadarEvidence, limit_px: float) -> Registration:
         tie_points=0,
         reliability=left[2],
         limit_px=limit_px,
-        applied=not good,
-        verdict="not comparable" if refused else "good" if good else "corrected",
+        applied=bool(corrected),
+        verdict="not comparable" if refused else "corrected" if corrected else "good",
         reason=reason,
         model="translation",
         feature="edges",

@@ -209,3 +209,22 @@ def test_words_that_promise_too_much_do_not_occur():
         ]  # fmt: skip
         assert not FORBIDDEN.search(" ".join(texts))
     assert np.isfinite(make_both().objects["radar_db"]).all()
+
+
+@pytest.mark.parametrize("tested", [True, False])
+def test_where_a_share_was_asked_for_no_rate_is_claimed(tested):
+    result = make_radar_alone() if tested else untested(make_radar_alone())
+    asked = replace(result, parameters={**result.parameters, "budget": 0.02})
+    assert "The 2.0 % of the site that deviate most were flagged" in radar_facts.method_text(asked)
+    assert ("No track has enough passes" in radar_facts.method_text(asked)) != tested
+    assert not any("flags nothing that changed by less" in text for text in radar_facts.limits(asked))
+    said = {fact.label: fact for fact in radar_facts.quality(asked)}["Flagged by chance"]
+    assert (said.value, said.note) == ("not limited", "2.0 % of the site was asked for")
+
+
+@pytest.mark.parametrize(("offset", "done"), [(0.2, "left as they are"), (0.5, "brought together")])
+def test_satellites_that_were_left_are_not_called_moved(offset, done):
+    result = make_radar_alone()
+    tracks = (replace(result.radar.tracks[0], platform_offsets_px={"Sentinel-1C": (offset, 0.0)}),)
+    result = replace(result, radar=replace(result.radar, tracks=tracks))
+    assert done in {fact.label: fact.note for fact in radar_facts.quality(result)}["Satellites apart"]

@@ -15,7 +15,7 @@ from tests.synthetic import make_both, make_radar_alone, make_result
 from changedet.errors import MissingInputError, VerificationError
 from changedet.output import folder as run_folder
 from changedet.output.folder import open_run, save
-from changedet.output.radar_rasters import radar_section, seen_codes
+from changedet.output.radar_rasters import radar_section, seen_codes, write_radar_rasters
 from changedet.provenance import compare_folders, read_record, verify
 from changedet.radar import SEEN_LABELS, Seen
 from changedet.result import State
@@ -91,6 +91,33 @@ def test_rasters_say_what_they_hold(saved):
     with rasterio.open(paths["alone"] / "before.tif") as file:
         assert file.descriptions == ("VV", "VH", "SCL", "valid")
         assert file.tags()["UNITS"].startswith("linear gamma nought")
+
+
+def test_ground_that_radar_did_not_judge_is_not_called_unflagged(tmp_path):
+    result = make_both()
+    result.state[-5:] = State.OUTSIDE
+    deviations = result.radar.deviations.copy()
+    deviations[50:55, 50:55] = np.nan
+    (_, _, path, _) = write_radar_rasters(
+        replace(result, radar=replace(result.radar, deviations=deviations)), tmp_path, images=False
+    )
+    with rasterio.open(path) as file:
+        state = file.read(1)
+        assert "3 = observed and not judged by radar" in file.descriptions[0]
+    assert (state[-5:, 10:] == State.NOT_COMPARABLE).all()
+    assert (state[50:55, 50:55] == State.NOT_COMPARABLE).all()
+    assert (state[:, :6] == State.NOT_OBSERVED).all()
+    assert state[70, 70] == State.NOT_FLAGGED
+    np.testing.assert_array_equal(state == State.CHANGED, result.radar.flagged)
+
+
+def test_what_was_only_ranked_is_not_called_unflagged(tmp_path):
+    result = make_both()
+    tracks = tuple(replace(one, method="log-ratio") for one in result.radar.tracks)
+    radar = replace(result.radar, tracks=tracks, flagged=np.zeros_like(result.radar.flagged))
+    (_, _, path, _) = write_radar_rasters(replace(result, radar=radar), tmp_path, images=False)
+    with rasterio.open(path) as file:
+        assert set(np.unique(file.read(1))) == {State.NOT_OBSERVED, State.NOT_COMPARABLE}
 
 
 def test_sensors_are_told_apart_pixel_by_pixel():

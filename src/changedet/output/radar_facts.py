@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from changedet.output import facts
 from changedet.output.facts import Fact, clean, number, share_text
 from changedet.radar import SEEN_LABELS, FoundBy, Seen
+from changedet.radar_platforms import CORRECTED_FROM_PX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -242,11 +243,11 @@ def limits(result: ChangeResult) -> tuple[str, ...]:
     if result.radar is None:
         return ()
     settings = result.radar.settings
-    return (
-        CANNOT_NOTE,
-        f"Radar flags nothing that changed by less than {number(settings.least_change_db, 1, 'dB')}, and "
-        f"squares of {settings.multilook_px} x {settings.multilook_px} pixels were averaged before.",
-    )
+    squares = f"squares of {settings.multilook_px} x {settings.multilook_px} pixels were averaged before."
+    if _asked_share(result) is not None:
+        return CANNOT_NOTE, squares.capitalize()
+    least = number(settings.least_change_db, 1, "dB")
+    return CANNOT_NOTE, f"Radar flags nothing that changed by less than {least}, and {squares}"
 
 
 def method_text(result: ChangeResult) -> str:
@@ -255,17 +256,34 @@ def method_text(result: ChangeResult) -> str:
         return ""
     settings = result.radar.settings
     side = settings.multilook_px
-    decided = (
+    return (
+        f"Radar power was averaged over squares of {side} x {side} pixels. Each track was compared by "
+        "itself, so that passes of different directions never meet in a pixel, and what the tracks say was "
+        f"combined afterwards. {_decision_text(result, result.radar)} Decibels: 3 dB is twice the power, "
+        "10 dB ten times."
+    )
+
+
+def _decision_text(result: ChangeResult, radar: RadarEvidence) -> str:
+    """Say what made radar flag a pixel."""
+    share, settings = _asked_share(result), radar.settings
+    if share is not None:
+        untested = "" if _is_tested(radar) else f" {UNTESTED_NOTE}"
+        leading = f"The {share_text(share)} of the site that deviate most were flagged, as was asked for, "
+        return f"{leading}however little they changed.{untested}"
+    if not _is_tested(radar):
+        return UNTESTED_NOTE
+    return (
         "A pixel is flagged by radar where a share of at most "
         f"{share_text(settings.false_discovery_share)} of what is flagged may be there by chance and the "
         f"change is at least {number(settings.least_change_db, 1, 'dB')}."
     )
-    return (
-        f"Radar power was averaged over squares of {side} x {side} pixels. Each track was compared by "
-        "itself, so that passes of different directions never meet in a pixel, and what the tracks say was "
-        f"combined afterwards. {decided if _is_tested(result.radar) else UNTESTED_NOTE} Decibels: 3 dB is "
-        "twice the power, 10 dB ten times."
-    )
+
+
+def _asked_share(result: ChangeResult) -> float | None:
+    """Return the share of the site that was asked of radar alone; None where none was, and a test decides."""
+    share = result.parameters.get("budget") if result.radar_alone else None
+    return None if share is None else float(share)
 
 
 def quality(result: ChangeResult) -> tuple[Fact, ...]:
@@ -294,7 +312,7 @@ def quality(result: ChangeResult) -> tuple[Fact, ...]:
         f"{number(registration.limit_px, 2, 'px')}; verdict: {facts.verdict_text(registration)}",
     )
     seen = (_seen_fact(result), _passes_fact(result.radar), facts.season_fact(result))
-    return (*seen, *_facts(result.radar), residual)
+    return (*seen, *_facts(result, result.radar), residual)
 
 
 def _passes_fact(radar: RadarEvidence) -> Fact:
@@ -316,9 +334,9 @@ def _seen_fact(result: ChangeResult) -> Fact:
     return Fact("Observed by radar", share_text(radar), note)
 
 
-def _facts(radar: RadarEvidence) -> tuple[Fact, ...]:
+def _facts(result: ChangeResult, radar: RadarEvidence) -> tuple[Fact, ...]:
     looks = [one.looks for one in radar.compared if math.isfinite(one.looks)]
-    side, settings = radar.settings.multilook_px, radar.settings
+    side = radar.settings.multilook_px
     return (
         Fact(
             "Looks",
@@ -326,11 +344,18 @@ def _facts(radar: RadarEvidence) -> tuple[Fact, ...]:
             f"equivalent, of the leading track, after squares of {side} x {side} px",
         ),
         Fact("Satellites apart", *_apart(radar)),
-        Fact(
-            "Flagged by chance",
-            f"at most {share_text(settings.false_discovery_share)}" if _is_tested(radar) else "not tested",
-            f"of flagged pixels; least change {number(settings.least_change_db, 1, 'dB')}",
-        ),
+        _chance_fact(result, radar),
+    )
+
+
+def _chance_fact(result: ChangeResult, radar: RadarEvidence) -> Fact:
+    settings, share = radar.settings, _asked_share(result)
+    if share is not None:
+        return Fact("Flagged by chance", "not limited", f"{share_text(share)} of the site was asked for")
+    return Fact(
+        "Flagged by chance",
+        f"at most {share_text(settings.false_discovery_share)}" if _is_tested(radar) else "not tested",
+        f"of flagged pixels; least change {number(settings.least_change_db, 1, 'dB')}",
     )
 
 
@@ -338,7 +363,10 @@ def _apart(radar: RadarEvidence) -> tuple[str, str]:
     """Return how far satellites lay apart at most, and a note."""
     offsets = [math.hypot(*by) for one in radar.compared for by in one.platform_offsets_px.values()]
     if offsets:
-        note = "before they were brought together; the table of tracks has each"
+        done = (
+            "before they were brought together" if max(offsets) >= CORRECTED_FROM_PX else "left as they are"
+        )
+        note = f"{done}; the table of tracks has each"
         return f"up to {number(max(offsets), 2, 'px')}", note
     several = any(len({s.platform for s in (*one.before, *one.after)}) > 1 for one in radar.compared)
     if several:

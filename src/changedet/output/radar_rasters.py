@@ -20,6 +20,7 @@ from changedet.output.geotiff import (
     write_image,
 )
 from changedet.radar import SEEN_LABELS, RadarEvidence, RadarSettings, Seen, TrackReport
+from changedet.radar_fusion import judged_by_radar
 from changedet.result import State
 from changedet.scene import Scene
 
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
     from changedet.result import ChangeResult
     from changedet.scene import Image
 
-#: Codes of ``radar_state.tif``; they are those of ``state.tif``.
+#: Codes of ``radar_state.tif``; they are those of ``state.tif``. Radar did not judge what it saw on too few
+#: dates, or outside the site.
 RADAR_STATE_LABELS: Mapping[State, str] = MappingProxyType(
     {
         State.NOT_FLAGGED: "not flagged by radar",
         State.CHANGED: "flagged by radar",
         State.NOT_OBSERVED: "not observed by radar",
+        State.NOT_COMPARABLE: "observed and not judged by radar",
     }
 )
 
@@ -48,7 +51,7 @@ _SEEN = Codes(
 )
 _STATES = Codes(
     {int(code): label for code, label in RADAR_STATE_LABELS.items()},
-    {0: "#f2f2f2", 1: "#d55e00", 2: "#7f7f7f"},
+    {0: "#f2f2f2", 1: "#d55e00", 2: "#7f7f7f", 3: "#cc79a7"},
     int(State.OUTSIDE),
 )
 _UNITS = MappingProxyType(
@@ -152,7 +155,7 @@ def write_radar_rasters(result: ChangeResult, folder: Path, *, images: bool) -> 
         Nothing is written for a result without radar.
     folder : Path
         An existing folder. It receives ``radar_score.tif`` and ``radar_change_db.tif`` (float32),
-        ``radar_state.tif`` (uint8, also outside the site) and ``sensor.tif`` (uint8 codes of `Seen`).
+        ``radar_state.tif`` (uint8 codes of `RADAR_STATE_LABELS`) and ``sensor.tif`` (uint8 codes of `Seen`).
     images : bool
         Also write ``radar_before.tif`` and ``radar_after.tif``: mean power of the leading track. Where radar
         is all there is, ``before.tif`` and ``after.tif`` hold it.
@@ -181,9 +184,7 @@ def write_radar_rasters(result: ChangeResult, folder: Path, *, images: bool) -> 
             nodata=np.nan,
             tags=tags | {"UNITS": _UNITS[name]},
         )
-    state = np.where(radar.flagged, np.uint8(State.CHANGED), np.uint8(State.NOT_FLAGGED))
-    state[~radar.observed & ~radar.flagged] = State.NOT_OBSERVED
-    write_codes(folder / "radar_state.tif", state, radar.grid, tags, _STATES)
+    write_codes(folder / "radar_state.tif", _states(result, radar), radar.grid, tags, _STATES)
     write_codes(folder / "sensor.tif", seen_codes(result), result.grid, tags, _SEEN)
     names = [*planes, "radar_state", "sensor"]
     if images and not _is_compared(result):
@@ -191,6 +192,15 @@ def write_radar_rasters(result: ChangeResult, folder: Path, *, images: bool) -> 
         write_image(folder / "radar_after.tif", radar.after, tags)
         names += ["radar_before", "radar_after"]
     return [folder / f"{name}.tif" for name in names]
+
+
+def _states(result: ChangeResult, radar: RadarEvidence) -> NDArray[np.uint8]:
+    """Return what radar says by itself; what it did not decide it does not call unflagged."""
+    judged = judged_by_radar(radar) & (result.state != State.OUTSIDE)
+    state = np.where(judged, np.uint8(State.NOT_FLAGGED), np.uint8(State.NOT_COMPARABLE))
+    state[~radar.observed] = State.NOT_OBSERVED
+    state[radar.flagged] = State.CHANGED
+    return state
 
 
 def read_radar(
