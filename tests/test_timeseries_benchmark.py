@@ -101,4 +101,5 @@ def test_what_stays_is_told_from_what_does_not():
     assert rows["construction: stays"]["step"] > 0.97
     assert all(row["step"] <= 0.03 for name, row in rows.items() if "construction" not in name)
     assert rows["snow: 40 days"]["reversed"] > 0.7 * rows["snow: 40 days"]["alarms"]
-    assert rows["harvest, every year 50 days"]["seasonal"] > 0.6 * rows["harvest, every year 50 days"]["alarms"]
+    harvest = rows["harvest, every year 50 days"]
+    assert harvest["seasonal"] > 0.6 * harvest["alarms"]

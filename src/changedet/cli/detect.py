@@ -214,7 +214,8 @@ def settings_of(
 ) -> DetectSettings:
     """Make the settings of a comparison from the options that say how.
 
-    The decision is --threshold, --budget and --keep-seasonal. A model is opened: what cannot be used is refused before anything is searched, fetched or compared.
+    The decision is --threshold, --budget and --keep-seasonal. A model is opened: what cannot be used is
+    refused before anything is searched, fetched or compared.
     """
     from changedet.comparison import DetectSettings, threshold_of
     from changedet.deciders import open_deciders

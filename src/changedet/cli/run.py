@@ -13,9 +13,10 @@ from changedet.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from changedet.investigation import Investigation
-    from changedet.radar import SensorChoice
+    from changedet.radar import RadarSettings, SensorChoice
     from changedet.site import Site
 
 
@@ -61,30 +62,34 @@ def run(
     progress: options.ShowProgress = None,
 ) -> None:
     """Fetch the clearest matching dates of a place, or of each of a list, compare them, write run folders."""
-    from changedet.investigation import AccessOptions, Investigation, sensor_of
-    from changedet.radar import RadarSettings
+    from changedet.investigation import AccessOptions, Investigation
     from changedet.selection import SelectionRules
 
-    sensors = sensor_of(sensor)
-    dates = None if radar_dates == RadarSettings.most_dates else radar_dates
-    require_radar_asked(sensors, {"--radar-provider": radar_provider, "--radar-dates": dates})
+    sensors, radar = _asked_of_radar(sensor, radar_provider, radar_dates)
     rules = SelectionRules(min_clear_share=min_clear, max_season_gap_days=max_season_gap, max_dates=max_dates)
-    settings = settings_of(
-        method, (threshold, budget, keep_seasonal), min_area, "before", max_residual, band_weights, model
-    )
+    decision = threshold, budget, keep_seasonal
+    settings = settings_of(method, decision, min_area, "before", max_residual, band_weights, model)
     access = AccessOptions(rules, max_tile_cloud, cache, max_pu, replan)
-    radar = RadarSettings(most_dates=radar_dates)
     asked = Investigation(before, after, provider, settings, access, sensors, radar, radar_provider)
     output = Output(out, overwrite, keep_images, exit_code, as_json, explain)
     display = Display(progress, quiet, verbose)
     if sites is not None or site:
-        from changedet.cli.run_sites import chosen_sites, dry_run_sites, run_list
-
         alone = {"--at": at, "--bbox": bbox, "--aoi": aoi, "--name": name}
-        found = chosen_sites(sites, site or [], alone=alone, radius=radius)
-        (dry_run_sites if dry_run else run_list)(found, asked, output, display)
-        return
-    _run_alone(required_site(choose_site(at, radius, bbox, aoi, name)), asked, output, display, dry=dry_run)
+        _run_listed((sites, site or [], alone, radius), asked, output, display, dry=dry_run)
+    else:
+        one = required_site(choose_site(at, radius, bbox, aoi, name))
+        _run_alone(one, asked, output, display, dry=dry_run)
+
+
+def _asked_of_radar(sensor: str, provider: str | None, dates: int) -> tuple[SensorChoice, RadarSettings]:
+    """Return which sensors are compared, and how radar is."""
+    from changedet.investigation import sensor_of
+    from changedet.radar import RadarSettings
+
+    sensors = sensor_of(sensor)
+    unusual = None if dates == RadarSettings.most_dates else dates
+    require_radar_asked(sensors, {"--radar-provider": provider, "--radar-dates": unusual})
+    return sensors, RadarSettings(most_dates=dates)
 
 
 def require_radar_asked(sensors: SensorChoice, said: Mapping[str, object]) -> None:
@@ -92,6 +97,22 @@ def require_radar_asked(sensors: SensorChoice, said: Mapping[str, object]) -> No
     given = [option for option, value in said.items() if value is not None]
     if given and sensors == "s2":
         raise UsageError(f"{' and '.join(given)} says nothing without radar", todo="add --sensor s1 or both")
+
+
+def _run_listed(
+    said: tuple[Path | None, list[str], Mapping[str, object], str | None],
+    asked: Investigation,
+    output: Output,
+    display: Display,
+    *,
+    dry: bool,
+) -> None:
+    """Run at the sites that the options name: list, names, options for a single place, radius."""
+    from changedet.cli.run_sites import chosen_sites, dry_run_sites, run_list
+
+    path, names, alone, radius = said
+    found = chosen_sites(path, names, alone=alone, radius=radius)
+    (dry_run_sites if dry else run_list)(found, asked, output, display)
 
 
 def _run_alone(site: Site, asked: Investigation, output: Output, display: Display, *, dry: bool) -> None:
