@@ -17,6 +17,7 @@ from tests.watch.simulated import RULES, SINCE, SITE, SimulatedProvider, built
 from changedet.attempts import Failure
 from changedet.cli import run as command
 from changedet.errors import OutputError, ProviderError, UsageError
+from changedet.output.facts import SIMULATED_NOTE
 from changedet.progress import Silent
 from changedet.providers.tracked import TrackedProvider
 from changedet.watch.alerts import Alert, append_alerts, feed_xml, read_alerts
@@ -83,6 +84,7 @@ def test_what_is_told_is_in_every_file(told):
     assert (lat, lon) == (line["lat"], line["lon"]) == pytest.approx((38.2704, 126.4966), abs=1e-3)
     page = (folder / "out" / DIGEST_PAGE).read_text(encoding="utf-8")
     assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
+    assert "at 1 of 2 watched sites" in page and SIMULATED_NOTE in page
     assert page.count("data:image/jpeg") == 2 and "Quay &lt;b&gt;&amp;" in page and "Quay <b>" not in page
     assert not re.findall(r'(?:src|href)="(?!data:)', page) and "confirmed" not in page.lower()
     assert "Contains modified Copernicus Sentinel data [2023]" in page

@@ -65,6 +65,8 @@ class SiteBaseline:
         The first day that is watched.
     place : mapping
         The grid: ``crs``, ``transform``, ``shape``.
+    simulated : bool
+        Whether any date was simulated.
     """
 
     names: tuple[str, ...]
@@ -79,6 +81,7 @@ class SiteBaseline:
     inside: NDArray[np.bool_]
     since: str
     place: Mapping[str, Any]
+    simulated: bool = False
 
     @property
     def day(self) -> float:
@@ -118,6 +121,7 @@ class SiteBaseline:
         about = {
             "version": BASELINE_VERSION, "names": list(self.names), "bands": list(self.bands),
             "times": list(self.times), "since": self.since, "place": dict(self.place),
+            "simulated": self.simulated,
         }  # fmt: skip
         found: dict[str, NDArray[Any]] = {"site": np.array(json.dumps(about))}
         found |= {name: getattr(self, name) for name in _ARRAYS}
@@ -151,7 +155,8 @@ class SiteBaseline:
             states = tuple(MonitorState.from_arrays(_part(arrays, name)) for name in names)
             kept = {name: np.asarray(arrays[name]) for name in _ARRAYS}
             return cls(names, tuple(about["bands"]), states, tuple(about["times"]), **kept,
-                       since=str(about["since"]), place=about["place"])  # fmt: skip
+                       since=str(about["since"]), place=about["place"],
+                       simulated=bool(about["simulated"]))  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             said = " ".join(str(error).split())[:120]
             raise InputFileError(
@@ -241,11 +246,12 @@ def learn(images: Sequence[Image], ground: Ground, rules: WatchRules) -> SiteBas
     return SiteBaseline(
         names, bands, tuple(states), tuple(one.scene.time_text for one in images), days, np.stack(units),
         before, recent, ground.reference, ground.inside, ground.since, grid_facts(images[0]),
+        any(one.scene.simulated for one in images),
     )  # fmt: skip
 
 
 def take(base: SiteBaseline, image: Image) -> SiteBaseline:
-    """Take one more date; what it costs does not grow with the number of dates before it.
+    """Take one more date; none before it is read or fitted again.
 
     Parameters
     ----------
@@ -280,6 +286,7 @@ def take(base: SiteBaseline, image: Image) -> SiteBaseline:
         days=np.append(base.days, day),
         units=np.concatenate([base.units, np.stack(units)], axis=1),
         recent=_pushed(base.recent, np.where(seen, image.data, np.float32(np.nan)), seen),
+        simulated=base.simulated or image.scene.simulated,
     )
 
 

@@ -159,6 +159,7 @@ class _Ground:
 
     @classmethod
     def of(cls, base: SiteBaseline, alarms: IndexAlarms, alarmed: NDArray[np.bool_]) -> _Ground:
+        """Look at what the series of the alarmed pixels did since."""
         pattern = np.zeros(alarmed.shape, np.uint8)
         for index, state in enumerate(base.states):
             pixels = alarmed & (alarms.leading == index)

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from changedet.watch.state import StateFile
 
 #: Side of a picture in pixels of the grid, and how many pixels of the picture make one of them.
-_CHIP_PX, _FACTOR = 64, 5
+_CHIP_PX, _FACTOR = 64, 6
 _MOST_PICTURES, _PICTURE_BYTES = 40, 24_000
 _LINE_COLOUR = (255, 214, 0)
+_GROWTH_WORDS = {"new": "just begun", "growing": "growing", "stopped": "not growing"}
 _STATUS_WORDS = {PERSISTING: "persisting", PROVISIONAL: "provisional: waits", ASIDE: "set aside"}
 
 
@@ -87,6 +88,7 @@ def digest_html(report: WatchReport, pictures: Mapping[str, tuple[str, str]]) ->
     )
     known = [one for one in report.passes if isinstance(one, SitePass)]
     return environment.get_template("watch.html.j2").render(
+        simulated=facts.SIMULATED_NOTE if any(one.simulated for one in known) else "",
         until=report.until_utc[:10],
         made=report.made_utc,
         finding=_finding(report),
@@ -96,7 +98,14 @@ def digest_html(report: WatchReport, pictures: Mapping[str, tuple[str, str]]) ->
         sites=[_site(one) for one in known],
         listed=[row for one in known for row in _listed(one)],
         earlier=[
-            (one.by_utc[:10], facts.clean(one.site), one.kind, _area(one.area_m2), one.mgrs, one.growth)
+            (
+                one.by_utc[:10],
+                facts.clean(one.site),
+                one.kind,
+                _area(one.area_m2),
+                one.mgrs,
+                _GROWTH_WORDS[one.growth],
+            )
             for one in reversed(report.earlier[-100:])
         ],
         credit=_credit(known),
@@ -104,9 +113,10 @@ def digest_html(report: WatchReport, pictures: Mapping[str, tuple[str, str]]) ->
 
 
 def _finding(report: WatchReport) -> str:
-    count, sites = len(report.alerts), len(report.passes)
+    count, sites, failed = len(report.alerts), len(report.passes), len(report.failures)
     told = f"{count} new candidate{'s' if count > 1 else ''}" if count else "Nothing new was flagged"
-    return f"{told} at {sites} watched site{'s' if sites != 1 else ''}."
+    of = f"{sites - failed} of {sites}" if failed else str(sites)
+    return f"{told} at {of} watched site{'s' if sites != 1 else ''}."
 
 
 def _alert(alert: Alert, pictures: tuple[str, str] | None) -> dict[str, Any]:
@@ -115,7 +125,8 @@ def _alert(alert: Alert, pictures: tuple[str, str] | None) -> dict[str, Any]:
         "when": f"first seen between {alert.after_utc[:10]} and {alert.by_utc[:10]}",
         "facts": [
             ("Area", _area(alert.area_m2)), ("Centre", f"{alert.lat:.5f}, {alert.lon:.5f}"),
-            ("DMS", alert.dms), ("MGRS", alert.mgrs), ("Status", f"{alert.status}, {alert.growth}"),
+            ("DMS", alert.dms), ("MGRS", alert.mgrs),
+            ("Status", f"{alert.status}, {_GROWTH_WORDS[alert.growth]}"),
             ("Confidence", alert.confidence),
         ],
         "evidence": facts.clean(alert.evidence, 400),
@@ -196,5 +207,5 @@ def _drawn(picture: NDArray[np.uint8], part: tuple[slice, slice], rings: list[ND
     corner = np.array([part[1].start, part[0].start], np.float64)
     for ring in rings:
         points = np.rint((ring - corner) * _FACTOR).astype(np.int32)
-        cv2.polylines(canvas, [points.reshape(-1, 1, 2)], isClosed=True, color=_LINE_COLOUR, thickness=1)
+        cv2.polylines(canvas, [points.reshape(-1, 1, 2)], isClosed=True, color=_LINE_COLOUR, thickness=2)
     return to_jpeg_data_url(canvas, most_bytes=_PICTURE_BYTES)

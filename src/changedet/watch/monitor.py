@@ -86,6 +86,8 @@ class SitePass:
         From then to the end of the watch.
     watched_share : float
         Share of the site of which the history says what is usual.
+    simulated : bool
+        Whether any date was simulated.
     """
 
     site: str
@@ -97,6 +99,7 @@ class SitePass:
     last: str
     silent_days: float
     watched_share: float
+    simulated: bool = False
 
     def of(self, status: str) -> tuple[Candidate, ...]:
         """Return the candidates of a status."""
@@ -109,7 +112,7 @@ class SitePass:
             "left_out": [{"scene": one.id, "time_utc": one.time, "reason": one.reason} for one in self.left],
             "new_alerts": self.alerts, "candidates": [one.to_dict() for one in self.candidates],
             "last_used_utc": self.last, "silent_days": round(self.silent_days, 1),
-            "watched_share": round(self.watched_share, 3),
+            "watched_share": round(self.watched_share, 3), "simulated": self.simulated,
         }  # fmt: skip
 
 
@@ -193,6 +196,7 @@ class _Pass:
     ids: tuple[int, int]
 
     def carry_out(self) -> SitePass:
+        """Learn where nothing is known yet, then take what is new."""
         stored = read_arrays(self.state, self.name)
         learned = 0
         left: list[SeenScene] = []
@@ -228,6 +232,7 @@ class _Pass:
             self.name, learned, tuple(taken), tuple(left), alerts,
             tuple(find_candidates(base, self.place.rules)), base.times[-1],
             max((self.span.until - last).total_seconds() / 86400, 0.0), base.watched_share,
+            base.simulated,
         )  # fmt: skip
 
     @property
