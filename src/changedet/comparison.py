@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 #: Objects are outlined on the score at this scale alone, in pixels.
 _OUTLINE_SMOOTHING_PX = (1.0,)
-#: A part of an object is cut off as another kind only when it is this many times the smallest object.
-_PART_FACTOR = 3.0
 #: Snow edges melt: this many pixels round snow on one date are not compared either.
 _SNOW_MARGIN_PX = 3
 #: A site up to this share of the compared ground does not teach what is normal, if enough ground is left.
@@ -357,7 +355,7 @@ def _decide(evidence: Evidence, ground: _Ground, settings: DetectSettings, decid
         grow = seeds = _leading(score, judged, settings.budget)
     min_pixels = _min_pixels(before, settings)
     labels = label_components(grow, seeds, min_pixels=min_pixels)
-    labels = split_by_kind(labels, before, after, min_pixels=_PART_FACTOR * min_pixels)
+    labels = split_by_kind(labels, before, after, min_pixels=min_pixels)
     passes = deciders.first.passes_over_seasons and settings.budget is None and not settings.keep_seasonal
     found = (
         set_seasonal_aside(labels, seeds, (before, after), min_pixels)

@@ -28,6 +28,7 @@ from changedet.core.accuracy import (
 )
 from changedet.core.change_vectors import CvaParameters, cva_score
 from changedet.core.threshold import robust_thresholds
+from changedet.objects import split_by_kind
 from changedet.resample import pixel_size_m
 from changedet.result import State
 
@@ -386,21 +387,52 @@ def object_labels(objects: gpd.GeoDataFrame, grid: GeoBox) -> NDArray[np.int32]:
 
 
 def _equal_area_cva(result: ChangeResult, ground: _Ground, pixels: int) -> Measures | None:
-    """Measure change vector analysis with the smoothing, the smallest object and the area of the result."""
-    judged = np.isfinite(result.score) & ground.counted
+    """Measure change vectors of the same area, made into objects as those of the result are."""
+    found = change_vector_groups(result, ground.counted, pixels)
+    if found is None:
+        return None
+    score, groups = found
+    # objects are counted alike only when they are cut alike
+    labels = split_by_kind(groups, result.before, result.after, min_pixels=_smallest(result))
+    background = robust_thresholds(score)
+    return ground.measures(score, (background.median, background.mad), labels > 0, labels)
+
+
+def change_vector_groups(
+    result: ChangeResult, counted: NDArray[np.bool_], pixels: int
+) -> tuple[NDArray[np.float32], NDArray[np.int32]] | None:
+    """Flag as much by change vector analysis, with the smoothing and the smallest object of a result.
+
+    Parameters
+    ----------
+    result : ChangeResult
+        With the images that were compared.
+    counted : ndarray of bool, shape (y, x)
+        Where there are labels.
+    pixels : int
+        How many are to be flagged.
+
+    Returns
+    -------
+    tuple of ndarray of float32 and ndarray of int32, each of shape (y, x), or None
+        Score and connected groups, 0 = not flagged; None where nothing can be scored.
+    """
+    judged = np.isfinite(result.score) & counted
     seen = judged & np.isfinite(result.before.data).all(axis=0) & np.isfinite(result.after.data).all(axis=0)
     if not seen.any():
         return None
     detector = result.parameters.get("detector", {})
     smoothing = detector.get("smoothing_px", _USUAL_SMOOTHING_PX) or _USUAL_SMOOTHING_PX
-    weights = _weights(result)
     parameters = CvaParameters(tuple(smoothing))
     images = np.nan_to_num(result.before.data), np.nan_to_num(result.after.data)
-    score = cva_score(*images, seen, weights, parameters)
-    smallest = result.detection_floor.get("min_area_m2", ground.pixel_m2) / ground.pixel_m2
-    labels = flag_equal_area(score, pixels, smallest)
-    background = robust_thresholds(score)
-    return ground.measures(score, (background.median, background.mad), labels > 0, labels)
+    score = cva_score(*images, seen, _weights(result), parameters)
+    return score, flag_equal_area(score, pixels, _smallest(result))
+
+
+def _smallest(result: ChangeResult) -> float:
+    """Return the smallest object of a result, in pixels."""
+    pixel_m2 = float(np.prod(pixel_size_m(result.grid)))
+    return float(result.detection_floor.get("min_area_m2", pixel_m2)) / pixel_m2
 
 
 def _weights(result: ChangeResult) -> tuple[float, ...]:

@@ -65,6 +65,8 @@ _NUMBERS = (
 )
 #: Quantile of the weighed score inside an object that ranks it.
 RANKING_QUANTILE = 0.95
+#: A part of an object is cut off as another kind only when it is this many times the smallest object.
+_PART_FACTOR = 3.0
 #: Objects this close to pixels that were not observed say so, in pixels.
 _NEAR_UNOBSERVED_PX = 5
 #: Diffuse ground reflects less than this; what exceeds it on one date mirrors the sun, burns or saturates.
@@ -266,7 +268,7 @@ def split_by_kind(
     before, after : Image
         Registered and normalised.
     min_pixels : float
-        Smallest part that becomes an object.
+        Smallest object. A part is cut off only when it has three times as many pixels.
 
     Returns
     -------
@@ -281,7 +283,7 @@ def split_by_kind(
         return labels
     kinds = np.full(labels.shape, Kind.NONE, np.uint8)
     kinds[inside] = map_kinds(first, second)
-    return split_components(labels, _majority(kinds), min_pixels=min_pixels)
+    return split_components(labels, _majority(kinds), min_pixels=_PART_FACTOR * min_pixels)
 
 
 def indices_of(image: Image, inside: NDArray[np.bool_]) -> dict[str, NDArray[np.float32]]:
