@@ -10,6 +10,7 @@ from tests.synthetic import GRID, make_result
 
 from changedet.evaluation_measures import (
     Calibration,
+    change_vector_groups,
     mean_rates,
     measure,
     object_labels,
@@ -121,6 +122,31 @@ def test_change_vectors_flag_no_more_than_the_method(result):
     assert found.cva.judged == found.method.judged
     # the made-up change is one of brightness, which change vectors see
     assert found.cva.rates()["roc_auc"] > 0.99
+
+
+def test_objects_of_change_vectors_are_cut_where_the_kind_differs(result):
+    # plants that become soil on the left, water on the right: one group, two kinds
+    plants = np.float32([0.03, 0.06, 0.04, 0.4, 0.18, 0.08])
+    names = ("B02", "B03", "B04", "B08", "B11", "B12")
+    planes = np.broadcast_to(plants[:, None, None], (len(names), *SHAPE)).astype(np.float32)
+    planes = planes + np.random.default_rng(0).normal(0, 0.002, planes.shape).astype(np.float32)
+    changed = planes.copy()
+    changed[:, 30:50, 40:50] = np.float32([0.14, 0.2, 0.26, 0.3, 0.4, 0.36])[:, None, None]
+    changed[:, 30:50, 50:60] = np.float32([0.08, 0.07, 0.05, 0.02, 0.01, 0.01])[:, None, None]
+    before, after = (
+        replace(result.before, data=data, bands=names, valid=np.ones(SHAPE, bool))
+        for data in (planes, changed)
+    )
+    state = np.zeros(SHAPE, np.uint8)
+    state[30:50, 40:60] = State.CHANGED
+    told = replace(
+        result, before=before, after=after, state=state, score=np.ones(SHAPE, np.float32),
+        parameters={"detector": {"smoothing_px": (1.0,)}},
+    )  # fmt: skip
+    truth = truth_of((30, 50, 40, 60))
+    groups = change_vector_groups(told, truth.known, 400)[1]
+    assert groups.max() == 1
+    assert measure(told, truth).cva.objects.flagged == 2
 
 
 def test_without_images_nothing_is_compared(result):
