@@ -90,6 +90,8 @@ def test_few_dates_give_values_alone_and_say_so():
     assert zone.baseline is None and not zone.breaks and zone.used.all()
     assert zone.notes[0].startswith("only 6 date(s) show it, of 8 that a baseline takes")
     assert "Only 6 date(s) show it" in str(found)
+    assert "Too few clear dates to look for breaks: nothing is said about change." in finding(found)
+    assert "No persisting break" not in finding(found)
 
 
 def test_a_change_of_the_last_dates_is_provisional():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from changedet.coordinates import parse_point
-from changedet.errors import NoOverlapError, UsageError
+from changedet.errors import MissingInputError, NoOverlapError, UsageError
 from changedet.frame import site_mask
 from changedet.resample import crs_of
 
@@ -128,6 +128,8 @@ def object_zone(text: str, grid: GeoBox) -> Zone:
         raise UsageError(
             "not an object", where=repr(text), todo="write it as RUNFOLDER:ID, such as runs/pier:3"
         )
+    if not Path(folder).is_dir():
+        raise MissingInputError("no such run folder", where=folder, todo="check the path before the colon")
     objects = read_gpkg(Path(folder) / "changes.gpkg")
     chosen = objects[objects["id"] == int(number)]
     if chosen.empty:

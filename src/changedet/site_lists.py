@@ -57,6 +57,8 @@ def read_sites(path: str | Path, *, radius_m: float = DEFAULT_RADIUS_M) -> list[
     from shapely.errors import ShapelyError
 
     path = Path(path)
+    if path.is_dir():
+        raise MissingInputError("a folder, not a file", where=str(path), todo="name a file in it")
     if not path.is_file():
         raise MissingInputError("no such file", where=str(path), todo="check the path of the site list")
     reader = _READERS.get(path.suffix.lower())

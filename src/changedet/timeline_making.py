@@ -73,7 +73,10 @@ class TimelineRequest:
 
     def __post_init__(self) -> None:
         if self.images is None and self.during is None:
-            raise UsageError("no span of time was given", todo="give --during, such as 2022/2024")
+            raise UsageError(
+                "no span of time was given",
+                todo="give --during, such as 2022/2024; local scenes (--images) do without",
+            )
         if not 0 <= self.min_clear <= 1:
             raise UsageError(
                 f"a clear share of {self.min_clear:g} is not within 0 and 1", todo="give a share"

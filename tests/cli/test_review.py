@@ -163,8 +163,28 @@ def test_masks_are_drawn_listed_and_ended(cli, judged, workplace):
     assert cli.out.splitlines()[-1].endswith("masked: salt pans (until 2027-03-31)")
     assert cli("review", "status", "--json") == 0
     assert json.loads(cli.out)["runs"][0]["masked"] == 1
+    assert cli(*drawn, "--until", "2031-01-01") == 0
     assert cli("review", "mask", "--end", 1, "--json") == 0
     assert json.loads(cli.out)["masks"][0]["ended"].startswith(f"{datetime.now(UTC):%Y}")
+    assert json.loads(cli.out)["masks"][1]["ended"] == ""
+
+
+def test_a_run_without_candidates_is_said_in_a_sentence(cli, workplace):
+    make_run(workplace / "runs" / "empty", boxes=[])
+    assert cli("review", "runs/empty") == 0
+    assert cli.out.startswith("no candidate was flagged in this run")
+
+
+def test_a_folder_is_no_outline(cli, judged, workplace):
+    (workplace / "outlines").mkdir()
+    drawn = ("review", "mask", "--aoi", "outlines", "--reason", "pans", "--until", "2030-01-01", *ANN)
+    assert cli(*drawn) == 8
+    assert "outlines: a folder, not a file; name a file in it" in cli.error
+
+
+def test_learning_at_an_unknown_site_names_the_known_ones(cli, judged):
+    assert cli("review", "learn", "--site", "Nowhere") == 2
+    assert "no site 'Nowhere'; the state file knows 'Pier'; name one of them with --site" in cli.error
 
 
 def test_learning_from_too_little_says_so(cli, judged):

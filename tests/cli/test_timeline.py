@@ -47,7 +47,7 @@ def test_a_dry_run_lists_the_dates_and_writes_nothing(capsys, workplace):
 @pytest.mark.parametrize(
     ("more", "code", "text"),
     [
-        ([], 2, "no span of time was given; give --during"),
+        ([], 2, "no span of time was given; give --during, such as 2022/2024; local scenes (--images)"),
         (["--during", "2022"], 2, "no place was given; give --at and --radius, --bbox, --aoi, or --images"),
         (["--images", "nowhere"], 8, "nowhere: no such folder"),
         (["--images", str(SERIES), "--index", "evi"], 2, "there is no index 'evi'"),
@@ -55,6 +55,7 @@ def test_a_dry_run_lists_the_dates_and_writes_nothing(capsys, workplace):
         (["--images", str(SERIES), "--at", "38.9, 126.5"], 8, "lies outside"),
         (["--images", str(SERIES), "--point", "38.9, 126.5"], 8, "the point lies outside the site"),
         (["--images", str(SERIES), "--object", "x"], 2, "write it as RUNFOLDER:ID"),
+        (["--images", str(SERIES), "--object", "x:1"], 8, "x: no such run folder; check the path before"),
     ],
 )
 def test_refusals_are_one_line(more, code, text, capsys, workplace):

@@ -62,6 +62,16 @@ def test_finding_of_a_refused_pair_says_why():
     assert "(the residual is too large)" in text
 
 
+def test_finding_names_unknown_dates_once():
+    result = make_result(boxes=[], kinds=[])
+    undated = [
+        replace(image, scene=replace(image.scene, time=None)) for image in (result.before, result.after)
+    ]
+    result = replace(result, before=undated[0], after=undated[1])
+    assert "no candidate was flagged between two unknown dates" in facts.finding(result)
+    assert "the images of two unknown dates were not compared" in facts.finding(refused(result))
+
+
 def test_no_sentence_overstates():
     result = make_result()
     words = [facts.finding(r) for r in (result, refused(result), make_result(boxes=[], kinds=[]))]

@@ -408,6 +408,9 @@ def test_folders_without_bands_say_what_to_give(tmp_path):
     write(tmp_path / "stack.tif", stack())
     with pytest.raises(MissingInputError, match=r"or give one raster with all bands, such as .*stack.tif"):
         open_source(tmp_path)
+    write(tmp_path / "radar" / "T44_20240506_VV.tif", stack())
+    with pytest.raises(MissingInputError, match="compare files of radar with --sensor s1"):
+        open_source(tmp_path / "radar")
     write_folder(tmp_path / "scene")
     with pytest.raises(MissingInputError, match=r"give one of the folders inside, such as .*scene"):
         open_source(tmp_path)

@@ -16,6 +16,7 @@ from changedet.cli.tables import table
 from changedet.errors import UsageError
 
 if TYPE_CHECKING:
+    from changedet.watch.state import StateFile
     from changedet.watch.verdicts import Judgement
 
 _HELP = "Record verdicts on candidates: changedet review RUN; and what follows from them."
@@ -202,12 +203,23 @@ def learn(site: options.ReviewedSite, state: options.State = None, as_json: opti
     from changedet.watch.state import open_state
 
     with open_state(_found(state), write=True) as opened:
+        _check_site(opened, site)
         model = learn_site(opened, site)
     emit(
         {"state": str(_found(state)), "site": site, "model": model.to_dict()},
         model.sentences(),
         as_json=as_json,
     )
+
+
+def _check_site(opened: StateFile, site: str) -> None:
+    """Refuse a name that the file does not know, before it is said that there are too few verdicts at it."""
+    known = [str(row["name"]) for row in opened.rows("SELECT name FROM sites ORDER BY name")]
+    if site not in known:
+        names = ", ".join(repr(name[:40]) for name in known[:8]) or "none"
+        raise UsageError(
+            f"no site {site[:60]!r}; the state file knows {names}", todo="name one of them with --site"
+        )
 
 
 def _record(file: Path, folder: Path, number: int, said: Judgement, *, site: str, as_json: bool) -> None:
@@ -270,6 +282,10 @@ def object_document(row: dict[str, Any], *, blind: bool = False) -> dict[str, An
 
 
 def _listing(rows: list[dict[str, Any]], *, blind: bool) -> list[str]:
+    if not rows:
+        return [
+            "no candidate was flagged in this run: there is nothing to judge; its report says what was seen"
+        ]
     if blind:
         rows = sorted(rows, key=lambda row: str(row["mgrs"]))
         heads: tuple[str, ...] = ("number", "mgrs", "area_m2", "verdict")
@@ -318,8 +334,9 @@ def _day(text: str | None) -> date:
 
 
 def _mask_row(row: dict[str, Any]) -> dict[str, Any]:
+    ended = row["ended_utc"] if isinstance(row["ended_utc"], str) else ""  # not a number where none has ended
     return {
-        "number": row["fid"], "site": row["site"], "until": row["until"], "ended": row["ended_utc"] or "",
+        "number": row["fid"], "site": row["site"], "until": row["until"], "ended": ended,
         "made by": row["made_by"], "reason": row["reason"], "made_utc": row["made_utc"],
     }  # fmt: skip
 

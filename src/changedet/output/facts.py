@@ -252,17 +252,21 @@ def finding(result: ChangeResult) -> str:
     str
         One sentence with the name, the dates, the number and the area of the candidates.
     """
-    period = f"between {result.before.scene.date_text} and {result.after.scene.date_text}"
+    scenes = result.before.scene, result.after.scene
+    period = f"between {scenes[0].date_text} and {scenes[1].date_text}"
+    if all(scene.time is None for scene in scenes):
+        period = "between two unknown dates"
+    taken = period.replace("between", "of", 1)
     name = clean(result.name, 80)
     objects = result.objects
     if not result.registration.passed and len(objects) == 0:
         return (
-            f"{name}: the images {period} were not compared, because the registration gate refused them "
+            f"{name}: the images {taken} were not compared, because the registration gate refused them "
             f"({clean(result.registration.reason)}); nothing is said about change."
         )
     if result.refusals:
         return (
-            f"{name}: the images {period} were not compared, because a quality gate refused them; "
+            f"{name}: the images {taken} were not compared, because a quality gate refused them; "
             "nothing is said about change."
         )
     if len(objects) == 0:

@@ -97,11 +97,15 @@ def finding(timeline: Timeline) -> str:
     Returns
     -------
     str
-        How many dates, and the lasting breaks of the kind that building leaves.
+        How many dates, and the lasting breaks of the kind that building leaves; or that there were too few
+        dates to look for any.
     """
     zones = [one for one in timeline.zones if any(found.built for found in one.breaks)]
     first, last = timeline.dates[0].date, timeline.dates[-1].date
     head = f"{len(timeline.dates)} date(s) from {first} to {last}, {len(timeline.left_out)} left out."
+    least = int(timeline.parameters["settings"]["baseline"]["least_dates"])
+    if not any(one.breaks or one.used.sum() >= least for one in timeline.zones):
+        return f"{head} Too few clear dates to look for breaks: nothing is said about change."
     if not zones:
         return f"{head} No persisting break of the kind that building, clearing or demolishing leaves."
     parts = []

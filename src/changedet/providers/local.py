@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -52,6 +53,9 @@ _CUBE_SUFFIXES = frozenset({".nc", ".nc4", ".cdf", ".h5", ".zarr"})
 _SAME_RESOLUTION = 0.05
 _ZARR_MARKS = ("zarr.json", ".zgroup", ".zmetadata", ".zattrs")
 
+
+#: What files of radar are called, which are compared by another sensor.
+_RADAR_NAME = re.compile(r"(?<![A-Za-z0-9])(?:VV|VH)(?![A-Za-z0-9])")
 
 _AS_STATED = LocalOptions()
 
@@ -267,6 +271,8 @@ def _nothing_found(folder: Path) -> MissingInputError:
         todo = f"name files like {NAMES_UNDERSTOOD}, or give one raster with all bands, such as {rasters[0]}"
     else:
         todo = f"name files like {NAMES_UNDERSTOOD}"
+    if any(_RADAR_NAME.search(path.stem.replace("_", " ")) for path in rasters):
+        todo = "compare files of radar with --sensor s1"
     return MissingInputError("no file here has the name of a band", where=str(folder), todo=todo)
 
 
