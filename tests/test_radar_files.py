@@ -120,6 +120,23 @@ class TestWhatIsFound:
         assert len(found.before) == 1
         assert found.before[0].valid.all()
 
+    def test_slices_of_one_name_in_two_folders_are_both_read(self, tmp_path):
+        north, south = (np.full(tuple(GRID.shape), np.nan, np.float32) for _ in range(2))
+        north[:50], south[50:] = 0.1, 0.2
+        for name, plane in (("a", north), ("b", south)):
+            for band in ("VV", "VH"):
+                write(tmp_path / "44" / name / f"x_20240506_{band}.tif", [plane])
+        ((image,),) = [one.before for one in open_radar_files(tmp_path, tmp_path).load(GRID)]
+        assert image.bands == ("VV", "VH")
+        assert image.valid.all()
+        assert (image.band("VH")[0, 0], image.band("VV")[-1, -1]) == pytest.approx((0.1, 0.2))
+
+    def test_passes_that_do_not_fit_into_memory_are_refused_before_they_are_read(self, linear, monkeypatch):
+        monkeypatch.setattr("changedet.frame._physical_memory_bytes", lambda: 1e6)
+        monkeypatch.setattr("changedet.radar_files.read_window", None)
+        with pytest.raises(UsageError, match="of memory"):
+            open_radar_files(*linear).load(GRID)
+
     def test_what_is_not_said_is_a_note(self, tmp_path):
         path = write(tmp_path / "vv.tif", [np.full(tuple(GRID.shape), 0.1)])
         notes = open_radar_files(path, path).task().notes
@@ -138,6 +155,14 @@ class TestNumbers:
         power = RadarNumbers("db", 30, -25).power(np.array([0.5, 1.5, 0.0], np.float32), 0.0)
         assert power[:2] == pytest.approx([0.1, 100])
         assert np.isnan(power[2])
+
+    def test_decibels_of_nothing_are_no_data(self):
+        empty = np.array([-np.inf, -9999, 0.0, -12.0], np.float32)
+        assert np.isnan(RadarNumbers("db").power(empty, None)).tolist() == [True, True, True, False]
+        assert RadarNumbers("db", 0.01).power(np.array([0, -1200]), None) == pytest.approx(
+            [1, 0.0631], rel=1e-3
+        )
+        assert RadarNumbers("db", 30, -30).power(np.ones(1, np.float32), None) == pytest.approx([1])
 
     def test_linear_power_of_nothing_is_no_data(self):
         power = RadarNumbers().power(np.array([0.0, 0.2, -9999], np.float32), -9999)

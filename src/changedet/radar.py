@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from changedet.scene import Image, Scene
 
 
+#: What a track was compared by.
+LIKELIHOOD_RATIO, LOG_RATIO, LEFT_OUT = "likelihood ratio", "log-ratio", "left out"
+
+
 class SensorChoice(StrEnum):
     """Which sensors a comparison uses."""
 
@@ -289,7 +293,12 @@ class RadarEvidence:
     @property
     def compared(self) -> tuple[TrackReport, ...]:
         """What was done with the tracks that were not left out."""
-        return tuple(one for one in self.tracks if one.method != "left out")
+        return tuple(one for one in self.tracks if one.method != LEFT_OUT)
+
+    @property
+    def tested(self) -> bool:
+        """Whether some track was tested, so that what is not flagged was judged and not only ranked."""
+        return any(one.method == LIKELIHOOD_RATIO for one in self.tracks)
 
 
 @dataclass(frozen=True, eq=False)

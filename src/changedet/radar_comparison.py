@@ -18,7 +18,14 @@ from changedet.core.speckle import LooksParameters, equivalent_looks, multilook
 from changedet.errors import MissingBandError, NoUsableImageryError, UsageError
 from changedet.frame import require_memory
 from changedet.providers.radar import radar_classes
-from changedet.radar import RadarEvidence, RadarSettings, TrackReport
+from changedet.radar import (
+    LEFT_OUT,
+    LIKELIHOOD_RATIO,
+    LOG_RATIO,
+    RadarEvidence,
+    RadarSettings,
+    TrackReport,
+)
 from changedet.radar_platforms import CORRECTED_FROM_PX, brought_together, platform_offsets
 from changedet.scene import Image
 
@@ -32,8 +39,6 @@ if TYPE_CHECKING:
     from changedet.radar import RadarPasses
     from changedet.scene import Scene
 
-#: What a track was compared by.
-LIKELIHOOD_RATIO, LOG_RATIO, LEFT_OUT = "likelihood ratio", "log-ratio", "left out"
 #: Looks of a pass of Sentinel-1 GRD at 10 m, and how much of the pixels of a square is independent.
 _USUAL_LOOKS, _INDEPENDENT_SHARE = 4.4, 0.55
 #: Ground outside the site teaches the level of a pass from so many pixels on; else all of it does.
@@ -168,11 +173,6 @@ def crop_evidence(evidence: RadarEvidence, frame: Frame) -> RadarEvidence:
     )
 
 
-def was_tested(evidence: RadarEvidence) -> bool:
-    """Return whether some track was tested, so that what is not flagged was judged and not only ranked."""
-    return any(track.method == LIKELIHOOD_RATIO for track in evidence.tracks)
-
-
 def _rank(one: RadarPasses) -> tuple[float, str, int]:
     return -_weight(one), one.track.orbit_state, one.track.relative_orbit or 0
 
@@ -189,14 +189,16 @@ def _is_testable(one: RadarPasses, settings: RadarSettings) -> bool:
 
 def _check(passes: Sequence[RadarPasses], inside: NDArray[np.bool_]) -> None:
     grid = passes[0].before[0].grid
-    most = 0
+    held = most = 0
     for one in passes:
         for image in (*one.before, *one.after):
             _check_pass(one, image, grid)
-        most = max(most, sum(len(image.bands) for image in (*one.before, *one.after)))
+        planes = sum(len(image.bands) for image in (*one.before, *one.after))
+        held, most = held + planes, max(most, planes)
     if tuple(grid.shape) != inside.shape:
         raise UsageError(f"a site of {inside.shape} pixels does not fit passes of {tuple(grid.shape)}")
-    require_memory(grid, -(-(2 * most + _PLANES_BESIDES) // _PLANES_PER_BAND))
+    # the passes of all tracks are held as they came, those of one as stacks besides
+    require_memory(grid, -(-(held + 2 * most + _PLANES_BESIDES) // _PLANES_PER_BAND))
 
 
 def _check_pass(one: RadarPasses, image: Image, grid: GeoBox) -> None:
@@ -377,12 +379,10 @@ def _few(one: RadarPasses, settings: RadarSettings) -> str:
 
 
 def _order(one: RadarPasses) -> str:
-    """Say when passes before are later than passes after; nothing where they are not, or no date is known."""
+    """Say when periods overlap; wholly exchanged ones are said, or refused, where they are given."""
     before, after = (sorted(s.time for s in side if s.time is not None) for side in one.scenes)
-    if not (before and after) or before[-1] < after[0]:
+    if not (before and after) or before[-1] < after[0] or before[0] > after[-1]:
         return ""
-    if before[0] > after[-1]:
-        return "the passes before are the later ones: every change reads backwards; swap the two periods"
     dates = f"passes before reach to {before[-1]:%Y-%m-%d}, those after begin on {after[0]:%Y-%m-%d}"
     return f"the periods overlap: {dates}"
 

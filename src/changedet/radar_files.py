@@ -11,6 +11,7 @@ import numpy as np
 
 from changedet.bands import RADAR_BANDS
 from changedet.errors import InputFileError, MissingInputError, UsageError
+from changedet.frame import require_memory
 from changedet.hashing import sha256_file
 from changedet.providers.facts import facts_from_tags, stated_time
 from changedet.providers.layers import Layer, resolution_m
@@ -54,6 +55,8 @@ _YEAR, _OF_A_DATE = re.compile(r"(?:19|20)\d\d"), re.compile(r"0?[1-9]|[12]\d|3[
 _LAST_ORBIT = 175
 #: Share of stored numbers below 0 from which they cannot be power.
 _MOST_NEGATIVE = 0.01
+#: Polarisations are held with less for each pixel than the images for which memory is reckoned.
+_PLANES_PER_BAND = 8
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,8 @@ class RadarNumbers:
         numbers : ndarray
             As stored.
         nodata : float or None
-            The number that means "no data"; of linear power 0 always does.
+            The number that means "no data"; power of 0 always does, minus infinity of decibels with it, and
+            decibels of just 0 that are stored as fractions and not scaled.
 
         Returns
         -------
@@ -104,12 +108,14 @@ class RadarNumbers:
         """
         values = numbers.astype(np.float64) * self.scale + self.offset
         if self.unit == "db":
-            values = 10 ** (values / 10)
-        else:
-            values[values == 0] = np.nan
+            # fractions hardly ever make just 0 dB; whole or scaled numbers may
+            plain = np.issubdtype(numbers.dtype, np.floating) and (self.scale, self.offset) == (1, 0)
+            values = np.where(plain & (values == 0), 0, 10 ** (values / 10))
+        power = values.astype(np.float32)
+        power[power == 0] = np.nan
         if nodata is not None and not np.isnan(nodata):
-            values[numbers == nodata] = np.nan
-        return values.astype(np.float32)
+            power[numbers == nodata] = np.nan
+        return power
 
 
 _LINEAR, _DEFAULT_SETTINGS = RadarNumbers(), RadarSettings()
@@ -224,7 +230,11 @@ class RadarFiles:
         ------
         InputFileError
             When a file is damaged, holds decibels where power is expected, or does not reach the grid.
+        UsageError
+            When the passes do not fit into memory.
         """
+        planes = sum(len(one.bands) for side in self.sides for one in side)
+        require_memory(grid, -(-planes // _PLANES_PER_BAND))
         tracks = sorted({one.track for side in self.sides for one in side}, key=lambda track: track.label)
         return tuple(
             RadarPasses(track, *(self._images(side, track, grid) for side in self.sides)) for track in tracks
@@ -241,8 +251,12 @@ class RadarFiles:
     def _image(self, files: Sequence[_File], grid: GeoBox) -> Image:
         slices: dict[str, dict[str, Layer]] = {}
         for one in files:
+            own = slices.setdefault(one.stem, {})
+            if own.keys() & one.bands.keys():
+                # another slice, in another folder under the same name
+                own = slices.setdefault(f"{one.stem} {one.header.path.parent.name}", {})
             for name, index in one.bands.items():
-                slices.setdefault(one.stem, {})[name] = self._layer(one, name, index)
+                own[name] = self._layer(one, name, index)
         names = tuple(b for b in RADAR_BANDS if all(b in layers for layers in slices.values()))
         if not names:
             raise InputFileError(

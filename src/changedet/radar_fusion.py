@@ -15,7 +15,6 @@ from changedet.core.radar_stack import Direction
 from changedet.core.smoothing import smooth_score
 from changedet.kinds import Kind
 from changedet.radar import FoundBy, SensorChoice
-from changedet.radar_comparison import was_tested
 from changedet.result import State
 
 if TYPE_CHECKING:
@@ -160,7 +159,7 @@ def fused_score(score: NDArray[np.float32], evidence: RadarEvidence) -> NDArray[
 
 def judged_by_radar(evidence: RadarEvidence) -> NDArray[np.bool_]:
     """Return where radar by itself says flagged or not flagged, shape (y, x)."""
-    return np.isfinite(evidence.deviations) & was_tested(evidence)
+    return np.isfinite(evidence.deviations) & evidence.tested
 
 
 def least_pixels(evidence: RadarEvidence, min_pixels: float) -> float:
@@ -266,7 +265,7 @@ def opinions_of(
         else:
             expected = _expected(kind, float(water[index]))
             found.append(_beside(*measured, says=bool(says[index]), expected=expected))
-    return tuple(found) if was_tested(evidence) else tuple(_untested(one) for one in found)
+    return tuple(found) if evidence.tested else tuple(_untested(one) for one in found)
 
 
 def _strength(evidence: RadarEvidence) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from changedet.core.threshold import robust_thresholds
 from changedet.objects import Flagged, build_objects
 from changedet.pairing import Pair, season_gap_days
 from changedet.radar import SensorChoice
-from changedet.radar_comparison import crop_evidence, was_tested
+from changedet.radar_comparison import crop_evidence
 from changedet.radar_fusion import RadarFinding, least_pixels
 from changedet.radar_platforms import CORRECTED_FROM_PX
 from changedet.registration import Registration
@@ -198,7 +198,7 @@ def _refusals(
 ) -> tuple[str, ...]:
     if not registration.passed:
         return (f"not comparable: {registration.reason} between both periods of radar",)
-    return () if was_tested(evidence) or settings.budget is not None else (_UNTESTED,)
+    return () if evidence.tested or settings.budget is not None else (_UNTESTED,)
 
 
 def _flagged(evidence: RadarEvidence, asked: RadarAsked, *, refused: bool) -> Flagged:
@@ -224,7 +224,7 @@ def _thresholds(evidence: RadarEvidence, score: NDArray[np.float32], inside: NDA
     from scipy.special import ndtr, ndtri
 
     background = robust_thresholds(score)
-    if not was_tested(evidence):
+    if not evidence.tested:
         return replace(background, seed=float("inf"), grow=float("inf"))
     p_value = np.where(inside, 2 * ndtr(-score.astype(np.float64)), np.nan).astype(np.float32)
     most = discovery_threshold(p_value, DiscoveryParameters(evidence.settings.false_discovery_share))

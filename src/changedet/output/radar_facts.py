@@ -268,10 +268,10 @@ def _decision_text(result: ChangeResult, radar: RadarEvidence) -> str:
     """Say what made radar flag a pixel."""
     share, settings = _asked_share(result), radar.settings
     if share is not None:
-        untested = "" if _is_tested(radar) else f" {UNTESTED_NOTE}"
+        untested = "" if radar.tested else f" {UNTESTED_NOTE}"
         leading = f"The {share_text(share)} of the site that deviate most were flagged, as was asked for, "
         return f"{leading}however little they changed.{untested}"
-    if not _is_tested(radar):
+    if not radar.tested:
         return UNTESTED_NOTE
     return (
         "A pixel is flagged by radar where a share of at most "
@@ -354,7 +354,7 @@ def _chance_fact(result: ChangeResult, radar: RadarEvidence) -> Fact:
         return Fact("Flagged by chance", "not limited", f"{share_text(share)} of the site was asked for")
     return Fact(
         "Flagged by chance",
-        f"at most {share_text(settings.false_discovery_share)}" if _is_tested(radar) else "not tested",
+        f"at most {share_text(settings.false_discovery_share)}" if radar.tested else "not tested",
         f"of flagged pixels; least change {number(settings.least_change_db, 1, 'dB')}",
     )
 
@@ -372,10 +372,6 @@ def _apart(radar: RadarEvidence) -> tuple[str, str]:
     if several:
         return "not measured", "their pictures do not match clearly enough"
     return "one satellite", "or none stated, on each track; its passes fit each other"
-
-
-def _is_tested(radar: RadarEvidence) -> bool:
-    return any(one.method == "likelihood ratio" for one in radar.tracks)
 
 
 def _sides(radar: RadarEvidence) -> tuple[list[tuple[Scene, ...]], list[tuple[Scene, ...]]]:
