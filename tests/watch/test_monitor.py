@@ -270,7 +270,7 @@ def test_dates_are_laid_on_the_reference_of_the_site(tmp_path, monkeypatch):
         return replace(image, data=np.roll(image.data, 1, axis=2))
 
     monkeypatch.setattr(simulated.SimulatedProvider, "load", shifted)
-    provider = SimulatedProvider(step_days=30)
+    provider = SimulatedProvider(step_days=59)
     found = watch(path, provider, datetime(2023, 10, 1, tzinfo=UTC), rules=rules)
     assert moved and found.taken and found.alerts == 0
     assert not [one for one in found.candidates if one.status == "persisting"]

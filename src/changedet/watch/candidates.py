@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Kinds that plants and water make of themselves in most years: listed, never alerted.
 QUIET_KINDS = frozenset({Kind.VEGETATION, Kind.WATER, Kind.NONE})
+#: Indices of bands with pixels of 10 m.
+FINE_INDICES = frozenset({"NDVI", "brightness"})
 #: What a pattern is called where a candidate is set aside for it.
 ASIDE_WORDS = {
     Pattern.SEASONAL: "as in the same weeks of earlier years",
@@ -179,12 +181,24 @@ class _Ground:
         found: list[Candidate] = []
         enough = np.bincount(labels[settled], minlength=int(labels.max()) + 1) >= least
         enough[0] = False
-        found += self._groups(np.where(enough[labels], labels, 0), self._of_kind)
+        shown = np.where(enough[labels] & ~self._blurred(labels, least), labels, 0)
+        found += self._groups(shown, self._of_kind)
         rest = waiting & ~enough[labels]
         found += self._groups(label_components(rest, rest, min_pixels=least), self._waiting)
         found += self._groups(label_components(aside, aside, min_pixels=least), self._aside)
         order = {PERSISTING: 0, PROVISIONAL: 1, ASIDE: 2}
         return sorted(found, key=lambda one: order[one.status])
+
+    def _blurred(self, labels: NDArray[np.int32], least: float) -> NDArray[np.bool_]:
+        """Tell which pixels of groups only a band of 20 m flags, where those of 10 m flag enough alone.
+
+        At 10 m such a band spreads an edge over its neighbours, which would double a small outline and
+        spoil the medians that choose its kind.
+        """
+        fine = [self.alarms.said(name) for name in self.base.names if name in FINE_INDICES]
+        sharp = np.any(fine, axis=0) if fine else np.zeros(labels.shape, bool)
+        enough = np.bincount(labels[sharp], minlength=int(labels.max()) + 1) >= least
+        return np.asarray(enough[labels] & ~sharp)
 
     def _groups(
         self, labels: NDArray[np.int32], status: Callable[[NDArray[np.bool_], Kind], tuple[str, str]]
