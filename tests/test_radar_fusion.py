@@ -282,3 +282,16 @@ def test_words_for_readers_promise_nothing():
     for text in CONSISTENT_WITH.values():
         assert text.startswith("consistent with")
     assert set(CONSISTENT_WITH) == {Direction.BRIGHTER, Direction.DARKER}
+
+
+def test_a_test_that_goes_the_other_way_than_the_mean_says_so():
+    evidence = evidence_of((BUILT, 4.0))
+    labels = factors((BUILT, 2.0)).astype(np.int32) - 1
+    pair = optical_pair()
+    for sign, said in ((1, "dB ("), (-1, "dB (-")):
+        finding = RadarFinding(
+            replace(evidence, deviations=sign * np.abs(evidence.deviations)), SensorChoice.BOTH, 2
+        )
+        (opinion,) = opinions_of(finding, labels, [Kind.SURFACE], (pair.before, pair.after))
+        assert said in opinion.sentence
+        assert ("dB (-" in opinion.sentence) == (sign < 0)

@@ -332,7 +332,9 @@ def _direction(change_db: float) -> Direction:
 
 def _measured(change_db: float, deviations: float) -> str:
     word = _WORDS[_direction(change_db)]
-    return f"{word} by {abs(change_db):.1f} dB ({abs(deviations):.1f} standard deviations)"
+    # polarisations may go different ways, and then the test may go the other way than their mean
+    against = "" if (deviations >= 0) == (change_db > 0) else "-"
+    return f"{word} by {abs(change_db):.1f} dB ({against}{abs(deviations):.1f} standard deviations)"
 
 
 def _alone(asked: SensorChoice, change_db: float, deviations: float, *, unseen: bool) -> RadarOpinion:

@@ -19,6 +19,7 @@ from tests.synthetic import (
 from changedet.output import facts, radar_facts
 from changedet.output.picture import stretch_limits
 from changedet.output.radar_picture import change_band
+from changedet.output.report_radar import radar_words
 from changedet.output.scene_facts import COMPOSITE_LABEL, MEAN_LABEL, scene_rows
 from changedet.output.summary import object_rows, result_text
 from changedet.radar import FoundBy, RadarSettings, TrackReport
@@ -228,3 +229,15 @@ def test_satellites_that_were_left_are_not_called_moved(offset, done):
     tracks = (replace(result.radar.tracks[0], platform_offsets_px={"Sentinel-1C": (offset, 0.0)}),)
     result = replace(result, radar=replace(result.radar, tracks=tracks))
     assert done in {fact.label: fact.note for fact in radar_facts.quality(result)}["Satellites apart"]
+
+
+def test_what_was_only_ranked_is_called_untested():
+    result = untested(make_both())
+    assert "(ascending 127, 6 passes before and 5 after; descending 61" in radar_facts.sentence(result)
+    assert "1 after), too few passes to test. Candidates:" in radar_facts.sentence(result)
+    texts = {one: radar_facts.sensor_text({"sensor": one.value}, tested=False) for one in FoundBy}
+    ends = {one for one, text in texts.items() if text.endswith(", untested")}
+    assert ends == {FoundBy.BOTH, FoundBy.CONFLICTING, FoundBy.RADAR}
+    row = result.objects[result.objects["sensor"] == "both"].iloc[0].to_dict()
+    assert radar_words(result, row)["sensor"].endswith("radar agrees, untested")
+    assert radar_words(make_both(), row)["sensor"].endswith("radar agrees")

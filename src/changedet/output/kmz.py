@@ -250,7 +250,7 @@ def _balloon(result: ChangeResult, row: dict[str, Any]) -> str:
     number, count = int(row["id"]), len(result.objects)
     likeness = facts.number(row["construction"]) if result.construction is not None else ""
     said = "radar power is" if result.radar_alone else "the reflectances are"
-    with_radar = result.radar is not None
+    with_radar, tested = result.radar is not None, result.radar is not None and result.radar.tested
     lines = [
         ("Candidate", f"{row['kind']}: {said} {facts.consistent_with(str(row['kind']))}"),
         ("Area", facts.area_text(float(row["area_m2"]))),
@@ -261,7 +261,7 @@ def _balloon(result: ChangeResult, row: dict[str, Any]) -> str:
         ("Score", f"{facts.number(row['score_mads'], 1)} deviations above the background"),
         ("Construction-like score", likeness),
         ("Confidence", row["confidence"]),
-        ("Sensors", radar_facts.sensor_text(row) if with_radar else ""),
+        ("Sensors", radar_facts.sensor_text(row, tested=tested) if with_radar else ""),
         ("Radar", radar_facts.object_text(row).removeprefix("radar: ") if with_radar else ""),
         ("Position", f"{row['dms']}; {row['lat']:.5f}, {row['lon']:.5f}; MGRS {row['mgrs']}"),
         ("Evidence", row["evidence"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -53,6 +53,7 @@ from changedet.output.sheet import (
 from changedet.result import State
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from matplotlib.artist import Artist
@@ -384,6 +385,13 @@ def _context(sheet: Sheet, box: Box, pictures: _Pictures, view: View) -> Axes:
     return axes
 
 
+def _sensor_line(result: ChangeResult, row: Mapping[Any, Any]) -> tuple[tuple[str, Lettering], ...]:
+    """Return who flagged an object, as a line; none without radar."""
+    if result.radar is None:
+        return ()
+    return ((radar_facts.sensor_text(row, tested=result.radar.tested).capitalize(), CAPTION),)
+
+
 def _object_facts(sheet: Sheet, box: Box, result: ChangeResult, number: int) -> None:
     row = result.objects.iloc[number].to_dict()
     point = GeoPoint(float(row["lat"]), float(row["lon"]))
@@ -391,7 +399,7 @@ def _object_facts(sheet: Sheet, box: Box, result: ChangeResult, number: int) -> 
         (f"Area {facts.area_text(float(row['area_m2']))}", Lettering(7.5, bold=True)),
         (f"Confidence: {facts.clean(row['confidence'], 20)}", Lettering(7.5, bold=True)),
         (radar_facts.confidence_short(result), CAPTION),
-        *(((radar_facts.sensor_text(row).capitalize(), CAPTION),) if result.radar is not None else ()),
+        *_sensor_line(result, row),
         (f"Centre {point.dd}", CAPTION),
         (point.dms, CAPTION),
         (f"MGRS {point.mgrs}", CAPTION),

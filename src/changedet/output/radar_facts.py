@@ -170,7 +170,8 @@ def sentence(result: ChangeResult) -> str:
         for one in compared
     )
     many = f"{len(compared):,} track{'s' if len(compared) != 1 else ''}"
-    return f"Radar: {many} ({tracks}). Candidates: {counts_text(result)}."
+    ranked = "" if radar.tested else ", too few passes to test"
+    return f"Radar: {many} ({tracks}){ranked}. Candidates: {counts_text(result)}."
 
 
 def counts_text(result: ChangeResult) -> str:
@@ -181,9 +182,29 @@ def counts_text(result: ChangeResult) -> str:
     return ", ".join(f"{words} {found.count(one.value):,}" for one, words in _COUNTED.items())
 
 
-def sensor_text(row: Mapping[Any, Any]) -> str:
-    """Say which sensor flagged an object; "" where the table does not tell."""
-    return _FOUND_BY.get(str(row["sensor"]), "")
+def sensor_text(row: Mapping[Any, Any], *, tested: bool = True) -> str:
+    """Say which sensor flagged an object, and where radar has a say of it that it was not tested.
+
+    Parameters
+    ----------
+    row : mapping
+        A row of the object table.
+    tested : bool
+        `RadarEvidence.tested`.
+
+    Returns
+    -------
+    str
+        "" where the table does not tell.
+
+    Examples
+    --------
+    >>> sensor_text({"sensor": "both"}, tested=False)
+    'flagged by optical imagery, and radar agrees, untested'
+    """
+    said = _FOUND_BY.get(str(row["sensor"]), "")
+    has_a_say = row["sensor"] in (FoundBy.BOTH, FoundBy.CONFLICTING, FoundBy.RADAR)
+    return f"{said}, untested" if has_a_say and not tested else said
 
 
 def object_text(row: Mapping[Any, Any]) -> str:

@@ -71,7 +71,7 @@ def radar_words(result: ChangeResult, row: Mapping[Any, Any]) -> dict[str, str]:
     """Return which sensor flagged an object and what radar says of it; empty texts without radar."""
     if result.radar is None:
         return {"sensor": "", "radar": ""}
-    sensor = radar_facts.sensor_text(row)
+    sensor = radar_facts.sensor_text(row, tested=result.radar.tested)
     # evidence of a comparison of both says it already
     said = "radar" in str(row["evidence"])
     return {"sensor": sensor.capitalize(), "radar": "" if said else radar_facts.object_text(row)}
