@@ -137,6 +137,14 @@ class TestWhatIsFound:
         with pytest.raises(UsageError, match="of memory"):
             open_radar_files(*linear).load(GRID)
 
+    def test_exchanged_periods_and_passes_of_both_are_notes(self, linear):
+        (note,) = open_radar_files(linear[1], linear[0]).task().notes
+        assert note.startswith("the period before is the later one") and note.endswith("swap the two periods")
+        notes = open_radar_files(linear[0], linear[0]).task().notes
+        (same,) = (text for text in notes if "lie in both periods" in text)
+        assert same.startswith("20 file(s) of radar lie in both periods, such as S1A_")
+        assert open_radar_files(*linear).task().notes == ()
+
     def test_what_is_not_said_is_a_note(self, tmp_path):
         path = write(tmp_path / "vv.tif", [np.full(tuple(GRID.shape), 0.1)])
         notes = open_radar_files(path, path).task().notes
@@ -163,6 +171,11 @@ class TestNumbers:
             [1, 0.0631], rel=1e-3
         )
         assert RadarNumbers("db", 30, -30).power(np.ones(1, np.float32), None) == pytest.approx([1])
+
+    def test_power_is_not_taken_for_decibels(self, linear):
+        files = open_radar_files(*linear, RadarNumbers("db"))
+        with pytest.raises(InputFileError, match=r"no number below 0 dB.*leave --radar-unit out"):
+            files.load(GRID)
 
     def test_linear_power_of_nothing_is_no_data(self):
         power = RadarNumbers().power(np.array([0.0, 0.2, -9999], np.float32), -9999)
@@ -217,6 +230,18 @@ def test_a_result_of_radar_alone(linear):
     assert result.detection_floor["least_change_db"] == 3.5
     assert result.inputs["radar"]["in_memory"] is False
     assert result.parameters["sensor"] == "s1"
+
+
+def test_periods_of_different_seasons_are_said(linear, tmp_path):
+    assert not any(
+        "of the year apart" in text for text in compare_radar_files(open_radar_files(*linear)).warnings
+    )
+    paths = write_periods(tmp_path, (3, 1))
+    for file in paths[1].rglob("*.tif"):
+        file.rename(file.with_name(file.name.replace("202505", "202509")))
+    warnings = compare_radar_files(open_radar_files(*paths)).warnings
+    (said,) = (text for text in warnings if "of the year apart" in text)
+    assert said.endswith("expect crops, wet ground, frost and snow among the candidates")
 
 
 def test_dates_of_days_are_days(tmp_path):

@@ -112,7 +112,9 @@ def compare_radar(
     usable = sorted((one for one in passes if one.before and one.after), key=_rank)
     if not usable:
         raise NoUsableImageryError(
-            "no track of radar has passes in both periods", todo="widen the periods, or choose another site"
+            f"no track of radar has passes in both periods ({_tracks_of_both(passes)})",
+            todo="widen the periods, or choose another site; keep local files of one track in folders of one "
+            "name, such as track_44",
         )
     _check(usable, inside)
     able = [one for one in usable if _is_testable(one, settings)]
@@ -121,7 +123,8 @@ def compare_radar(
     observed = np.logical_or.reduce([one.observed for one in outcomes])
     if not (observed & inside).any():
         raise NoUsableImageryError(
-            "no track of radar sees any of the site in both periods", todo="widen the periods"
+            "no track of radar sees any of the site in both periods",
+            todo="check that files of radar lie where the site is, or widen the periods",
         )
     left_out = [_left_out(one, settings) for one in usable if one not in chosen]
     left_out += [_one_sided(one) for one in passes if not (one.before and one.after)]
@@ -181,6 +184,15 @@ def _weight(one: RadarPasses) -> float:
     """Return what a track can know: the harmonic mean of its passes, halved."""
     before, after = len(one.before), len(one.after)
     return before * after / (before + after)
+
+
+def _tracks_of_both(passes: Sequence[RadarPasses]) -> str:
+    """Say which tracks each period has."""
+    before, after = (
+        ", ".join(one.track.label for one in passes if getattr(one, side)) or "none"
+        for side in ("before", "after")
+    )
+    return f"before: {before}; after: {after}"
 
 
 def _is_testable(one: RadarPasses, settings: RadarSettings) -> bool:

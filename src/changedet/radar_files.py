@@ -22,7 +22,7 @@ from changedet.radar import RadarInput, RadarPasses, RadarSettings, Track
 from changedet.scene import Asset, Scene
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -57,6 +57,8 @@ _LAST_ORBIT = 175
 _MOST_NEGATIVE = 0.01
 #: Polarisations are held with less for each pixel than the images for which memory is reckoned.
 _PLANES_PER_BAND = 8
+#: Numbers that must be there before it is said that none of them is a decibel: a few may all be bright.
+_LEAST_DECIBELS = 100
 
 
 @dataclass(frozen=True)
@@ -229,7 +231,8 @@ class RadarFiles:
         Raises
         ------
         InputFileError
-            When a file is damaged, holds decibels where power is expected, or does not reach the grid.
+            When a file is damaged, holds decibels where power is expected or power where decibels are, or
+            does not reach the grid.
         UsageError
             When the passes do not fit into memory.
         """
@@ -273,15 +276,32 @@ class RadarFiles:
 
     def _notes(self) -> tuple[str, ...]:
         files = [one for side in self.sides for one in side]
-        notes = []
+        notes = list(_order_notes(self.sides))
         if any(one.time is None for one in files):
-            notes.append("some files of radar do not say their date")
+            notes.append(
+                "some files of radar do not say their date: write it in their names, such as "
+                "pier_20240102_VV.tif"
+            )
         if any(one.track.relative_orbit is None for one in files):
             notes.append(
                 "some files of radar do not say their track: they are taken as passes of one, which they may "
                 "not be"
             )
         return tuple(notes)
+
+
+def _order_notes(sides: Sequence[Sequence[_File]]) -> Iterator[str]:
+    """Say what is wrong with the order of both periods: exchanged, or with passes in common."""
+    first, second = ([one.time.value for one in side if one.time] for side in sides)
+    if first and second and min(first) > max(second):
+        yield "the period before is the later one: brighter and darker read backwards; swap the two periods"
+    earlier = {one.header.path.resolve() for one in sides[0]}
+    common = sorted(one.header.path.name for one in sides[1] if one.header.path.resolve() in earlier)
+    if common:
+        yield (
+            f"{len(common)} file(s) of radar lie in both periods, such as {common[0]}: a pass cannot differ "
+            "from itself; leave each in one period"
+        )
 
 
 def _found(path: Path) -> tuple[_File, ...]:
@@ -397,6 +417,14 @@ def _reader(one: _File, index: int, numbers: RadarNumbers) -> Reader:
         if numbers.unit == "linear" and (power < 0).mean() > _MOST_NEGATIVE:
             raise InputFileError(
                 "power below 0: these numbers are decibels", where=str(path), todo="pass --radar-unit db"
+            )
+        known = power[np.isfinite(power)]
+        if numbers.unit == "db" and known.size >= _LEAST_DECIBELS and known.min() >= 1:
+            raise InputFileError(
+                "no number below 0 dB: ground does not send back all the power it gets, so that these are no "
+                "decibels",
+                where=str(path),
+                todo="leave --radar-unit out, or give --radar-scale and --radar-offset as well",
             )
         return power
 

@@ -12,8 +12,8 @@ from changedet.core.false_discovery import DiscoveryParameters, discovery_thresh
 from changedet.core.registration import TIE_POINT_RELIABILITY, estimate_shift
 from changedet.core.threshold import robust_thresholds
 from changedet.objects import Flagged, build_objects
-from changedet.pairing import Pair, season_gap_days
-from changedet.radar import SensorChoice
+from changedet.pairing import SEASON_GAP_DAYS, Pair, season_gap_days
+from changedet.radar import SensorChoice, Track
 from changedet.radar_comparison import crop_evidence
 from changedet.radar_fusion import RadarFinding, least_pixels
 from changedet.radar_platforms import CORRECTED_FROM_PX
@@ -38,7 +38,8 @@ RADAR_METHOD = "radar"
 _MOST_MISFIT_PX = 8.0
 _UNTESTED = (
     "not comparable: too few passes of radar to tell change from weather and speckle, so that pixels were "
-    "ranked and none was flagged; give more passes before, or a budget"
+    "ranked and none was flagged; give at least {before} passes of one track before and {after} after, or "
+    "flag the leading share of the site with --budget"
 )
 
 
@@ -97,9 +98,10 @@ def radar_result(evidence: RadarEvidence, asked: RadarAsked) -> ChangeResult:
     state = _states(evidence, asked.inside, flagged.labels, refused=bool(refused))
     objects, kind = build_objects(flagged, evidence.before, evidence.after, asked.inside)
     cropped = crop_evidence(evidence, frame)
-    notes = _notes(cropped)
+    pair = _pair(cropped, asked)
+    notes = (*_season_notes(pair), *_notes(cropped))
     return ChangeResult(
-        name=asked.site.name if asked.site else f"radar {evidence.tracks[0].track.label}",
+        name=asked.site.name if asked.site else _name(evidence.tracks[0].track),
         grid=frame.grid,
         score=flagged.score[window],
         state=state[window],
@@ -107,7 +109,7 @@ def radar_result(evidence: RadarEvidence, asked: RadarAsked) -> ChangeResult:
         objects=objects,
         before=cropped.before,
         after=cropped.after,
-        pair=_pair(cropped, asked),
+        pair=pair,
         registration=replace(registration, grid=frame.context),
         normalization=None,
         parameters={
@@ -198,7 +200,15 @@ def _refusals(
 ) -> tuple[str, ...]:
     if not registration.passed:
         return (f"not comparable: {registration.reason} between both periods of radar",)
-    return () if evidence.tested or settings.budget is not None else (_UNTESTED,)
+    if evidence.tested or settings.budget is not None:
+        return ()
+    asked = evidence.settings
+    return (_UNTESTED.format(before=asked.least_before, after=asked.least_after),)
+
+
+def _name(track: Track) -> str:
+    """Call a result after its track, as local files without a site have no other name."""
+    return "radar" if track == Track() else f"radar {track.label}"
 
 
 def _flagged(evidence: RadarEvidence, asked: RadarAsked, *, refused: bool) -> Flagged:
@@ -264,6 +274,16 @@ def _pair(evidence: RadarEvidence, asked: RadarAsked) -> Pair:
         sun_azimuth_gap_deg=None,
         same_orbit=True if evidence.tracks[0].track.relative_orbit is not None else None,
         reason=asked.reason,
+    )
+
+
+def _season_notes(pair: Pair) -> tuple[str, ...]:
+    """Return a warning when the periods lie in different seasons."""
+    if pair.season_gap_days is None or pair.season_gap_days <= SEASON_GAP_DAYS:
+        return ()
+    return (
+        f"the periods lie {pair.season_gap_days} days of the year apart: expect crops, wet ground, frost and "
+        "snow among the candidates",
     )
 
 

@@ -37,7 +37,10 @@ def test_radar_alone_writes_a_run_folder(cli, no_plates, linear, tmp_path):
 def test_too_few_passes_are_refused_in_words(cli, no_plates, few, tmp_path):
     code = cli(*asked(few, tmp_path / "run"))
     assert code == 6
-    assert "too few passes of radar to tell change from weather" in " ".join(cli.err.split())
+    said = " ".join(cli.err.split())
+    assert "too few passes of radar to tell change from weather" in said
+    assert "give at least 3 passes of one track before and 1 after, or flag" in said
+    assert "site with --budget" in said
 
 
 def test_a_budget_flags_what_leads(cli, no_plates, few, tmp_path):

@@ -199,6 +199,22 @@ def test_the_title_of_an_object_is_whole_beside_the_alarm(tmp_path, monkeypatch,
     assert title.get_window_extent().x1 < alarm.get_window_extent().x0
 
 
+def test_what_is_told_of_an_object_ends_above_the_foot(tmp_path, monkeypatch):
+    saved = {}
+    monkeypatch.setattr(sheet.Sheet, "save", lambda self, path, title: saved.update({path.name: self.figure}))
+    result = make_result(boxes=[(30, 40, 40, 50)], kinds=[Kind.SURFACE])
+    objects = result.objects.assign(
+        evidence="grey ground, later brown " * 12, warnings="so does wet soil " * 11
+    )
+    write_plates(replace(result, objects=objects), tmp_path)
+    figure = saved["object-1.png"]
+    figure.canvas.draw()
+    boxes = {text.get_text(): text.get_window_extent() for text in figure.texts}
+    (warned,) = (box for text, box in boxes.items() if text.startswith("so does"))
+    (foot,) = (box for text, box in boxes.items() if text.startswith("Centre of the site"))
+    assert warned.y0 > foot.y1
+
+
 def test_hostile_names_are_clipped_and_drawn(tmp_path):
     result = make_result(name=HOSTILE, boxes=[(30, 42, 40, 55)], kinds=[Kind.WATER], warnings=(HOSTILE,))
     scene = replace(result.before.scene, id=HOSTILE, platform=HOSTILE)

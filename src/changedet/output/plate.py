@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,8 @@ MOST_OUTLINES, MOST_NUMBERS = 2000, 25
 
 _WIDTH_OVERVIEW, _WIDTH_OBJECT = 12.0, 10.0
 _TALLEST_PANEL = 4.6
+#: Height of the site beside the pictures of an object, and how far below their top its facts begin, in inches.
+_CONTEXT_HEIGHT, _FACTS_BELOW = 1.7, 2.0
 _SMALLEST_WINDOW_PX = 36
 _WINDOW_TO_OBJECT = 3.0
 _MOST_WARNINGS = 3
@@ -204,7 +206,12 @@ def _object_plate(result: ChangeResult, pictures: _Pictures, number: int) -> She
     side = 3.5
     panel = view.fit(Box(MARGIN + LABELS, 1.22, side, side))
     closing = _closing_lines(result, pictures.limits)
-    foot_top = panel.top + max(panel.height + max(0.95, 0.3 + _caption_height(result, side)), 4.3)
+    beside = Box(panel.left + 2 * side + GAP + 0.25, panel.top, 0, _CONTEXT_HEIGHT)
+    beside = replace(beside, width=_WIDTH_OBJECT - MARGIN - beside.left)
+    lines = _object_facts(result, number)
+    told = sum(text_height(len(wrap(text, beside.width, kind)), kind) for text, kind in lines)
+    pictured = panel.height + max(0.95, 0.3 + _caption_height(result, side))
+    foot_top = panel.top + max(pictured, 4.3, _FACTS_BELOW + told + 0.1)
     foot = foot_height(closing, _WIDTH_OBJECT)
     sheet = Sheet.new(_WIDTH_OBJECT, foot_top + foot + MARGIN)
     title = (
@@ -221,9 +228,10 @@ def _object_plate(result: ChangeResult, pictures: _Pictures, number: int) -> She
         axes = draw_map(sheet, box, picture[view.rows, view.columns], view, latitudes=word == "Before")
         draw_outlines(axes, [rings], [str(row["kind"])])
         _scene_caption(sheet, box, side, image, word)
-    left = lefts[1] + side + 0.25
-    _context(sheet, Box(left, panel.top, _WIDTH_OBJECT - MARGIN - left, 1.7), pictures, view)
-    _object_facts(sheet, Box(left, panel.top + 2.0, _WIDTH_OBJECT - MARGIN - left, 0), result, number)
+    _context(sheet, beside, pictures, view)
+    top = panel.top + _FACTS_BELOW
+    for text, kind in lines:
+        top = sheet.write(text, Box(beside.left, top, beside.width, 0), kind)
     write_foot(sheet, foot_top, closing)
     return sheet
 
@@ -392,7 +400,8 @@ def _sensor_line(result: ChangeResult, row: Mapping[Any, Any]) -> tuple[tuple[st
     return ((radar_facts.sensor_text(row, tested=result.radar.tested).capitalize(), CAPTION),)
 
 
-def _object_facts(sheet: Sheet, box: Box, result: ChangeResult, number: int) -> None:
+def _object_facts(result: ChangeResult, number: int) -> list[tuple[str, Lettering]]:
+    """Return what stands beside the pictures of an object, line by line."""
     row = result.objects.iloc[number].to_dict()
     point = GeoPoint(float(row["lat"]), float(row["lon"]))
     lines = [
@@ -407,7 +416,4 @@ def _object_facts(sheet: Sheet, box: Box, result: ChangeResult, number: int) -> 
         (facts.clean(row["evidence"], 300), Lettering(6.8, most_lines=7)),
         (facts.clean(row["warnings"], 200), Lettering(6.8, colour="#8a4b00", most_lines=4)),
     ]
-    top = box.top
-    for text, lettering in lines:
-        if text:
-            top = sheet.write(text, Box(box.left, top, box.width, 0), lettering)
+    return [(text, lettering) for text, lettering in lines if text]

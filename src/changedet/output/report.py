@@ -297,7 +297,7 @@ def _objects(result: ChangeResult, shown: _Shown, rings_of_all: list[Rings]) -> 
                 "confidence": facts.clean(row["confidence"], 20),
                 "score": f"{facts.number(float(row['score']))} "
                 f"({facts.number(float(row['score_mads']), 1)} robust deviations above background; "
-                f"{_likeness(float(row['construction']))}"
+                f"{'' if result.radar_alone else _likeness(float(row['construction']))}"
                 f"{facts.one_in(float(row['context_share']))} windows of its size score as high)",
                 "area": facts.area_text(float(row["area_m2"])),
                 "area_m2": facts.number(float(row["area_m2"]), 0, "m²"),
