@@ -238,6 +238,11 @@ def test_a_folder_without_a_record_is_missing_input(tmp_path):
         verify(tmp_path)
     with pytest.raises(InputFileError):
         verify(tmp_path / "none")
+    (tmp_path / "timeline.json").touch()
+    with pytest.raises(
+        MissingInputError, match="the folder of a timeline, which holds no candidates; name one"
+    ):
+        verify(tmp_path)
 
 
 def test_what_viewers_leave_is_listed_and_does_not_fail(folder, tmp_path):

@@ -54,6 +54,8 @@ _LIBRARIES = (
 )  # fmt: skip
 _AGAIN = "make the run again"
 _OURS = "name a folder that changedet wrote"
+#: What the record of a timeline is called, which is none of a run.
+_TIMELINE_RECORD = "timeline.json"
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,12 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     """
     path = Path(folder) / RECORD_NAME
     if not path.is_file():
+        if (path.parent / _TIMELINE_RECORD).is_file():
+            raise MissingInputError(
+                "is the folder of a timeline, which holds no candidates",
+                where=str(folder),
+                todo="name one that changedet detect or changedet run wrote",
+            )
         raise MissingInputError("no such file", where=str(path), todo=_OURS)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))

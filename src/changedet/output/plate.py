@@ -71,7 +71,7 @@ MOST_OUTLINES, MOST_NUMBERS = 2000, 25
 
 _WIDTH_OVERVIEW, _WIDTH_OBJECT = 12.0, 10.0
 _TALLEST_PANEL = 4.6
-#: Height of the site beside the pictures of an object, and how far below their top its facts begin, in inches.
+#: Height of the site beside the pictures of an object, and where its facts begin below their top, in inches.
 _CONTEXT_HEIGHT, _FACTS_BELOW = 1.7, 2.0
 _SMALLEST_WINDOW_PX = 36
 _WINDOW_TO_OBJECT = 3.0
