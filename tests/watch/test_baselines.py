@@ -18,6 +18,7 @@ from changedet.watch.rules import WatchRules
 GRID = GeoBox((20, 24), Affine(10, 0, 281000, 0, -10, 4239000), "EPSG:32652")
 BANDS = ("B02", "B03", "B04", "B08", "B11")
 GREEN, BUILT = (0.03, 0.06, 0.04, 0.30, 0.16), (0.22, 0.24, 0.25, 0.27, 0.26)
+SOIL = (0.09, 0.13, 0.18, 0.24, 0.30)
 DRY = (0.05, 0.08, 0.08, 0.17, 0.18)
 START = datetime(2021, 1, 1, 2, tzinfo=UTC)
 HALL, RIM = (slice(6, 12), slice(6, 12)), (slice(4, 14), slice(4, 14))
@@ -119,6 +120,30 @@ def test_a_band_of_20_m_does_not_widen_what_finer_ones_flag(known):
     # alone it counts
     (other,) = find_candidates(after(known, 9, rim_b11=0.25), RULES)
     assert other.area_m2 == pytest.approx(10000, rel=0.02) and other.indices == ("NDBI",)
+
+
+def test_what_is_back_on_the_last_date_waits(known):
+    base = after(known, 9, hall=BUILT)
+    (one,) = find_candidates(take(base, image(82)), RULES)
+    assert one.status == "provisional" and "not the last one" in one.reason
+    (again,) = find_candidates(take(base, image(82, hall=BUILT)), RULES)
+    assert again.status == PERSISTING
+
+
+def harvested(number, first):
+    """Bare from a day of the year on, for some weeks."""
+    day = (START + timedelta(days=10 * number)).timetuple().tm_yday
+    return image(number, hall=SOIL if first <= day <= first + 75 else None)
+
+
+def test_a_harvest_that_comes_weeks_early_is_set_aside():
+    history = [harvested(number, 200 if number < 36 else 205) for number in range(73)]
+    base = learn(history, ground(), RULES)
+    for number in range(73, 105):
+        base = take(base, harvested(number, 178))
+        assert not [one for one in find_candidates(base, RULES) if one.status == PERSISTING]
+    reasons = {one.reason for one in find_candidates(take(base, harvested(105, 400)), RULES)}
+    assert not reasons or all("earlier years" in one or "back" in one for one in reasons)
 
 
 def test_drying_plants_are_set_aside(known):

@@ -25,11 +25,15 @@ from tests.watch.simulated import (
     watch,
 )
 
-from changedet.errors import InputFileError, NoUsableImageryError, ProviderError, UsageError
+from changedet.errors import BudgetError, InputFileError, NoUsableImageryError, ProviderError, UsageError
+from changedet.progress import Silent
+from changedet.providers.base import Estimate
+from changedet.providers.tracked import TrackedProvider
 from changedet.watch import monitor
 from changedet.watch.alerts import read_alerts
 from changedet.watch.arrays import read_arrays
 from changedet.watch.following import followed_things
+from changedet.watch.gathering import Place
 from changedet.watch.holding import hold
 from changedet.watch.masks import add_mask
 from changedet.watch.monitor import WatchSpan, close_abandoned, watch_site
@@ -289,3 +293,12 @@ def test_one_watch_at_a_time_and_the_second_is_told_who(tmp_path):
     assert said.value.details["pid"]
     with hold(path, wait_s=0):
         pass
+
+
+def test_a_limit_on_costs_holds_before_anything_is_fetched(tmp_path):
+    provider = SimulatedProvider()
+    provider.estimate = lambda *_: Estimate(processing_units=1.0)
+    place = Place(SITE, TrackedProvider(provider, Silent(), 20.0), RULES, Silent())
+    with open_state(tmp_path / "w.gpkg", write=True) as state, pytest.raises(BudgetError):
+        watch_site(state, place, WatchSpan(SINCE, END))
+    assert provider.loads == []

@@ -12,7 +12,8 @@ from changedet.coordinates import GeoPoint
 from changedet.core.components import label_components
 from changedet.core.index_alarms import IndexAlarms, combine_alarms
 from changedet.core.indices import compute_indices
-from changedet.core.series_behaviour import Pattern, behaviour
+from changedet.core.season import YEAR_DAYS
+from changedet.core.series_behaviour import BehaviourParameters, Pattern, behaviour
 from changedet.core.timeseries import AlarmStatus
 from changedet.kinds import KIND_LABELS, Kind, choose_kind
 from changedet.objects import area_m2
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 QUIET_KINDS = frozenset({Kind.VEGETATION, Kind.WATER, Kind.NONE})
 #: Indices of bands with pixels of 10 m.
 FINE_INDICES = frozenset({"NDVI", "brightness"})
+#: Kinds that no crop makes, and by how many days crops come earlier or later than in other years.
+_NO_CROPS = frozenset({Kind.CONSTRUCTION, Kind.DEMOLITION})
+_SHIFTS_DAYS = (-10.0, 10.0, -20.0, 20.0)
 #: What a pattern is called where a candidate is set aside for it.
 ASIDE_WORDS = {
     Pattern.SEASONAL: "as in the same weeks of earlier years",
@@ -157,20 +161,22 @@ class _Ground:
     alarms: IndexAlarms
     alarmed: NDArray[np.bool_]
     pattern: NDArray[np.uint8]
+    still: NDArray[np.bool_]
     now: NDArray[np.float32]
 
     @classmethod
     def of(cls, base: SiteBaseline, alarms: IndexAlarms, alarmed: NDArray[np.bool_]) -> _Ground:
         """Look at what the series of the alarmed pixels did since."""
-        pattern = np.zeros(alarmed.shape, np.uint8)
+        pattern, still = np.zeros(alarmed.shape, np.uint8), np.zeros(alarmed.shape, bool)
         for index, state in enumerate(base.states):
             pixels = alarmed & (alarms.leading == index)
             if pixels.any():
+                still[pixels] = _still_off(base.units_of(index, pixels), state.chart.side[pixels])
                 found = behaviour(
                     base.units_of(index, pixels), base.days, alarms.by_day[pixels], state.chart.side[pixels]
                 )
                 pattern[pixels] = found.pattern
-        return cls(base, alarms, alarmed, pattern, base.now())
+        return cls(base, alarms, alarmed, pattern, still, base.now())
 
     def candidates(self, least: float) -> list[Candidate]:
         """Group the pixels: persisting ones grow over provisional neighbours, and keep their edges so."""
@@ -179,7 +185,11 @@ class _Ground:
         settled = waiting & (self.alarms.status == AlarmStatus.PERSISTING) & (self.pattern == Pattern.STEP)
         labels = label_components(waiting, settled, min_pixels=least)
         found: list[Candidate] = []
-        enough = np.bincount(labels[settled], minlength=int(labels.max()) + 1) >= least
+        size = int(labels.max()) + 1
+        count = np.bincount(labels[settled], minlength=size)
+        # a season that has just ended looks like a step until some dates show that it is over
+        still = np.bincount(labels[settled & self.still], minlength=size)
+        enough = (count >= least) & (2 * still >= count)
         enough[0] = False
         shown = np.where(enough[labels] & ~self._blurred(labels, least), labels, 0)
         found += self._groups(shown, self._of_kind)
@@ -206,13 +216,34 @@ class _Ground:
         numbers = np.unique(labels[labels > 0])
         return [self._candidate(labels == number, status) for number in numbers]
 
-    def _of_kind(self, _pixels: NDArray[np.bool_], kind: Kind) -> tuple[str, str]:
+    def _of_kind(self, pixels: NDArray[np.bool_], kind: Kind) -> tuple[str, str]:
         if kind in QUIET_KINDS:
             return ASIDE, f"{KIND_LABELS[kind]}, which season and weather make as well"
+        if kind not in _NO_CROPS and self._in_nearby_weeks(pixels):
+            return ASIDE, "as in nearby weeks of earlier years"
         return PERSISTING, ""
 
+    def _in_nearby_weeks(self, pixels: NDArray[np.bool_]) -> bool:
+        """Tell whether earlier years show it some weeks earlier or later: no harvest keeps a date."""
+        base, alarms = self.base, self.alarms
+        for shift in _SHIFTS_DAYS:
+            seasonal = 0
+            for index, state in enumerate(base.states):
+                part = pixels & (alarms.leading == index)
+                if not part.any():
+                    continue
+                earlier = base.days < float(np.nanmedian(alarms.by_day[part])) - YEAR_DAYS / 2
+                days = np.where(earlier, base.days + shift, base.days)
+                found = behaviour(
+                    base.units_of(index, part), days, alarms.by_day[part], state.chart.side[part]
+                )
+                seasonal += int((found.pattern == Pattern.SEASONAL).sum())
+            if 2 * seasonal >= pixels.sum():
+                return True
+        return False
+
     def _waiting(self, _pixels: NDArray[np.bool_], _kind: Kind) -> tuple[str, str]:
-        return PROVISIONAL, "later clear dates have not borne it out yet"
+        return PROVISIONAL, "later clear dates have not borne it out, or not the last one"
 
     def _aside(self, pixels: NDArray[np.bool_], _kind: Kind) -> tuple[str, str]:
         (code, _), *_ = Counter(self.pattern[pixels].tolist()).most_common()
@@ -242,6 +273,14 @@ class _Ground:
             return ""
         values, counts = np.unique(known, return_counts=True)
         return self.base.times[int(np.abs(self.base.days - float(values[counts.argmax()])).argmin())]
+
+
+def _still_off(units: NDArray[np.float32], side: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Tell which pixels are off on their last clear date; `units` is (time, pixel)."""
+    seen = np.isfinite(units)
+    last = len(units) - 1 - np.argmax(seen[::-1], axis=0)
+    newest = np.where(seen, units, np.float32(0))[last, np.arange(units.shape[1])]
+    return np.asarray(newest * side > BehaviourParameters.beyond)
 
 
 def _typical(

@@ -16,7 +16,7 @@ from changedet.errors import InputFileError
 from changedet.looking import look_at_all
 from changedet.providers.local import ImageSource
 from changedet.registration import simplified
-from changedet.series_access import SeriesSource, frame_of_site, search_span
+from changedet.series_access import SERIES_BANDS, SeriesSource, frame_of_site, search_span
 from changedet.stacking import align_stack
 from changedet.watch.passes import SeenScene
 
@@ -128,6 +128,8 @@ def find_dates(place: Place, span: Period, unseen: Callable[[Iterable[str]], Seq
             left.append(seen_scene(look.scene, f"the same time as {kept[-1].id}"))
         else:
             kept.append(look.scene)
+    # refused before it is fetched when it would cost more than the limit
+    place.provider.expect(kept, place.frame.context, SERIES_BANDS)
     return FoundDates(tuple(kept), tuple(left))
 
 

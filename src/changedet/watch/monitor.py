@@ -197,6 +197,7 @@ class _Pass:
 
     def carry_out(self) -> SitePass:
         """Learn where nothing is known yet, then take what is new."""
+        self.place.provider.begin(self.place.frame.context)
         stored = read_arrays(self.state, self.name)
         learned = 0
         left: list[SeenScene] = []
@@ -247,7 +248,6 @@ class _Pass:
         since, place = self.span.since, self.place
         history = Period(since - timedelta(days=place.rules.history_days), since - timedelta(seconds=1))
         found = find_dates(place, history, self._unseen)
-        place.provider.begin(place.frame.context, max(len(found.kept), 1))
         place.progress.step("reading the history")
         images, reference, spoilt = load_history(place, found.kept)
         images = _alike(images)
