@@ -82,6 +82,22 @@ def test_likelihood_ratios_combine_too():
     assert score.deviations.std() == pytest.approx(1, abs=0.02)
 
 
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_strong_changes_are_still_told_apart(calibrated):
+    before, after = speckle((12, 2, 80, 80), 38, 1), speckle((12, 2, 80, 80), 38, 2)
+    strips = np.repeat([1, 2, 3, 4, 8], 16)  # a tail of float32 ends where power has tripled
+    test = likelihood_ratio(
+        before, after * strips.astype(np.float32), LikelihoodRatioParameters(38, calibrated=calibrated)
+    )
+    score = score_of_ratio(test, 6.0).deviations[0]
+    medians = np.array([np.median(score[:, strips == factor]) for factor in (1, 2, 3, 4, 8)])
+    assert (np.diff(medians) > 1.5).all()
+    assert (score < 37).mean() > 0.75
+    if not calibrated:
+        expected = stats.norm.isf(stats.chi2.sf(test.statistic[:, strips == 3], 2) / 2)
+        assert score[:, strips == 3] == pytest.approx(np.minimum(expected, 37), rel=1e-5)
+
+
 def test_what_no_orbit_judged_is_not_judged():
     nothing = OrbitScore(np.full((2, 1, 2), np.nan, np.float32), np.ones((2, 1, 2), np.float32))
     found = combine_orbits([nothing, nothing])

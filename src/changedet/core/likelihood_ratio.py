@@ -81,6 +81,9 @@ class LikelihoodRatio:
     prior_degrees : float
         Degrees of freedom of what the dispersion of pixels was drawn towards, that of their neighbourhood;
         infinite where not calibrated.
+    degrees : ndarray of float32, shape (y, x), or None
+        Degrees of freedom of the moderated dispersion, that of the denominator in the distribution of the
+        statistic; None where these are infinite and it follows chi-square.
     """
 
     statistic: NDArray[np.float32]
@@ -88,6 +91,7 @@ class LikelihoodRatio:
     dispersion: NDArray[np.float32]
     change_db: NDArray[np.float32]
     prior_degrees: float
+    degrees: NDArray[np.float32] | None = None
 
 
 def likelihood_ratio(
@@ -161,8 +165,8 @@ def likelihood_ratio(
     run_blocks(_work, row_blocks((shape[0], shape[1]), 8 * before.shape[1] + 8, _BLOCK_BYTES), threads)
     found = Dispersion(dispersion, degrees)
     prior = fit_prior(found, parameters.neighbourhood_px)
-    p_value = _weigh(statistic, found, prior, len(change))
-    return LikelihoodRatio(statistic, p_value, dispersion, change, prior.degrees)
+    p_value, denominator = _weigh(statistic, found, prior, len(change))
+    return LikelihoodRatio(statistic, p_value, dispersion, change, prior.degrees, denominator)
 
 
 def leave_one_out(stack: NDArray[np.float32], looks: float) -> NDArray[np.float32]:
@@ -263,13 +267,13 @@ def _left_out(
 
 def _weigh(
     statistic: NDArray[np.float32], found: Dispersion, prior: DispersionPrior, pols: int
-) -> NDArray[np.float32]:
-    """Divide the statistic by the moderated dispersion, in place, and return its tail."""
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Divide the statistic by the moderated dispersion, in place; return its tail and that one's degrees."""
     value, degrees = moderated(found, prior)
     np.copyto(found.value, value)
     statistic /= value
     if np.isinf(prior.degrees):
-        return chi_square_tail(np.abs(statistic), pols)
+        return chi_square_tail(np.abs(statistic), pols), None
     from scipy.special import fdtrc
 
     tail = np.empty_like(statistic)
@@ -278,4 +282,4 @@ def _weigh(
         tail[rows] = fdtrc(pols, degrees[rows], np.abs(statistic[rows]) / pols)
 
     run_blocks(_work, row_blocks((statistic.shape[0], statistic.shape[1]), 6))
-    return tail
+    return tail, degrees

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Standard deviations beyond which a score is not told apart: the tail of the normal ends in float64.
 MOST_DEVIATIONS = 37.0
+#: P-values below this are taken again in float64: float32 ends at 14 standard deviations.
+_LEAST_SINGLE = 1e-30
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +103,7 @@ def score_of_ratio(test: LikelihoodRatio, dates: float) -> OrbitScore:
     OrbitScore
         One channel for all polarisations.
     """
-    p_value = test.p_value.astype(np.float64)
-    deviations = _signed(p_value / 2, test.statistic)[None]
+    deviations = _signed(_tail_of(test) / 2, test.statistic)[None]
     return OrbitScore(deviations, np.full(deviations.shape, dates, np.float32))
 
 
@@ -175,6 +176,20 @@ def _combine(
     found.deviations[:, rows] = combined
     found.p_value[rows] = np.where(channels > 0, p_value, np.nan)
     found.orbits[rows] = orbits
+
+
+def _tail_of(test: LikelihoodRatio) -> NDArray[np.float64]:
+    """Return the p-value also where single precision has none left, as of every strong change."""
+    from scipy.special import chdtrc, fdtrc
+
+    tail = test.p_value.astype(np.float64)
+    small = tail < _LEAST_SINGLE
+    statistic, pols = np.abs(test.statistic[small]).astype(np.float64), len(test.change_db)
+    if test.degrees is None:
+        tail[small] = chdtrc(pols, statistic)
+    else:
+        tail[small] = fdtrc(pols, test.degrees[small].astype(np.float64), statistic / pols)
+    return tail
 
 
 def _signed(tail: NDArray[np.float64], sign: NDArray[np.floating]) -> NDArray[np.float32]:
