@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,15 @@ if TYPE_CHECKING:
 RADAR_METHOD = "radar"
 #: Largest misfit between both periods that is looked for, in pixels.
 _MOST_MISFIT_PX = 8.0
+#: Settings that only a comparison of optical imagery heeds, and their options.
+_OPTICAL_ONLY = MappingProxyType(
+    {
+        "method": "--method",
+        "threshold": "--threshold",
+        "model": "--model",
+        "keep_seasonal": "--keep-seasonal",
+    }
+)
 _UNTESTED = (
     "not comparable: too few passes of radar to tell change from weather and speckle, so that pixels were "
     "ranked and none was flagged; give at least {before} passes of one track before and {after} after, or "
@@ -99,7 +109,7 @@ def radar_result(evidence: RadarEvidence, asked: RadarAsked) -> ChangeResult:
     objects, kind = build_objects(flagged, evidence.before, evidence.after, asked.inside)
     cropped = crop_evidence(evidence, frame)
     pair = _pair(cropped, asked)
-    notes = (*_season_notes(pair), *_notes(cropped))
+    notes = (*_season_notes(pair), *_unused_notes(settings), *_notes(cropped))
     return ChangeResult(
         name=asked.site.name if asked.site else _name(evidence.tracks[0].track),
         grid=frame.grid,
@@ -285,6 +295,17 @@ def _season_notes(pair: Pair) -> tuple[str, ...]:
         f"the periods lie {pair.season_gap_days} days of the year apart: expect crops, wet ground, frost and "
         "snow among the candidates",
     )
+
+
+def _unused_notes(settings: DetectSettings) -> tuple[str, ...]:
+    """Return a warning when settings were changed that only a comparison of optical imagery heeds."""
+    usual = type(settings)()
+    unused = [
+        option for name, option in _OPTICAL_ONLY.items() if getattr(settings, name) != getattr(usual, name)
+    ]
+    if not unused:
+        return ()
+    return (f"radar alone does not heed {' and '.join(unused)}: what it flags follows from the passes",)
 
 
 def _notes(evidence: RadarEvidence) -> tuple[str, ...]:

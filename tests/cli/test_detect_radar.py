@@ -43,6 +43,13 @@ def test_too_few_passes_are_refused_in_words(cli, no_plates, few, tmp_path):
     assert "site with --budget" in said
 
 
+def test_options_of_optical_imagery_are_said_to_do_nothing(cli, no_plates, linear, tmp_path):
+    assert cli(*asked(linear, tmp_path / "plain", "--min-area", "600m2")) == 0
+    assert "does not heed" not in cli.out
+    assert cli(*asked(linear, tmp_path / "run", "--threshold", "3", "--keep-seasonal")) == 0
+    assert "radar alone does not heed --threshold and --keep-seasonal" in " ".join(cli.out.split())
+
+
 def test_a_budget_flags_what_leads(cli, no_plates, few, tmp_path):
     out = tmp_path / "run"
     assert cli(*asked(few, out, "--budget", "1%")) == 0
