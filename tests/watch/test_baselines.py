@@ -140,7 +140,7 @@ def test_a_harvest_that_comes_weeks_early_is_set_aside():
     history = [harvested(number, 200 if number < 36 else 205) for number in range(73)]
     base = learn(history, ground(), RULES)
     for number in range(73, 105):
-        base = take(base, harvested(number, 178))
+        base = take(base, harvested(number, 165))
         assert not [one for one in find_candidates(base, RULES) if one.status == PERSISTING]
     reasons = {one.reason for one in find_candidates(take(base, harvested(105, 400)), RULES)}
     assert not reasons or all("earlier years" in one or "back" in one for one in reasons)
