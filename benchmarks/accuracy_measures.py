@@ -40,7 +40,14 @@ from changedet.core.components import label_components
 from changedet.core.optical import DETECTORS
 from changedet.core.prediction import PredictParameters
 from changedet.core.threshold import robust_thresholds
-from changedet.evaluation_measures import Measures, mean_rates, measure, pool, size_class_names
+from changedet.evaluation_measures import (
+    Measures,
+    change_vector_groups,
+    mean_rates,
+    measure,
+    pool,
+    size_class_names,
+)
 from changedet.kinds import Kind
 from changedet.pairing import make_pair
 from changedet.providers.local import open_source
@@ -73,7 +80,8 @@ def measured_methods(sites: Sequence[LabelledSite], keep: Path | None = None) ->
     """Hold every method against the labels of every site: its ranking and the decision of the program."""
     decided: dict[str, list[Measures]] = {name: [] for name in METHODS}
     ranked: dict[str, list[Measures]] = {name: [] for name in METHODS}
-    cva, false_groups, difference = [], [], 0.0
+    cva, difference = [], 0.0
+    false_groups: dict[str, list[int]] = {"predict": [], "cva": []}
     for site in sites:
         for method in METHODS:
             result = cd.detect(site.before, site.after, settings=cd.DetectSettings(method=method))
@@ -83,7 +91,8 @@ def measured_methods(sites: Sequence[LabelledSite], keep: Path | None = None) ->
             if method == "predict":
                 usual, others = result, found.cva
                 cva.append(others)
-                false_groups.append(_false_groups(result, truth))
+                for name, groups in _groups(result, truth).items():
+                    false_groups[name].append(int((~touched_objects(groups, truth.changed)).sum()))
                 difference = max(difference, _difference(found.method, result, truth))
                 _kept(result, site.name, keep)
             ranked[method].append(
@@ -92,7 +101,8 @@ def measured_methods(sites: Sequence[LabelledSite], keep: Path | None = None) ->
         print(site.name, {m: round(decided[m][-1].rates()["f1"], 3) for m in METHODS}, flush=True)
     names = [site.name for site in sites]
     objects = {"predict": _objects(decided["predict"]), "cva": _objects(cva)}
-    _add_groups(objects["predict"], false_groups, [one.objects.area_km2 for one in decided["predict"]])
+    for name, false in false_groups.items():
+        _add_groups(objects[name], false, [one.objects.area_km2 for one in decided["predict"]])
     return {
         "methods": {name: _summary(names, ranked[name], decided[name]) for name in METHODS},
         "objects": objects,
@@ -154,11 +164,12 @@ def _objects(measures: Sequence[Measures]) -> dict[str, Any]:
     }
 
 
-def _false_groups(result: ChangeResult, truth: Truth) -> int:
-    """Count the connected groups of flagged pixels without a labelled one: objects before they are cut."""
+def _groups(result: ChangeResult, truth: Truth) -> dict[str, NDArray[np.int32]]:
+    """Return connected groups of flagged pixels: objects before they are cut, ours and change vectors'."""
     flagged = (result.state == State.CHANGED) & truth.known
-    groups = label_components(flagged, flagged, min_pixels=1.0)
-    return int((~touched_objects(groups, truth.changed)).sum())
+    theirs = change_vector_groups(result, truth.known, int(flagged.sum()))
+    assert theirs is not None, "a city that cannot be scored"
+    return {"predict": label_components(flagged, flagged, min_pixels=1.0), "cva": theirs[1]}
 
 
 def _add_groups(objects: dict[str, Any], false: Sequence[int], areas_km2: Sequence[float]) -> None:

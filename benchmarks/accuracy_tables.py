@@ -102,9 +102,9 @@ def objects_table(report: dict[str, Any]) -> str:
     false = "false_objects_per_km2"
     cells = [f"{one[way][false]:.2f}" for way in ("pooled", "macro") for one in (ours, theirs)]
     rows.append(["flagged objects a km² that touch none", *cells])
-    for way, place in (("pooled", 0), ("macro", 2)):
-        cells[place] = f"{ours[way]['false_groups_per_km2']:.2f}"
-    rows.append(["... before objects of `predict` are cut by kind", *cells])
+    groups = "false_groups_per_km2"
+    cells = [f"{one[way][groups]:.2f}" for way in ("pooled", "macro") for one in (ours, theirs)]
+    rows.append(["... before they are cut by kind", *cells])
     return _table(("", "`predict`, all", "`cva`, all", "`predict`, mean", "`cva`, mean"), rows)
 
 
