@@ -107,6 +107,11 @@ def test_a_road_through_a_field_that_ripens_stays_flagged():
     assert found.seasonal.max() == 1
     without = set_seasonal_aside(labels, np.zeros_like(seeds), (BEFORE, after), 5)
     assert not without.flagged.any()
+    kept = found.kept()
+    assert not kept.seasonal.any()
+    assert np.array_equal(kept.flagged > 0, labels > 0)
+    assert set(np.unique(kept.flagged[ROAD])) == {1}
+    assert (kept.flagged == 2).sum() == 40 * 40 - 4 * 30
 
 
 def test_objects_are_parted_and_numbered_anew():

@@ -356,12 +356,11 @@ def _decide(evidence: Evidence, ground: _Ground, settings: DetectSettings, decid
     min_pixels = _min_pixels(before, settings)
     labels = label_components(grow, seeds, min_pixels=min_pixels)
     labels = split_by_kind(labels, before, after, min_pixels=min_pixels)
-    passes = deciders.first.passes_over_seasons and settings.budget is None and not settings.keep_seasonal
-    found = (
-        set_seasonal_aside(labels, seeds, (before, after), min_pixels)
-        if passes
-        else SetAside(labels, np.zeros_like(labels))
-    )
+    found = SetAside(labels, np.zeros_like(labels))
+    if deciders.first.passes_over_seasons and settings.budget is None:
+        found = set_seasonal_aside(labels, seeds, (before, after), min_pixels)
+    if settings.keep_seasonal:
+        found = found.kept()
     score = np.where(ground.judged, score, np.float32(np.nan))
     return Flagged(
         labels=found.flagged,

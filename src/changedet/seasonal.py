@@ -51,6 +51,12 @@ class SetAside:
     flagged: NDArray[np.int32]
     seasonal: NDArray[np.int32]
 
+    def kept(self) -> SetAside:
+        """Return the same with all of it flagged, and still apart: a field does not swallow a roof in it."""
+        last = self.flagged.max(initial=0)
+        every = np.where(self.seasonal > 0, self.seasonal + last, self.flagged).astype(np.int32)
+        return SetAside(every, np.zeros_like(every))
+
 
 def set_seasonal_aside(
     labels: NDArray[np.int32],
