@@ -9,8 +9,8 @@ from tests.world.world import World
 import changedet as cd
 from changedet.comparison import DetectSettings
 from changedet.errors import UsageError
-from changedet.investigation import AccessOptions, Investigation, sensor_of
-from changedet.radar import RadarSettings, SensorChoice
+from changedet.investigation import AccessOptions, Investigation
+from changedet.radar import RadarSettings, SensorChoice, sensor_of
 from changedet.samples import simulate_pair
 from changedet.samples_scene import SceneSettings
 from changedet.selection import SelectionRules

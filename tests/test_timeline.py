@@ -213,6 +213,9 @@ def test_folders_without_dates_are_named(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(FileNotFoundError, match="no dated scene in this folder"):
         plan_local_series(tmp_path)
+    (tmp_path / "20240105.tif").write_bytes(b"no raster")
+    with pytest.raises(FileNotFoundError, match=r"no dated scene in this folder \(of 20240105.tif: .+\)"):
+        plan_local_series(tmp_path)
 
 
 def test_the_place_of_the_hall_is_where_it_says():

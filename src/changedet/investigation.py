@@ -10,7 +10,7 @@ from changedet.comparison import DetectSettings
 from changedet.errors import InputFileError, ProviderError, UsageError
 from changedet.periods import parse_period
 from changedet.progress import Progress, Silent, TotalProgress
-from changedet.radar import RadarSettings, SensorChoice
+from changedet.radar import RadarSettings, SensorChoice, sensor_of
 from changedet.selection import SelectionRules
 
 if TYPE_CHECKING:
@@ -302,37 +302,6 @@ class Investigation:
                 anew = "the next run chooses the dates anew (as with --replan)"
             todo = f"{error.todo}; {anew}" if error.todo else anew
             raise type(error)(error.what, where=error.where, todo=todo, details=error.details) from error
-
-
-def sensor_of(name: str) -> SensorChoice:
-    """Return which sensors a name means.
-
-    Parameters
-    ----------
-    name : str
-        ``s2``, ``s1`` or ``both``.
-
-    Returns
-    -------
-    SensorChoice
-        Of that name.
-
-    Raises
-    ------
-    UsageError
-        When it is another word.
-
-    Examples
-    --------
-    >>> sensor_of("both").value
-    'both'
-    """
-    try:
-        return SensorChoice(name.lower())
-    except ValueError as error:
-        raise UsageError(
-            f"there is no sensor {name!r}", todo="take s2 (optical), s1 (radar) or both"
-        ) from error
 
 
 def run(  # noqa: PLR0913  # the one call that says all

@@ -68,6 +68,37 @@ SEEN_LABELS: Mapping[Seen, str] = MappingProxyType(
 )
 
 
+def sensor_of(name: str) -> SensorChoice:
+    """Return which sensors a name means.
+
+    Parameters
+    ----------
+    name : str
+        ``s2``, ``s1`` or ``both``.
+
+    Returns
+    -------
+    SensorChoice
+        Of that name.
+
+    Raises
+    ------
+    UsageError
+        When it is another word.
+
+    Examples
+    --------
+    >>> sensor_of("both").value
+    'both'
+    """
+    try:
+        return SensorChoice(name.strip().lower())
+    except ValueError as error:
+        raise UsageError(
+            f"there is no sensor {name!r}", todo="take s2 (optical), s1 (radar) or both"
+        ) from error
+
+
 @dataclass(frozen=True, order=True)
 class Track:
     """One geometry: passes of the same track and direction see the same sides of things.

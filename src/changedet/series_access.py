@@ -260,11 +260,17 @@ def plan_local_series(folder: str | Path, site: Site | None = None, during: str 
             sources.append(source)
     if not sources:
         raise MissingInputError(
-            "no dated scene in this folder", where=str(folder),
-            todo="put one folder or one raster in it for each date, with the date in the name or the tags",
+            f"no dated scene in this folder{_first_reason(left)}", where=str(folder),
+            todo="name the folder above the dates, with one folder or one raster for each date, which its "
+            "name or its tags say",
             details={"left_out": [one.to_dict() for one in left]},
         )  # fmt: skip
     return plan_series(sources, site, during, left)
+
+
+def _first_reason(left: Sequence[LeftOut]) -> str:
+    """Say why the first of what is there cannot be used."""
+    return f" (of {left[0].scene_id}: {left[0].reason})" if left else ""
 
 
 def plan_series(

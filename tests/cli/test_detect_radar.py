@@ -72,7 +72,7 @@ def test_a_run_of_radar_can_be_made_again(cli, no_plates, linear, tmp_path):
         (["--sensor", "both"], "--sensor both needs radar of both periods"),
         (["--radar-before", "x"], "--radar-before without --sensor both"),
         (["--radar-unit", "db"], "radar has a unit, and none is compared"),
-        (["--sensor", "s3"], "unknown sensor 's3'"),
+        (["--sensor", "s3"], "there is no sensor 's3'"),
         (["--sensor", "s1", "--radar-unit", "neper"], "unknown unit of radar"),
     ],
 )

@@ -13,9 +13,9 @@ import typer
 from changedet.cli import options  # noqa: TC001  # Typer reads the annotations at run time
 from changedet.cli.bars import progress_on_terminal
 from changedet.cli.console import command_line, emit, say
-from changedet.cli.detect_radar import RadarOptions, parse_sensor
+from changedet.cli.detect_radar import RadarOptions
 from changedet.errors import QualityGateError, UsageError
-from changedet.radar import SensorChoice
+from changedet.radar import SensorChoice, sensor_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,7 @@ def detect(
     """Compare two local images of one place and write a run folder. No network is used."""
     said = _Numbers(scale, offset, nodata)
     asked = RadarOptions(
-        parse_sensor(sensor), (radar_before, radar_after), radar_unit, radar_scale, radar_offset
+        sensor_of(sensor), (radar_before, radar_after), radar_unit, radar_scale, radar_offset
     )
     task = _Task(
         (before, said.options(before_offset, before_time)),

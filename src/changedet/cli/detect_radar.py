@@ -75,18 +75,3 @@ class RadarOptions:
 
 
 _NAMES = ("--radar-before", "--radar-after")
-
-
-def parse_sensor(text: str) -> SensorChoice:
-    """Read what ``--sensor`` says.
-
-    Raises
-    ------
-    UsageError
-        When it is no sensor.
-    """
-    try:
-        return SensorChoice(text.strip().lower())
-    except ValueError as error:
-        known = ", ".join(SensorChoice)
-        raise UsageError(f"unknown sensor {text!r}", todo=f"choose one of {known}") from error

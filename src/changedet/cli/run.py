@@ -83,8 +83,7 @@ def run(
 
 def _asked_of_radar(sensor: str, provider: str | None, dates: int) -> tuple[SensorChoice, RadarSettings]:
     """Return which sensors are compared, and how radar is."""
-    from changedet.investigation import sensor_of
-    from changedet.radar import RadarSettings
+    from changedet.radar import RadarSettings, sensor_of
 
     sensors = sensor_of(sensor)
     unusual = None if dates == RadarSettings.most_dates else dates

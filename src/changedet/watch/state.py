@@ -172,7 +172,9 @@ def open_state(path: str | Path, *, write: bool = False, wait_s: float = WAIT_S)
     path = Path(path)
     if not write and not path.is_file():
         raise MissingInputError(
-            "no such file", where=str(path), todo="record a verdict first with changedet review, or name it"
+            "no such file",
+            where=str(path),
+            todo="record a verdict first with changedet review, or name the state file with --state",
         )
     with _own_errors(path), contextlib.closing(_connect(path, write=write, wait_s=wait_s)) as connection:
         _prepare(connection, path, write=write)
