@@ -429,8 +429,8 @@ def test_wkt_lines(tmp_path, name):
 
 
 def test_missing_files_and_folders(tmp_path):
-    for path in (tmp_path / "gone.kml", tmp_path):
-        assert "no such file; check the path" in refusal(path, MissingInputError)
+    assert "no such file; check the path" in refusal(tmp_path / "gone.kml", MissingInputError)
+    assert "a folder, not a file; name a file in it" in refusal(tmp_path, MissingInputError)
     with pytest.raises(MissingInputError):
         read_sites("/vsicurl/http://example.org/sites.kml")
 
