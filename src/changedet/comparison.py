@@ -18,7 +18,7 @@ from changedet.core.threshold import ThresholdParameters, robust_thresholds
 from changedet.deciders import Deciders, Evidence, open_deciders
 from changedet.errors import UsageError
 from changedet.gates import unlikeness
-from changedet.objects import Flagged, construction_map, haze_of, split_by_kind
+from changedet.objects import Flagged, construction_map, split_by_kind
 from changedet.radar_fusion import add_radar, fused_score, judged_by_radar
 from changedet.registration import RESIDUAL_LIMIT_PX
 from changedet.resample import pixel_size_m
@@ -397,7 +397,7 @@ def _differing(evidence: Evidence, where: NDArray[np.bool_], settings: DetectSet
     weights = np.array(evidence.weights, np.float32)[index] / np.float32(sum(evidence.weights))
     brightest = np.zeros(int(where.sum()), np.float32)
     for image in (evidence.before, evidence.after):
-        pixels = image.data[index][:, where] - haze_of(image)[index][:, None]
+        pixels = image.data[index][:, where] - image.haze[index][:, None]
         np.maximum(brightest, weights @ np.maximum(pixels, np.float32(0)), out=brightest)
     least = _least_contrast(evidence.before, evidence.prediction, settings)[0]
     share = np.float32(settings.threshold.seed_contrast_share)

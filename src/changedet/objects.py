@@ -72,8 +72,6 @@ _NEAR_UNOBSERVED_PX = 5
 #: Diffuse ground reflects less than this; what exceeds it on one date mirrors the sun, burns or saturates.
 GLINT_REFLECTANCE = 1.0
 _REFLECTANCE_BANDS = frozenset(band.name for band in SENTINEL2_BANDS)
-#: The darkest objects of larger images are looked for on a regular sample of about so many pixels.
-_MOST_HAZE_PIXELS = 4_000_000
 #: Robust standard deviations above the background from which a score counts as clear.
 _CLEAR_SCORE_MADS = 12.0
 _AT_EDGE = "reaches the edge of the site or the image: its area is a lower bound"
@@ -252,7 +250,7 @@ def construction_map(score: NDArray[np.float32], before: Image, after: Image) ->
     ndarray of float32, shape (y, x)
         In the unit of the score and never above it; NaN where the score is.
     """
-    haze = (haze_of(before), haze_of(after))
+    haze = (before.haze, after.haze)
     return construction_score(score, construction_weight(before.data, after.data, before.bands, haze))
 
 
@@ -301,7 +299,7 @@ def indices_of(image: Image, inside: NDArray[np.bool_]) -> dict[str, NDArray[np.
     dict of str to ndarray of float32, shape (n,)
         By the names of `changedet.core.indices.INDICES`, those whose bands are there; in raster order.
     """
-    pixels, haze = image.data[:, inside], haze_of(image)
+    pixels, haze = image.data[:, inside], image.haze
     if haze.any():
         pixels = np.maximum(pixels - haze[:, None], np.float32(0))
     return compute_indices(pixels, image.bands)
@@ -392,29 +390,6 @@ def _kinds(labels: NDArray[np.int32], before: Image, after: Image) -> tuple[list
         for i in range(int(labels.max(initial=0)))
     ]
     return [kind for kind, _ in chosen], [text for _, text in chosen]
-
-
-def haze_of(image: Image) -> NDArray[np.float32]:
-    """Return what the air adds to each band of top-of-atmosphere data: its darkest objects.
-
-    Chavez 1988, doi:10.1016/0034-4257(88)90019-3.
-
-    Parameters
-    ----------
-    image : Image
-        Any bands.
-
-    Returns
-    -------
-    ndarray of float32, shape (band,)
-        In the unit of the image, never negative; 0 for surface reflectance.
-    """
-    step = max(1, image.valid.size // _MOST_HAZE_PIXELS)
-    seen = image.valid.ravel()[::step]
-    if image.scene.level == "L2A" or not seen.any():
-        return np.zeros(len(image.bands), np.float32)
-    darkest = np.array([np.quantile(band.ravel()[::step][seen], 0.001) for band in image.data], np.float32)
-    return np.asarray(np.maximum(darkest - np.float32(0.01), 0))
 
 
 @dataclass(frozen=True)

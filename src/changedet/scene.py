@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
+
+
+#: The darkest objects of larger images are looked for on a regular sample of about so many pixels.
+_MOST_HAZE_PIXELS = 4_000_000
 
 
 def as_utc(time: datetime) -> datetime:
@@ -434,6 +439,20 @@ class Image:
     def snow(self) -> NDArray[np.bool_]:
         """True where the surface is snow or ice, shape (y, x)."""
         return np.asarray(self.classes == SceneClass.SNOW)
+
+    @cached_property
+    def haze(self) -> NDArray[np.float32]:
+        """What the air adds to each band of top-of-atmosphere data, shape (band,), never negative.
+
+        In the unit of the image, by its darkest objects (Chavez 1988, doi:10.1016/0034-4257(88)90019-3); 0
+        for surface reflectance. Looked for once: several steps of a comparison need it.
+        """
+        step = max(1, self.valid.size // _MOST_HAZE_PIXELS)
+        seen = self.valid.ravel()[::step]
+        if self.scene.level == "L2A" or not seen.any():
+            return np.zeros(len(self.bands), np.float32)
+        darkest = [np.quantile(band.ravel()[::step][seen], 0.001) for band in self.data]
+        return np.asarray(np.maximum(np.array(darkest, np.float32) - np.float32(0.01), 0))
 
     def select(self, bands: tuple[str, ...]) -> Image:
         """Return the image with these bands only, in this order.

@@ -12,6 +12,7 @@ from changedet.bands import NATURAL_COLOUR
 from changedet.core.displacement import DisplacementField
 from changedet.core.indices import INDICES, compute_indices
 from changedet.core.masking import SceneClass
+from changedet.core.sampling import MAD_TO_SPREAD
 from changedet.core.small_shift import SmallShift, least_squares_shift
 from changedet.errors import InputFileError, NoUsableImageryError, ProviderError
 from changedet.frame import require_memory
@@ -38,7 +39,6 @@ _MOST_ERROR_PX, _LEAST_PIXELS = 0.05, 300
 _LEAST_BANDS = 6
 #: Side of the chips in pixels of the picture, at most, and ground round a small zone, in pixels of the grid.
 _CHIP_PX, _CHIP_LEAST_PX = 192, 48
-_MAD_TO_SPREAD = 1.4826
 
 
 @dataclass(frozen=True)
@@ -374,7 +374,7 @@ class _Collector:
             inside = indices[name][zone.mask][seen]
             median = np.median(inside)
             parts["values"][place, number, column] = median
-            parts["spread"][place, number, column] = _MAD_TO_SPREAD * np.median(np.abs(inside - median))
+            parts["spread"][place, number, column] = MAD_TO_SPREAD * np.median(np.abs(inside - median))
 
     def reading(self, left_out: tuple[LeftOut, ...], closure: float) -> Reading:
         """Return everything together."""

@@ -11,6 +11,7 @@ import numpy as np
 from changedet.core.harmonic_baseline import fit_baseline
 from changedet.core.indices import compute_indices
 from changedet.core.medians import median_of_dates
+from changedet.core.sampling import MAD_TO_SPREAD
 from changedet.kinds import BUILT_UP_GREENEST, built_up
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def built_reading(reading: Reading, built: NDArray[np.bool_], min_share: float) 
         for column, name in enumerate(names):
             inside = indices[name][number, seen[number]]
             values[number, column] = median = np.median(inside)
-            spread[number, column] = 1.4826 * np.median(np.abs(inside - median))
+            spread[number, column] = MAD_TO_SPREAD * np.median(np.abs(inside - median))
     reasons = tuple("" if one >= min_share else f"hidden: {one:.0%} seen" for one in share)
     return ZoneReading(values, spread, share.astype(np.float32), count.astype(np.int32), reasons)
 

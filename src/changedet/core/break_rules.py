@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from changedet.core.cusum import Chart, MonitorParameters, advance
 from changedet.core.parameters import Described
 
 if TYPE_CHECKING:
@@ -59,14 +60,11 @@ class PageRule(Described):
         -------
         ndarray of int16, shape (...)
         """
-        del history
-        first = _none(units)
-        up, down = np.zeros(units.shape[1:], np.float32), np.zeros(units.shape[1:], np.float32)
-        for number, date in enumerate(np.clip(_filled(units), -self.clip, self.clip)):
-            seen = np.isfinite(units[number])
-            up = np.where(seen, np.maximum(up + date - np.float32(self.allowance), 0), up)
-            down = np.where(seen, np.maximum(down - date - np.float32(self.allowance), 0), down)
-            _note(first, number, (up > self.limit) | (down > self.limit))
+        first, rules = _none(units), MonitorParameters(self.allowance, self.limit, self.clip)
+        chart = Chart.start(np.zeros(units.shape[1:], np.float32))
+        for number, date in enumerate(units):
+            advance(chart, float(number), date, rules)
+            _note(first, number, chart.alarms > 0)
         return first
 
 

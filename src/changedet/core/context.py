@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from changedet.core.components import component_quantile, component_sizes
+from changedet.core.sampling import MAD_TO_SPREAD
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -102,7 +103,7 @@ def window_deviations(values: NDArray[np.float32], labels: NDArray[np.int32]) ->
         means = _window_means(filled, usable, int(side))[::step, ::step]
         means = means[np.isfinite(means)]
         centre = float(np.median(means)) if means.size else 0.0
-        spread = float(1.4826 * np.median(np.abs(means - centre))) if means.size else 0.0
+        spread = float(MAD_TO_SPREAD * np.median(np.abs(means - centre))) if means.size else 0.0
         own = sides == side
         out[own] = (out[own] - centre) / spread if spread > 0 else 0 * out[own]
     return np.asarray(out, np.float64)

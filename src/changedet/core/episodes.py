@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from changedet.core.medians import median_of_dates
+from changedet.core.sampling import MAD_TO_SPREAD
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: From a median absolute deviation to the standard deviation of a normal distribution.
-_MAD_TO_SPREAD = 1.4826
 #: Which episodes count: any, or those in which the polarisations together are darker or brighter.
 Sense = Literal["any", "darker", "brighter"]
 
@@ -321,7 +320,7 @@ def restlessness(
     for pol, usual in enumerate(spread):
         rest = np.where(seen, series[:, pol] - steps[pol] * inside, np.float32(np.nan))
         deviation = _median_of_dates(np.abs(rest - _median_of_dates(rest)))
-        total += np.square(np.nan_to_num(deviation) * np.float32(_MAD_TO_SPREAD / usual))
+        total += np.square(np.nan_to_num(deviation) * np.float32(MAD_TO_SPREAD / usual))
     return np.asarray(np.maximum(np.sqrt(total / np.float32(len(spread))), np.float32(1)))
 
 

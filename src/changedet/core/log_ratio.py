@@ -10,13 +10,14 @@ import numpy as np
 from changedet.core.blocks import row_blocks, run_blocks
 from changedet.core.histogram_threshold import kittler_illingworth_threshold
 from changedet.core.radar_stack import DECIBELS, LEAST_POWER
+from changedet.core.sampling import MAD_TO_SPREAD
 from changedet.core.speckle import multilook
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Standard deviation of a normal distribution whose median absolute deviation is 1.
-_NORMAL_SPREAD = np.float32(1.4826)
+_NORMAL_SPREAD = np.float32(MAD_TO_SPREAD)
 #: Standard deviations of the unaltered beyond which a decrease is no part of them.
 _USUAL_DEVIATIONS = np.float32(3)
 #: Groups of pixels of like power whose change is described apart.

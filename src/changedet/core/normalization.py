@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from changedet.core.sampling import last_axis_median, sample_pixels
+from changedet.core.sampling import MAD_TO_SPREAD, last_axis_median, sample_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,7 +166,7 @@ def _match_medians(
 
 
 def _robust_scale(values: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.maximum(1.4826 * last_axis_median(np.abs(values - centre[:, None])), 1e-6)
+    return np.maximum(MAD_TO_SPREAD * last_axis_median(np.abs(values - centre[:, None])), 1e-6)
 
 
 def _least_surprising(residual: NDArray[np.float64]) -> NDArray[np.bool_]:

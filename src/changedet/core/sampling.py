@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+#: From a median absolute deviation to the standard deviation of a normal distribution.
+MAD_TO_SPREAD = 1.4826
 #: Pixels that are looked through at one time.
 _BLOCK_PIXELS = 1 << 16
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from changedet.core.sampling import last_axis_median
+from changedet.core.sampling import MAD_TO_SPREAD, last_axis_median
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,7 +77,7 @@ def robust_standardisation(sample: NDArray[np.float64]) -> tuple[NDArray[np.floa
         Centre and scale, in the unit of the sample.
     """
     centre = last_axis_median(sample)
-    return centre, np.maximum(1.4826 * last_axis_median(np.abs(sample - centre[:, None])), 1e-6)
+    return centre, np.maximum(MAD_TO_SPREAD * last_axis_median(np.abs(sample - centre[:, None])), 1e-6)
 
 
 def centre_and_spread(sample: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

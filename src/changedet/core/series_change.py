@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from changedet.core.parameters import Described
+from changedet.core.sampling import MAD_TO_SPREAD
 from changedet.core.season import SeasonParameters, season_design
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-#: From a median absolute deviation to the standard deviation of a normal distribution.
-_MAD_TO_SPREAD = 1.4826
 #: How much of the noise of an index is taken to be its own, whatever few dates say.
 _OWN = 0.3
 #: A date alone is further than this from both its neighbours, and these are nearer than that to each other,
@@ -255,7 +254,7 @@ def noise_of_differences(values: NDArray[np.float32], least_spread: float) -> Fl
     if len(values) < 2:
         return np.full(values.shape[1], least_spread)
     between = np.abs(np.diff(values.astype(np.float64), axis=0))
-    spread = _MAD_TO_SPREAD / np.sqrt(2) * np.median(between, axis=0)
+    spread = MAD_TO_SPREAD / np.sqrt(2) * np.median(between, axis=0)
     return np.asarray(np.maximum(spread, least_spread))
 
 

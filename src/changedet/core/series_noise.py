@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from changedet.core.medians import median_of_dates
-from changedet.core.sampling import last_axis_median
+from changedet.core.sampling import MAD_TO_SPREAD, last_axis_median
 from changedet.core.season import SeasonParameters, season_design, season_residual
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: From a median absolute deviation to the standard deviation of a normal distribution.
-_MAD_TO_SPREAD = 1.4826
 #: Spread below which a series is constant, in the unit of the series.
 _LEAST_SPREAD = 1e-3
 #: Standard deviations beyond which residuals do not say more of how they belong together.
@@ -130,7 +128,7 @@ def _median(plane: NDArray[np.float32]) -> float:
 def _typical_spread(series: NDArray[np.float32]) -> float:
     """Return the median over pixels of their median absolute deviation, as a standard deviation."""
     deviation = _median_over_time(np.abs(series - _median_over_time(series)))
-    return max(_MAD_TO_SPREAD * _median(deviation), _LEAST_SPREAD)
+    return max(MAD_TO_SPREAD * _median(deviation), _LEAST_SPREAD)
 
 
 def _between_bands(units: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.float64]:

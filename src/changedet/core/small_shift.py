@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from changedet.core.displacement import DisplacementField
+from changedet.core.sampling import MAD_TO_SPREAD
 from changedet.core.warping import warp
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 #: Scales beyond which a pixel does not count (Tukey's bisquare), and from a median deviation to a scale.
-_TUNING, _MAD_TO_SPREAD = 4.685, 1.4826
+_TUNING = 4.685
 _ROUNDS, _REWEIGHTINGS = 20, 5
 _STILL_PX = 0.004
 #: Pixels at the edge of the image, which the kernel does not reach whole.
@@ -122,7 +123,7 @@ def _step(reference: Floats, moved: Floats, slopes: list[Floats]) -> tuple[NDArr
         inverse = np.asarray(np.linalg.inv(normal), np.float64)
         solution = np.asarray(inverse @ (columns.T @ (weight * moved)), np.float64)
         residual = moved.astype(np.float64) - columns @ solution
-        scale = max(_MAD_TO_SPREAD * float(np.median(np.abs(residual))), 1e-5)
+        scale = max(MAD_TO_SPREAD * float(np.median(np.abs(residual))), 1e-5)
         weight = np.asarray(np.square(np.maximum(1 - np.square(residual / (_TUNING * scale)), 0)), np.float64)
     gain = solution[0]
     if not gain > 0.05:

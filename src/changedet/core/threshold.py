@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from changedet.core.sampling import last_axis_median
+from changedet.core.sampling import MAD_TO_SPREAD, last_axis_median
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -123,7 +123,7 @@ def robust_thresholds(
     if judged.size == 0:
         return Thresholds(float("nan"), 0.0, float("inf"), float("inf"))
     median = float(last_axis_median(judged))
-    mad = float(1.4826 * last_axis_median(np.abs(judged - np.float32(median))))
+    mad = float(MAD_TO_SPREAD * last_axis_median(np.abs(judged - np.float32(median))))
     if mad <= 0:
         return Thresholds(median, 0.0, float("inf"), float("inf"))
     return Thresholds(median, mad, median + parameters.seed_mads * mad, median + parameters.grow_mads * mad)

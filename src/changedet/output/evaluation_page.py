@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from changedet.errors import OutputError, OutputExistsError
 from changedet.output import facts
+from changedet.output.page import render_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -144,15 +145,6 @@ def evaluation_html(document: Mapping[str, Any]) -> str:
         A complete HTML document under a policy that forbids every load; the same document gives the same
         text.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("changedet.output", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     sites = document["sites"]
     context = {
         "title": _title(document),
@@ -180,7 +172,7 @@ def evaluation_html(document: Mapping[str, Any]) -> str:
         "schema": document["schema"],
         "created": document["created_utc"],
     }  # fmt: skip
-    return environment.get_template("evaluation.html.j2").render(context)
+    return render_page("evaluation.html.j2", context)
 
 
 def finding(document: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from changedet.kinds import KIND_COLOURS, KIND_LABELS, SURFACE_RULES
 from changedet.output import facts, radar_facts
 from changedet.output.ground import centre, length_text, north_deg, round_length_m
 from changedet.output.numbers import place_numbers
+from changedet.output.page import render_page
 from changedet.output.picture import (
     chip,
     draw_image,
@@ -162,20 +163,11 @@ def report_html(result: ChangeResult, record: Mapping[str, Any]) -> str:
     str
         A complete HTML document under a policy that forbids every load; under 2 MB.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("changedet.output", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     drawn = radar_drawn(result)
     radar = radar_context(result, drawn)
     sections = (_summary(result), _viewer(result, drawn), _tables(result), _provenance(record), radar)
     context = {key: value for section in sections for key, value in section.items()}
-    return environment.get_template("report.html.j2").render(context)
+    return render_page("report.html.j2", context)
 
 
 def _summary(result: ChangeResult) -> dict[str, object]:

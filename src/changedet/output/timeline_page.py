@@ -8,6 +8,7 @@ import numpy as np
 
 from changedet.kinds import BUILT_UP_GREENEST, BUILT_UP_MOST_NDVI, KIND_LABELS
 from changedet.output import facts
+from changedet.output.page import render_page
 from changedet.output.picture import to_jpeg_data_url
 from changedet.output.timeline_charts import activity_chart, zone_charts
 from changedet.output.timeline_chips import chip_zone, sizes_text, stretch_text
@@ -52,17 +53,8 @@ def timeline_html(timeline: Timeline, pictures: list[NDArray[np.uint8]], record:
     str
         A complete HTML document under a policy that forbids every load; under 2 MB.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("changedet.output", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     context = _head(timeline) | _body(timeline, pictures) | _unseen(timeline) | _provenance(timeline, record)
-    return environment.get_template("timeline.html.j2").render(context)
+    return render_page("timeline.html.j2", context)
 
 
 def _head(timeline: Timeline) -> dict[str, Any]:

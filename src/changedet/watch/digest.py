@@ -9,6 +9,7 @@ import numpy as np
 from changedet.bands import NATURAL_COLOUR
 from changedet.errors import InputFileError
 from changedet.output import facts
+from changedet.output.page import render_page
 from changedet.output.picture import enlarge, outlines, stretched, to_jpeg_data_url, window
 from changedet.watch.arrays import read_arrays
 from changedet.watch.baselines import SiteBaseline
@@ -77,27 +78,18 @@ def digest_html(report: WatchReport, pictures: Mapping[str, tuple[str, str]]) ->
     str
         A complete HTML document under a policy that forbids every load.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("changedet.output", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     known = [one for one in report.passes if isinstance(one, SitePass)]
-    return environment.get_template("watch.html.j2").render(
-        simulated=facts.SIMULATED_NOTE if any(one.simulated for one in known) else "",
-        until=report.until_utc[:10],
-        made=report.made_utc,
-        finding=_finding(report),
-        alerts=[_alert(one, pictures.get(one.id)) for one in report.alerts],
-        silent=[(facts.clean(one.site), f"{one.silent_days:.0f}", one.last[:10]) for one in report.silent],
-        failed=[(facts.clean(one.site), facts.clean(one.reason, 300)) for one in report.failures],
-        sites=[_site(one) for one in known],
-        listed=[row for one in known for row in _listed(one)],
-        earlier=[
+    context = {
+        "simulated": facts.SIMULATED_NOTE if any(one.simulated for one in known) else "",
+        "until": report.until_utc[:10],
+        "made": report.made_utc,
+        "finding": _finding(report),
+        "alerts": [_alert(one, pictures.get(one.id)) for one in report.alerts],
+        "silent": [(facts.clean(one.site), f"{one.silent_days:.0f}", one.last[:10]) for one in report.silent],
+        "failed": [(facts.clean(one.site), facts.clean(one.reason, 300)) for one in report.failures],
+        "sites": [_site(one) for one in known],
+        "listed": [row for one in known for row in _listed(one)],
+        "earlier": [
             (
                 one.by_utc[:10],
                 facts.clean(one.site),
@@ -108,8 +100,9 @@ def digest_html(report: WatchReport, pictures: Mapping[str, tuple[str, str]]) ->
             )
             for one in reversed(report.earlier[-100:])
         ],
-        credit=_credit(known),
-    )
+        "credit": _credit(known),
+    }
+    return render_page("watch.html.j2", context)
 
 
 def _finding(report: WatchReport) -> str:
