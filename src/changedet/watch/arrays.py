@@ -13,7 +13,6 @@ import os
 import secrets
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -23,7 +22,7 @@ import numpy as np
 from changedet.batch import safe_name
 from changedet.errors import InputFileError, OutputError, UsageError
 from changedet.hashing import sha256_file
-from changedet.watch.geopackage import note_change, utc_text
+from changedet.watch.geopackage import note_change, now_text
 from changedet.watch.state import insert, rows_of
 
 if TYPE_CHECKING:
@@ -200,7 +199,7 @@ def add_arrays(
     note_change(change, "arrays")
     row = {
         "site_id": site_id, "generation": generation, "file": f"{target.parent.name}/{target.name}",
-        "sha256": prepared.sha256, "bytes": prepared.size_bytes, "made_utc": utc_text(datetime.now(UTC)),
+        "sha256": prepared.sha256, "bytes": prepared.size_bytes, "made_utc": now_text(),
     }  # fmt: skip
     insert(change, "arrays", row)
     return generation

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from changedet.watch.geopackage import blob_to_outline, note_change, outline_to_blob, to_lonlat, utc_text
-from changedet.watch.runs import frame_of
-from changedet.watch.state import insert, rows_of
+from changedet.watch.geopackage import blob_to_outline, note_change, now_text, outline_to_blob, to_lonlat
+from changedet.watch.runs import layer_of
+from changedet.watch.state import insert, rows_of, update
 
 if TYPE_CHECKING:
     import sqlite3
@@ -125,15 +124,9 @@ def followed_things(state: StateFile, *, site: str = "") -> gpd.GeoDataFrame:
     GeoDataFrame
         Columns of the table ``followed`` and ``site``; outlines in longitude and latitude.
     """
-    where, values = ("WHERE sites.name = ?", (site,)) if site else ("", ())
-    rows = state.rows(
-        "SELECT followed.*, sites.name AS site FROM followed JOIN sites ON sites.fid = followed.site_id"
-        f" {where} ORDER BY followed.fid",
-        values,
-    )
     columns = ("fid", "site_id", "kind", "status", "growth", "first_seen", "last_seen", "sightings",
                "area_m2", "site")  # fmt: skip
-    return frame_of(rows, empty=columns)
+    return layer_of(state, "followed", columns, site=site)
 
 
 def add_alert(
@@ -164,7 +157,7 @@ def add_alert(
     done = change.execute(
         "INSERT INTO alerts (geom, site_id, followed_id, run_id, alert_key, status, text, made_utc)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (alert_key) DO NOTHING",
-        (thing["geom"], thing["site_id"], thing["fid"], run_id, key, sighting.status, text[:400], _now()),
+        (thing["geom"], thing["site_id"], thing["fid"], run_id, key, sighting.status, text[:400], now_text()),
     )
     if done.rowcount == 1:
         note_change(change, "alerts", blob_to_outline(thing["geom"]))
@@ -209,7 +202,7 @@ def mark_delivered(change: sqlite3.Connection, keys: Iterable[str]) -> int:
         How many were not marked before.
     """
     statement = "UPDATE alerts SET delivered_utc = ? WHERE alert_key = ? AND delivered_utc IS NULL"
-    return sum(change.execute(statement, (_now(), key)).rowcount for key in keys)
+    return sum(change.execute(statement, (now_text(), key)).rowcount for key in keys)
 
 
 def _same_things(
@@ -263,8 +256,7 @@ def _again(
             "area_m2": area,
         }  # fmt: skip
         note_change(change, "followed", outline)
-    fields = ", ".join(f"{name} = ?" for name in row)
-    change.execute(f"UPDATE followed SET {fields} WHERE fid = ?", (*row.values(), thing["fid"]))
+    update(change, "followed", row, {"fid": thing["fid"]})
     _connect(change, thing["fid"], parts)
     turned = status == "persisting" and thing["status"] != "persisting"
     return Sighting(thing["fid"], status, growth, is_new=False, turned=turned)
@@ -281,7 +273,3 @@ def _connect(change: sqlite3.Connection, number: int, parts: list[dict[str, Any]
         "UPDATE objects SET followed_id = ? WHERE fid = ?", [(number, part["fid"]) for part in parts]
     )
     note_change(change, "objects")
-
-
-def _now() -> str:
-    return utc_text(datetime.now(UTC))

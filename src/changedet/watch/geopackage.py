@@ -136,7 +136,7 @@ def list_table(connection: sqlite3.Connection, table: str, description: str, *, 
     connection.execute(
         "INSERT INTO gpkg_contents (table_name, data_type, identifier, description, last_change, srs_id)"
         " VALUES (?, ?, ?, ?, ?, ?)",
-        (table, kind, table, description, utc_text(datetime.now(UTC)), srs_id),
+        (table, kind, table, description, now_text(), srs_id),
     )
     if layer:
         connection.execute(
@@ -156,7 +156,7 @@ def note_change(connection: sqlite3.Connection, table: str, outline: BaseGeometr
     outline : shapely geometry, optional
         What was added, in longitude and latitude.
     """
-    now = utc_text(datetime.now(UTC))
+    now = now_text()
     if outline is None or outline.is_empty:
         connection.execute("UPDATE gpkg_contents SET last_change = ? WHERE table_name = ?", (now, table))
         return
@@ -286,6 +286,21 @@ def utc_text(moment: datetime) -> str:
     """
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return f"{aware.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{aware.microsecond // 1000:03d}Z"
+
+
+def now_text() -> str:
+    """Return the time of this moment as `utc_text` writes it.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> len(now_text())
+    24
+    """
+    return utc_text(datetime.now(UTC))
 
 
 def day_of(text: str) -> date | None:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import socket
 import sys
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING
 
 from changedet.errors import OutputError, StateBusyError
-from changedet.watch.geopackage import utc_text
+from changedet.watch.signature import own_signature, read_signature
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,10 +64,9 @@ def hold(state_path: Path, *, wait_s: float = 60.0) -> Iterator[None]:
             if time.monotonic() >= until:
                 raise _busy(path, state_path)
             time.sleep(_POLL_S)
-        about = {"host": socket.gethostname(), "pid": os.getpid(), "since_utc": utc_text(datetime.now(UTC))}
         with contextlib.suppress(OSError):
             stream.truncate(0)
-            stream.write(json.dumps(about))
+            stream.write(own_signature().to_text())
             stream.flush()
         yield
 
@@ -93,13 +88,9 @@ def _locked(stream: IO[str]) -> bool:
 
 
 def _busy(path: Path, state_path: Path) -> StateBusyError:
-    who, details = "another watch", {}
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        about = json.loads(path.read_text(encoding="utf-8"))
-        details = {"host": str(about["host"])[:80], "pid": int(about["pid"]),
-                   "since_utc": str(about["since_utc"])[:40]}  # fmt: skip
-        who = "process {pid} on {host} since {since_utc}".format(**details)
+    by = read_signature(path)
     return StateBusyError(
-        f"is being watched by {who}", where=str(state_path),
-        todo="try again when it has finished, or wait longer with --wait", details=details,
+        f"is being watched by {by or 'another watch'}", where=str(state_path),
+        todo="try again when it has finished, or wait longer with --wait",
+        details={} if by is None else by.to_dict(),
     )  # fmt: skip

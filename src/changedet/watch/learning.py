@@ -11,7 +11,6 @@ import json
 import math
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from importlib.metadata import version
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ import numpy as np
 
 from changedet.errors import InputFileError, UsageError
 from changedet.provenance import library_versions
-from changedet.watch.geopackage import note_change, utc_text
+from changedet.watch.geopackage import note_change, now_text
 from changedet.watch.object_features import FEATURES, FEATURES_VERSION
 from changedet.watch.runs import objects_of, site_row
 from changedet.watch.state import insert
@@ -234,7 +233,7 @@ def learn_site(state: StateFile, site: str, settings: LearningSettings = _DEFAUL
     content = json.dumps(model.to_dict(), ensure_ascii=False, allow_nan=False)
     with state.change() as change:
         row = {
-            "site_id": site_row(change, site)["fid"], "created_utc": utc_text(datetime.now(UTC)),
+            "site_id": site_row(change, site)["fid"], "created_utc": now_text(),
             "content": content, "sha256": hashlib.sha256(content.encode()).hexdigest(),
         }  # fmt: skip
         insert(change, "models", row)
@@ -375,7 +374,7 @@ def _provenance(
     learnt = json.dumps([[row["fid"], row["verdict"]] for row in things])
     libraries = library_versions() | {"scikit-learn": version("scikit-learn")}
     return {
-        "created_utc": utc_text(datetime.now(UTC)),
+        "created_utc": now_text(),
         "software": {"name": "changedet", "version": version("changedet"), "libraries": libraries},
         "things": counts,
         "verdicts_sha256": hashlib.sha256(learnt.encode()).hexdigest(),

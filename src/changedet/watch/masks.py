@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from changedet.errors import UsageError
-from changedet.watch.geopackage import day_of, note_change, outline_to_blob, to_lonlat, utc_text
-from changedet.watch.runs import frame_of
+from changedet.watch.geopackage import day_of, note_change, now_text, outline_to_blob, to_lonlat
+from changedet.watch.runs import frame_of, layer_of
 from changedet.watch.state import insert, rows_of
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def add_mask(
         raise UsageError(f"the mask lies outside the site {site['name'].iloc[0]!r}", todo="draw it inside")
     row = {
         "geom": outline_to_blob(shape), "site_id": site_id, "reason": reason.strip()[:400],
-        "until": until.isoformat(), "made_by": made_by.strip()[:80], "made_utc": utc_text(datetime.now(UTC)),
+        "until": until.isoformat(), "made_by": made_by.strip()[:80], "made_utc": now_text(),
     }  # fmt: skip
     note_change(change, "masks", shape)
     return insert(change, "masks", row)
@@ -92,7 +92,7 @@ def end_mask(change: sqlite3.Connection, number: int) -> None:
     """
     done = change.execute(
         "UPDATE masks SET ended_utc = ? WHERE fid = ? AND ended_utc IS NULL",
-        (utc_text(datetime.now(UTC)), number),
+        (now_text(), number),
     )
     if done.rowcount != 1:
         raise UsageError(f"no mask {number} holds", todo="see changedet review mask")
@@ -114,13 +114,7 @@ def list_masks(state: StateFile, *, site: str = "") -> gpd.GeoDataFrame:
     GeoDataFrame
         Columns of the table ``masks`` and ``site``; outlines in longitude and latitude.
     """
-    where, values = ("WHERE sites.name = ?", (site,)) if site else ("", ())
-    rows = state.rows(
-        "SELECT masks.*, sites.name AS site FROM masks JOIN sites ON sites.fid = masks.site_id"
-        f" {where} ORDER BY masks.fid",
-        values,
-    )
-    return frame_of(rows, empty=_COLUMNS)
+    return layer_of(state, "masks", _COLUMNS, site=site)
 
 
 def masked_reasons(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from changedet.errors import UsageError
-from changedet.watch.geopackage import note_change, utc_text
-from changedet.watch.state import insert
+from changedet.watch.geopackage import note_change, now_text
+from changedet.watch.signature import own_signature
+from changedet.watch.state import insert, update
 
 if TYPE_CHECKING:
     import sqlite3
@@ -66,10 +64,11 @@ def begin_pass(change: sqlite3.Connection, site_id: int, *, method: str = "") ->
     int
         ``fid`` of the run.
     """
+    by = own_signature()
     note_change(change, "runs")
     return insert(change, "runs", {
         "site_id": site_id, "digest": f"pass-{uuid4().hex}", "status": "running", "method": method,
-        "started_utc": utc_text(datetime.now(UTC)), "host": socket.gethostname(), "pid": os.getpid(),
+        "started_utc": by.since_utc, "host": by.host, "pid": by.pid,
     })  # fmt: skip
 
 
@@ -98,15 +97,11 @@ def end_pass(
     """
     if outcome not in OUTCOMES:
         raise UsageError(f"{outcome[:40]!r} is no outcome", todo=f"say {', '.join(OUTCOMES)}")
-    row = {"status": outcome, "message": message[:400], "finished_utc": utc_text(datetime.now(UTC))}
+    row: dict[str, Any] = {"status": outcome, "message": message[:400], "finished_utc": now_text()}
     if run is not None:
         row |= {"digest": run.digest, "folder": str(run.folder)}
         row |= {name: run.record[name] for name in ("before_time", "after_time")}
-    fields = ", ".join(f"{name} = ?" for name in row)
-    done = change.execute(
-        f"UPDATE runs SET {fields} WHERE fid = ? AND status = 'running'", (*row.values(), run_id)
-    )
-    if done.rowcount != 1:
+    if update(change, "runs", row, {"fid": run_id, "status": "running"}) != 1:
         raise UsageError(f"pass {run_id} is not running", todo="begin one first")
     note_change(change, "runs")
 
@@ -156,7 +151,7 @@ def add_scene(change: sqlite3.Connection, site_id: int, scene: SeenScene) -> boo
         " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (site_id, scene_id) DO UPDATE"
         " SET status = excluded.status, reason = excluded.reason WHERE scenes.status = 'unusable'",
         (site_id, scene.id, scene.sensor, scene.time, status, scene.reason[:400],
-         utc_text(datetime.now(UTC))),
+         now_text()),
     )  # fmt: skip
     note_change(change, "scenes")
     return known is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from changedet.watch.geopackage import (
     blob_to_outline,
     in_form,
     note_change,
+    now_text,
     outline_to_blob,
     to_lonlat,
     utc_text,
@@ -140,7 +141,7 @@ def add_site(change: sqlite3.Connection, name: str, outline: BaseGeometry, folde
                 todo="call this one otherwise with --site, or keep it in another file with --state",
             )
         return int(found[0]["fid"])
-    row = {"geom": outline_to_blob(outline), "name": name, "folder": folder, "added_utc": _now()}
+    row = {"geom": outline_to_blob(outline), "name": name, "folder": folder, "added_utc": now_text()}
     note_change(change, "sites", outline)
     return insert(change, "sites", row)
 
@@ -175,7 +176,7 @@ def add_run(change: sqlite3.Connection, run: RunFolder) -> int:
         "before_time": run.record["before_time"], "after_time": run.record["after_time"],
         "method": str(run.record.get("parameters", {}).get("method", "")),
         "software": f"{software.get('name', '')} {software.get('version', '')}".strip(),
-        "started_utc": _moment(str(run.record.get("created_utc", ""))), "finished_utc": _now(),
+        "started_utc": _moment(str(run.record.get("created_utc", ""))), "finished_utc": now_text(),
     })  # fmt: skip
     note_change(change, "runs")
     add_objects(change, (site_id, run_id), run.objects, object_features(run.objects, run.folder))
@@ -327,6 +328,35 @@ def frame_of(rows: list[dict[str, Any]], *, empty: tuple[str, ...] = ()) -> gpd.
     return gpd.GeoDataFrame(columns, geometry=outlines, crs="EPSG:4326")
 
 
+def layer_of(state: StateFile, table: str, columns: tuple[str, ...], *, site: str = "") -> gpd.GeoDataFrame:
+    """Return a layer whose rows belong to sites, with the name of the site.
+
+    Parameters
+    ----------
+    state : StateFile
+        Open.
+    table : str
+        Name of a layer of `changedet.watch.schema.TABLES`.
+    columns : tuple of str
+        Columns of a table without rows.
+    site : str
+        Of this site only.
+
+    Returns
+    -------
+    GeoDataFrame
+        Columns of the table and ``site``; outlines in longitude and latitude; in the order in which they
+        were added.
+    """
+    where, values = ("WHERE sites.name = ?", (site,)) if site else ("", ())
+    rows = state.rows(
+        f"SELECT {table}.*, sites.name AS site FROM {table} JOIN sites ON sites.fid = {table}.site_id"
+        f" {where} ORDER BY {table}.fid",
+        values,
+    )
+    return frame_of(rows, empty=columns)
+
+
 def list_sites(state: StateFile) -> list[dict[str, Any]]:
     """Return the sites with the numbers of their runs and objects.
 
@@ -374,8 +404,4 @@ def _moment(text: str) -> str:
     try:
         return utc_text(datetime.fromisoformat(text))
     except ValueError:
-        return _now()
-
-
-def _now() -> str:
-    return utc_text(datetime.now(UTC))
+        return now_text()

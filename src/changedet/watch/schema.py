@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from changedet.watch.geopackage import create_head, list_table, run_statements, utc_text
+from changedet.watch.geopackage import create_head, list_table, now_text, run_statements
 
 if TYPE_CHECKING:
     import sqlite3
@@ -150,7 +149,7 @@ def create_tables(connection: sqlite3.Connection) -> None:
     about = {
         "schema": SCHEMA_NAME,
         "schema_version": str(SCHEMA_VERSION),
-        "created_utc": utc_text(datetime.now(UTC)),
+        "created_utc": now_text(),
         "software": f"changedet {version('changedet')}",
     }
     connection.executemany(f"INSERT INTO {META_TABLE} VALUES (?, ?)", about.items())

@@ -8,13 +8,10 @@ somebody who waits in vain is told whom to ask; the lock itself is SQLite's and 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import socket
 import sqlite3
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +24,8 @@ from changedet.errors import (
     UsageError,
 )
 from changedet.watch import schema
-from changedet.watch.geopackage import add_functions, utc_text
+from changedet.watch.geopackage import add_functions
+from changedet.watch.signature import own_signature, read_signature
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -228,6 +226,33 @@ def insert(connection: sqlite3.Connection, table: str, row: dict[str, Any]) -> i
     return int(cursor.lastrowid or 0)
 
 
+def update(connection: sqlite3.Connection, table: str, row: dict[str, Any], where: dict[str, Any]) -> int:
+    """Change rows.
+
+    Parameters
+    ----------
+    connection : sqlite3.Connection
+        With an open transaction.
+    table : str
+        Name of a table of `changedet.watch.schema.TABLES`.
+    row : dict
+        New values by name of column.
+    where : dict
+        Values by name of column of the rows that are meant.
+
+    Returns
+    -------
+    int
+        How many were changed.
+    """
+    fields = ", ".join(f"{name} = ?" for name in row)
+    meant = " AND ".join(f"{name} = ?" for name in where)
+    cursor = connection.execute(
+        f"UPDATE {table} SET {fields} WHERE {meant}", (*row.values(), *where.values())
+    )
+    return cursor.rowcount
+
+
 def _connect(path: Path, *, write: bool, wait_s: float) -> sqlite3.Connection:
     if write:
         connection = sqlite3.connect(path, timeout=wait_s, isolation_level=None)
@@ -303,9 +328,8 @@ def _writer_file(path: Path) -> Path:
 
 
 def _sign(writer: Path) -> None:
-    about = {"host": socket.gethostname(), "pid": os.getpid(), "since_utc": utc_text(datetime.now(UTC))}
     with contextlib.suppress(OSError):  # who cannot sign can still write
-        writer.write_text(json.dumps(about), encoding="utf-8")
+        writer.write_text(own_signature().to_text(), encoding="utf-8")
 
 
 def _unsign(writer: Path) -> None:
@@ -315,34 +339,14 @@ def _unsign(writer: Path) -> None:
 
 def _busy(path: Path) -> StateBusyError:
     """Say who is writing; a signature whose process has ended is that of nobody."""
-    who = "another program (is it open in QGIS?)"
-    try:
-        about = json.loads(_writer_file(path).read_text(encoding="utf-8"))
-        host, pid, since = str(about["host"]), int(about["pid"]), str(about["since_utc"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return _busy_error(path, who, {})
-    if host == socket.gethostname() and not _is_running(pid):
-        return _busy_error(path, who, {})
-    said = {"host": host[:80], "pid": pid, "since_utc": since[:40]}
-    return _busy_error(path, "process {pid} on {host} since {since_utc}".format(**said), said)
-
-
-def _busy_error(path: Path, who: str, details: dict[str, object]) -> StateBusyError:
+    by = read_signature(_writer_file(path))
+    if by is not None and by.is_gone:
+        by = None
+    who = "another program (is it open in QGIS?)" if by is None else by
     return StateBusyError(
-        f"is being written by {who}", where=str(path), todo="try again when it has finished", details=details
-    )
-
-
-def _is_running(pid: int) -> bool:
-    if os.name != "posix":  # elsewhere the question would end the process
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+        f"is being written by {who}", where=str(path), todo="try again when it has finished",
+        details={} if by is None else by.to_dict(),
+    )  # fmt: skip
 
 
 def _code(error: sqlite3.Error) -> int:
