@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from changedet.core.blocks import Buffers, row_blocks, run_blocks, tiles
+from changedet.core.blocks import Buffers, even_tiles, row_blocks, run_blocks, tile_with_halo, tiles
 
 
 @given(st.integers(0, 500), st.integers(0, 3000), st.integers(0, 40), st.integers(1, 1_000_000))
@@ -23,6 +23,34 @@ def test_a_block_fits_unless_a_single_row_does_not(rows, columns, planes, block_
     for block in row_blocks((rows, columns), planes, block_bytes):
         height = block.stop - block.start
         assert height == 1 or 4 * planes * columns * height <= block_bytes
+
+
+@given(st.integers(0, 90), st.integers(0, 90), st.integers(1, 40), st.integers(1, 100_000))
+def test_every_pixel_is_in_one_even_tile_that_fits(rows, columns, planes, tile_bytes):
+    found = np.zeros((rows, columns), int)
+    for tile in even_tiles((rows, columns), planes, tile_bytes):
+        found[tile] += 1
+        height, width = found[tile].shape
+        assert height == width == 1 or 4 * planes * height * width <= tile_bytes
+    assert (found == 1).all()
+
+
+@given(st.integers(1, 20), st.integers(1, 5000))
+def test_the_tiles_of_wide_images_are_not_strips(planes, columns):
+    found = even_tiles((5000, columns), planes, 1_000_000)
+    heights, widths = zip(*((r.stop - r.start, c.stop - c.start) for r, c in found), strict=True)
+    assert max(heights) >= min(max(widths), 5000) / 2
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.integers(0, 5), st.integers(4, 400))
+def test_a_tile_and_its_neighbours_are_found_again(rows, columns, halo, tile_bytes):
+    grid = np.arange(rows * columns).reshape(rows, columns)
+    for tile in even_tiles(grid.shape, 1, tile_bytes):
+        wide, inner = tile_with_halo(tile, grid.shape, halo)
+        assert (grid[wide][inner] == grid[tile]).all()
+        for part, block, length in zip(wide, tile, grid.shape, strict=True):
+            assert part.start == max(0, block.start - halo)
+            assert part.stop == min(length, block.stop + halo)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

@@ -117,6 +117,62 @@ def tiles(shape: tuple[int, int], tile_px: tuple[int, int]) -> tuple[tuple[slice
     return tuple((row, column) for row in rows for column in columns)
 
 
+def even_tiles(shape: tuple[int, int], planes: int, tile_bytes: int) -> tuple[tuple[slice, slice], ...]:
+    """Cut a grid into tiles about as high as wide whose buffers take no more than so much.
+
+    Work that needs neighbours costs least on tiles: whole rows of a wide image leave room for few of them,
+    and the neighbours of few rows are nearly as many as the rows.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns.
+    planes : int
+        How many float32 numbers a pixel has in the buffers of a tile.
+    tile_bytes : int
+        What the buffers may take.
+
+    Returns
+    -------
+    tuple of pairs of slice
+        Rows and columns of each tile, as from `tiles`; no tile is much smaller than the others.
+
+    Examples
+    --------
+    >>> even_tiles((6, 5), 1, 4 * 4 * 4)
+    ((slice(0, 3, None), slice(0, 3, None)), (slice(0, 3, None), slice(3, 5, None)), \
+(slice(3, 6, None), slice(0, 3, None)), (slice(3, 6, None), slice(3, 5, None)))
+    """
+    largest = max(1, math.isqrt(tile_bytes // (4 * planes)))
+    rows, columns = (math.ceil(length / max(1, math.ceil(length / largest))) or 1 for length in shape)
+    return tiles(shape, (rows, columns))
+
+
+def tile_with_halo(
+    tile: tuple[slice, slice], shape: tuple[int, int], halo_px: int
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Widen a tile by the neighbours that its result depends on, as `with_halo` does a block of rows.
+
+    Parameters
+    ----------
+    tile : pair of slice
+        Rows and columns of a grid, as from `even_tiles`.
+    shape : tuple of int
+        Rows and columns of the grid.
+    halo_px : int
+        How many neighbours are needed on each side.
+
+    Returns
+    -------
+    wide : pair of slice
+        Of the grid: the tile and its neighbours, as far as there are any.
+    inner : pair of slice
+        Of what is computed from these: the tile itself.
+    """
+    rows, columns = (with_halo(part, length, halo_px) for part, length in zip(tile, shape, strict=True))
+    return (rows[0], columns[0]), (rows[1], columns[1])
+
+
 def run_blocks(work: Callable[[Block], None], blocks: Sequence[Block], threads: int = THREADS) -> None:
     """Do the work of every block, several at a time.
 

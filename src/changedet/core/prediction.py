@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from changedet.core.blocks import row_blocks, run_blocks, with_halo
+from changedet.core.blocks import even_tiles, run_blocks, tile_with_halo
 from changedet.core.parameters import Described
 from changedet.core.piecewise import PiecewiseFit, fit_piecewise
 from changedet.core.sampling import sample_pixels
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CONTRAST_SMOOTHING_PX = 1.5
 #: How far registered images may still lie apart, in pixels: what an edge shows then is not change.
 RESIDUAL_PX = 0.1
-# Rows of a tile hold its halo several times over, and the tiles of two threads stay far below the images.
+# A tile holds its halo several times over, and the tiles of two threads stay far below the images.
 _TILE_BYTES = 24_000_000
 _TILE_PLANES = 24
 _HALO_PX = 8
@@ -221,10 +221,10 @@ def predict_change(
         return Prediction(surprise, surprise, contrast, float("nan"), 0.0, _cap(surprise, np.float32(1)))
     images = _Images.of((before, after), taught, weights, parameters)
 
-    def _work(rows: slice) -> None:
-        _tile(images, valid, rows, (surprise, structure, contrast))
+    def _work(tile: tuple[slice, slice]) -> None:
+        _tile(images, valid, tile, (surprise, structure, contrast))
 
-    run_blocks(_work, row_blocks(valid.shape, _TILE_PLANES, _TILE_BYTES))
+    run_blocks(_work, even_tiles(valid.shape, _TILE_PLANES, _TILE_BYTES))
     median = _median(surprise, taught, _LEAST_SURPRISE_CAP / parameters.surprise_cap)
     peaks = _cap(surprise, np.float32(parameters.surprise_cap) * median)
     median = _median(structure, taught, _LEAST_STRUCTURE_CAP / parameters.structure_cap)
@@ -302,34 +302,34 @@ def _explained(
 
 
 def _tile(
-    images: _Images, valid: NDArray[np.bool_], rows: slice, out: tuple[NDArray[np.float32], ...]
+    images: _Images, valid: NDArray[np.bool_], tile: tuple[slice, slice], out: tuple[NDArray[np.float32], ...]
 ) -> None:
-    """Compute surprise, change of structure and contrast of some rows; neighbours lend their edge."""
-    wide, inner = with_halo(rows, len(valid), _HALO_PX)
+    """Compute surprise, change of structure and contrast of a tile; neighbours lend their edge."""
+    wide, inner = tile_with_halo(tile, valid.shape, _HALO_PX)
     usable = valid[wide]
     planes = [_standard_planes(images, date, wide, usable) for date in (0, 1)]
     errors = [_errors(images, given, wide, planes[1 - given], usable) for given in (0, 1)]
     surprise, structure, contrast = out
     squares = [np.einsum("byx,byx,b->yx", error, error, images.weights) for error in errors]
-    surprise[rows] = np.sqrt(np.sqrt(squares[0] * squares[1]))[inner]
+    surprise[tile] = np.sqrt(np.sqrt(squares[0] * squares[1]))[inner]
     changed = structure_change(planes[0], planes[1], usable, images.weights)
-    structure[rows] = changed[inner]
+    structure[tile] = changed[inner]
     sizes = [
         _size(error, images.scale[1 - given], images.weights, usable) for given, error in enumerate(errors)
     ]
     allowed = np.float32(RESIDUAL_PX) * blur_valid(_gradient(images, planes), usable, CONTRAST_SMOOTHING_PX)
     least = np.maximum(np.sqrt(sizes[0] * sizes[1]) - allowed, np.float32(0))
-    contrast[rows] = np.where(usable, least, np.float32(0))[inner]
+    contrast[tile] = np.where(usable, least, np.float32(0))[inner]
 
 
 def _standard_planes(
-    images: _Images, date: int, rows: slice, usable: NDArray[np.bool_]
+    images: _Images, date: int, tile: tuple[slice, slice], usable: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
     """Scoring bands of a date in standard deviations from their mean; 0 where not usable."""
     planes = np.empty((len(images.scoring), *usable.shape), np.float32)
     for i, band in enumerate(images.scoring):
         centre, scale = images.centre[date][i], images.scale[date][i]
-        np.multiply(images.data[date][band, rows], np.float32(1 / scale), out=planes[i])
+        np.multiply(images.data[date][band][tile], np.float32(1 / scale), out=planes[i])
         planes[i] -= np.float32(centre / scale)
     if not usable.all():
         planes[:, ~usable] = 0
@@ -337,10 +337,14 @@ def _standard_planes(
 
 
 def _errors(
-    images: _Images, given: int, rows: slice, target: NDArray[np.float32], usable: NDArray[np.bool_]
+    images: _Images,
+    given: int,
+    tile: tuple[slice, slice],
+    target: NDArray[np.float32],
+    usable: NDArray[np.bool_],
 ) -> NDArray[np.float32]:
     """Return what one date does not predict of the other's scoring bands, in their standard deviations."""
-    error = target - images.fits[given].predict(images.data[given][:, rows])
+    error = target - images.fits[given].predict(images.data[given][:, *tile])
     if not usable.all():
         error[:, ~usable] = 0
     return error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from changedet.core.blocks import row_blocks, run_blocks, with_halo
+from changedet.core.blocks import even_tiles, run_blocks, tile_with_halo
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,12 +71,12 @@ def smooth_score(
     halo = math.ceil(_REACH * max(smoothing_px)) + 1
     out = np.empty(valid.shape, np.float32)
 
-    def _work(rows: slice) -> None:
-        wide, inner = with_halo(rows, len(valid), halo)
+    def _work(tile: tuple[slice, slice]) -> None:
+        wide, inner = tile_with_halo(tile, valid.shape, halo)
         smooth = _smooth_tile(score[wide], valid[wide], smoothing_px)[inner]
-        out[rows] = np.where(valid[rows], smooth, np.float32(np.nan))
+        out[tile] = np.where(valid[tile], smooth, np.float32(np.nan))
 
-    run_blocks(_work, row_blocks(valid.shape, _TILE_PLANES, _TILE_BYTES))
+    run_blocks(_work, even_tiles(valid.shape, _TILE_PLANES, _TILE_BYTES))
     return out
 
 
