@@ -198,18 +198,18 @@ def find_breaks(
     if not judged.any():
         message = f"no pixel is seen by {parameters.least_dates} dates or more"
         raise NoUsableImageryError(message, todo="give more dates, or lower least_dates")
-    noise = estimate_noise(_sample(stack, judged, parameters), days, parameters.season)
-    plan = _plan(days, noise, parameters)
+    noise = estimate_noise(sample_decibels(stack, judged, parameters), days, parameters.season)
+    search = BreakSearch.of(days, noise, parameters)
     out = _empty(stack)
 
     def _work(tile: tuple[slice, slice]) -> None:
-        _judge_tile(stack, tile, plan, out)
+        _judge_tile(stack, tile, search, out)
 
     run_blocks(_work, tiles(judged.shape, _tile_px(stack)), THREADS)
     for plane in (out.first, out.unchanged_until, out.last):
         plane[~judged] = NO_DATE
     out.score[~judged], out.change_db[:, ~judged] = np.nan, np.nan
-    threshold = _threshold(plan)
+    threshold = search.threshold()
     large = (np.abs(out.change_db) >= parameters.least_change_db).any(axis=0)
     return Breaks(
         out.score,
@@ -226,8 +226,23 @@ def find_breaks(
 
 
 @dataclass(frozen=True, eq=False)
-class _Plan:
-    """What is the same for all pixels."""
+class BreakSearch:
+    """How series of one track are searched: what is the same for all pixels.
+
+    Attributes
+    ----------
+    parameters : BreakParameters
+    noise : SeriesNoise
+        Levels and noise of the ground round them.
+    design : ndarray of float64, shape (time, term)
+        Of the season.
+    in_common : ndarray of float64, shape (time, time)
+        What dates have in common of noise of variance 1.
+    windows : EpisodeNoise
+        What noise alone does to each window of dates.
+    starts : ndarray of int, shape (start,)
+        Dates at which an episode may begin.
+    """
 
     parameters: BreakParameters
     noise: SeriesNoise
@@ -236,10 +251,38 @@ class _Plan:
     windows: EpisodeNoise
     starts: NDArray[np.intp]
 
+    @classmethod
+    def of(cls, days: NDArray[np.float64], noise: SeriesNoise, parameters: BreakParameters) -> BreakSearch:
+        """Prepare the search of series on these days, ascending, shape (time,)."""
+        low, high = parameters.between_days or (-np.inf, np.inf)
+        in_common = noise.in_common(days)
+        return cls(
+            parameters,
+            noise,
+            season_design(days, parameters.season),
+            in_common,
+            episode_noise(noise.correlation, noise.spread_db, in_common),
+            np.flatnonzero((days >= low) & (days <= high)),
+        )
+
     def judge(
         self, series_db: NDArray[np.float32], seen: NDArray[np.bool_]
     ) -> tuple[Episodes, NDArray[np.float32]]:
-        """Return the strongest episodes of series (time, pol, pixel) without levels, and their steps."""
+        """Find the strongest episode of each series.
+
+        Parameters
+        ----------
+        series_db : ndarray of float32, shape (time, pol, pixel)
+            Decibels without the levels of the dates; NaN where not seen.
+        seen : ndarray of bool, shape (time, pixel)
+            Where a date sees the pixel in every polarisation.
+
+        Returns
+        -------
+        found : Episodes
+        steps : ndarray of float32, shape (pol, pixel)
+            By how much the episode differs from the rest, in decibels.
+        """
         residual = np.empty_like(series_db)
         for pol, spread in enumerate(self.noise.spread_db):
             residual[:, pol] = season_residual(
@@ -251,6 +294,18 @@ class _Plan:
             return found, steps
         restless = restlessness(residual, seen, found, steps, self.noise.spread_db)
         return Episodes(found.score / restless, found.start, found.stop), steps
+
+    def threshold(self, series: int = 2000) -> float:
+        """Return the score that so many simulated series of noise alone pass at the chosen share."""
+        dates, (pols, _) = len(self.in_common), self.noise.correlation.shape
+        own = 1 - self.in_common[0, 0]
+        colour = np.linalg.cholesky(self.in_common + own * np.eye(dates))
+        white = np.random.default_rng(self.parameters.seed).standard_normal((dates, pols, series))
+        bands = self.windows.colour * self.noise.spread_db[:, None]
+        made = np.einsum("qp,tu,upn->tqn", bands, colour, white, optimize=True).astype(np.float32)
+        seen = np.ones((dates, series), bool)
+        found, _ = self.judge(made, seen)
+        return float(np.quantile(found.score, 1 - self.parameters.false_alarms))
 
 
 @dataclass(frozen=True, eq=False)
@@ -286,36 +341,41 @@ def _tile_px(stack: NDArray[np.float32]) -> tuple[int, int]:
     return side, side
 
 
-def _decibels(power: NDArray[np.float32]) -> NDArray[np.float32]:
+def power_decibels(power: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return linear power of any shape in decibels; -60 dB at least, NaN where it is NaN."""
     return np.asarray(np.float32(DECIBELS) * np.log(np.maximum(power, np.float32(LEAST_POWER))))
 
 
-def _sample(
-    stack: NDArray[np.float32], judged: NDArray[np.bool_], parameters: BreakParameters
+def sample_decibels(
+    stack: NDArray[np.float32], taught_by: NDArray[np.bool_], parameters: BreakParameters
 ) -> NDArray[np.float32]:
-    """Return decibels of a sample of the pixels, one date in memory at a time."""
-    index = sample_index(judged, parameters.sample, parameters.seed)
+    """Return decibels of a sample of the pixels, averaged over squares, one date in memory at a time.
+
+    Parameters
+    ----------
+    stack : ndarray of float32, shape (time, pol, y, x)
+        Linear gamma nought of one track.
+    taught_by : ndarray of bool, shape (y, x)
+        Pixels of which the sample is taken.
+    parameters : BreakParameters
+        Side of the squares, size of the sample, its seed.
+
+    Returns
+    -------
+    ndarray of float32, shape (time, pol, pixel)
+        NaN where a date does not see the pixel in every polarisation.
+    """
+    index = sample_index(taught_by, parameters.sample, parameters.seed)
     out = np.empty((*stack.shape[:2], index.size), np.float32)
     for date, row in zip(stack, out, strict=True):
         averaged = multilook(date, parameters.multilook_px).reshape(len(date), -1)[:, index]
-        row[:] = np.where(np.isfinite(averaged).all(axis=0), _decibels(averaged), np.float32(np.nan))
+        row[:] = np.where(np.isfinite(averaged).all(axis=0), power_decibels(averaged), np.float32(np.nan))
     return out
 
 
-def _plan(days: NDArray[np.float64], noise: SeriesNoise, parameters: BreakParameters) -> _Plan:
-    low, high = parameters.between_days or (-np.inf, np.inf)
-    in_common = noise.in_common(days)
-    return _Plan(
-        parameters,
-        noise,
-        season_design(days, parameters.season),
-        in_common,
-        episode_noise(noise.correlation, noise.spread_db, in_common),
-        np.flatnonzero((days >= low) & (days <= high)),
-    )
-
-
-def _judge_tile(stack: NDArray[np.float32], tile: tuple[slice, slice], plan: _Plan, out: _Planes) -> None:
+def _judge_tile(
+    stack: NDArray[np.float32], tile: tuple[slice, slice], plan: BreakSearch, out: _Planes
+) -> None:
     """Write what one tile shows; averaging sees the pixels round it."""
     margin = plan.parameters.multilook_px // 2
     around = tuple(slice(max(part.start - margin, 0), part.stop + margin) for part in tile)
@@ -326,35 +386,33 @@ def _judge_tile(stack: NDArray[np.float32], tile: tuple[slice, slice], plan: _Pl
     cut = np.ascontiguousarray(stack[:, :, around[0], around[1]])
     power = multilook(cut, plan.parameters.multilook_px)[:, :, inner[0], inner[1]]
     seen = usable_dates(power).reshape(len(stack), -1)
-    series = _decibels(power).reshape(*stack.shape[:2], -1) - plan.noise.level_db[:, :, None]
+    series = power_decibels(power).reshape(*stack.shape[:2], -1) - plan.noise.level_db[:, :, None]
     series = np.where(seen[:, None], series, np.float32(np.nan))
     found, steps = plan.judge(series, seen)
     shape = power.shape[2:]
     out.score[tile] = found.score.reshape(shape)
-    dates = _dates(seen, found)
+    dates = episode_dates(seen, found)
     for plane, values in zip((out.first, out.unchanged_until, out.last), dates, strict=True):
         plane[tile] = np.where(found.score > 0, values, NO_DATE).reshape(shape)
     out.change_db[(slice(None), *tile)] = steps.reshape(-1, *shape)
 
 
-def _dates(
+def episode_dates(
     seen: NDArray[np.bool_], found: Episodes
 ) -> tuple[NDArray[np.int16], NDArray[np.int16], NDArray[np.int16]]:
-    """Return the dates that see a pixel first in a window, last before it, and last in it."""
+    """Return the dates that see a pixel first in its window, last before it, and last in it.
+
+    Parameters
+    ----------
+    seen : ndarray of bool, shape (time, pixel)
+    found : Episodes
+
+    Returns
+    -------
+    first, unchanged_until, last : ndarray of int16, shape (pixel,)
+        `NO_DATE` where there is none before, or none in it.
+    """
     number = np.arange(len(seen), dtype=np.int16)[:, None]
     inside, before = found.holds(seen), seen & (number < found.start)
     first = np.where(inside, number, np.int16(len(seen))).min(axis=0)
     return first, np.where(before, number, NO_DATE).max(axis=0), np.where(inside, number, NO_DATE).max(axis=0)
-
-
-def _threshold(plan: _Plan, series: int = 2000) -> float:
-    """Return the score that simulated series of noise alone pass at the chosen share."""
-    dates, (pols, _) = len(plan.in_common), plan.noise.correlation.shape
-    own = 1 - plan.in_common[0, 0]
-    colour = np.linalg.cholesky(plan.in_common + own * np.eye(dates))
-    white = np.random.default_rng(plan.parameters.seed).standard_normal((dates, pols, series))
-    bands = plan.windows.colour * plan.noise.spread_db[:, None]
-    made = np.einsum("qp,tu,upn->tqn", bands, colour, white, optimize=True).astype(np.float32)
-    seen = np.ones((dates, series), bool)
-    found, _ = plan.judge(made, seen)
-    return float(np.quantile(found.score, 1 - plan.parameters.false_alarms))
