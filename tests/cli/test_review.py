@@ -2,7 +2,7 @@
 
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyogrio
 import pytest
@@ -154,16 +154,20 @@ def test_masks_are_drawn_listed_and_ended(cli, judged, workplace):
         outline = objects_of(state).geometry.iloc[0]
     (workplace / "pans.geojson").write_text(json.dumps(mapping(outline)))
     drawn = ("review", "mask", "--aoi", "pans.geojson", "--reason", "salt pans", *ANN)
+    next_year = datetime.now(UTC).year + 1
     assert cli(*drawn) == 2
-    assert "a mask needs an end; give --until 2027-03-31" in cli.error
+    assert f"a mask needs an end; give a day to come, such as --until {next_year}-12-31" in cli.error
     assert cli(*drawn, "--until", "soon") == 2
-    assert cli(*drawn, "--until", "2027-03-31") == 0
-    assert cli.out.splitlines()[-1].split()[:3] == ["1", "Pier", "2027-03-31"]
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    assert cli(*drawn, "--until", yesterday) == 2
+    assert f"the last day {yesterday} is past: the mask would hold for no image to come" in cli.error
+    assert cli(*drawn, "--until", "2097-03-31") == 0
+    assert cli.out.splitlines()[-1].split()[:3] == ["1", "Pier", "2097-03-31"]
     assert cli("review", judged) == 0
-    assert cli.out.splitlines()[-1].endswith("masked: salt pans (until 2027-03-31)")
+    assert cli.out.splitlines()[-1].endswith("masked: salt pans (until 2097-03-31)")
     assert cli("review", "status", "--json") == 0
     assert json.loads(cli.out)["runs"][0]["masked"] == 1
-    assert cli(*drawn, "--until", "2031-01-01") == 0
+    assert cli(*drawn, "--until", "2099-01-01") == 0
     assert cli("review", "mask", "--end", 1, "--json") == 0
     assert json.loads(cli.out)["masks"][0]["ended"].startswith(f"{datetime.now(UTC):%Y}")
     assert json.loads(cli.out)["masks"][1]["ended"] == ""
@@ -177,7 +181,7 @@ def test_a_run_without_candidates_is_said_in_a_sentence(cli, workplace):
 
 def test_a_folder_is_no_outline(cli, judged, workplace):
     (workplace / "outlines").mkdir()
-    drawn = ("review", "mask", "--aoi", "outlines", "--reason", "pans", "--until", "2030-01-01", *ANN)
+    drawn = ("review", "mask", "--aoi", "outlines", "--reason", "pans", "--until", "2099-01-01", *ANN)
     assert cli(*drawn) == 8
     assert "outlines: a folder, not a file; name a file in it" in cli.error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -56,7 +56,7 @@ OutFile = Annotated[
 Reason = Annotated[str, typer.Option("--reason", help="Why change there is benign.", metavar="TEXT")]
 Until = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--until", help="Last day of images that the mask holds for.", metavar="DATE"),
+    typer.Option("--until", help="Last day of images that the mask holds for; none past.", metavar="DATE"),
 ]
 End = Annotated[
     Optional[int], typer.Option("--end", help="End the mask of this number.", min=1, metavar="N")  # noqa: UP045
@@ -325,12 +325,17 @@ def _outline(file: Path) -> Any:  # noqa: ANN401  # shapely ships no precise typ
 
 
 def _day(text: str | None) -> date:
+    """Read the last day of a mask: one that is over would hide nothing that is still to come."""
+    today = datetime.now(UTC).date()
+    todo = f"give a day to come, such as --until {today.year + 1}-12-31"
     try:
-        return date.fromisoformat(text or "")
+        day = date.fromisoformat(text or "")
     except ValueError:
-        raise UsageError(
-            f"{text!r} is no last day" if text else "a mask needs an end", todo="give --until 2027-03-31"
-        ) from None
+        what = f"{text[:40]!r} is no last day" if text else "a mask needs an end"
+        raise UsageError(what, todo=todo) from None
+    if day < today:
+        raise UsageError(f"the last day {day} is past: the mask would hold for no image to come", todo=todo)
+    return day
 
 
 def _mask_row(row: dict[str, Any]) -> dict[str, Any]:
