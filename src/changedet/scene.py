@@ -253,6 +253,11 @@ class Scene:
 
         return scene_text(self)
 
+    def _repr_html_(self) -> str:
+        from changedet.notebook.places import scene_html
+
+        return scene_html(self)
+
     @property
     def time_text(self) -> str:
         """Acquisition time as ISO 8601 in UTC, to the second or to the day, or ``"unknown"``."""

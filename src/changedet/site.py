@@ -327,6 +327,11 @@ class Site:
         )
         return make_timeline(self, request)
 
+    def _repr_html_(self) -> str:
+        from changedet.notebook.places import site_html
+
+        return site_html(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return name, folder and GeoJSON geometry."""
         return {"name": self.name, "folder": self.folder, "geometry": self.geometry.__geo_interface__}

@@ -340,6 +340,11 @@ class Timeline:
 
         return "\n".join(timeline_lines(self))
 
+    def _repr_html_(self) -> str:
+        from changedet.notebook.places import timeline_html
+
+        return timeline_html(self)
+
 
 def zone_timeline(
     zone: Zone, read: ZoneReading, reading: Reading, settings: TimelineSettings
