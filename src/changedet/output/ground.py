@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from changedet.coordinates import GeoPoint
-from changedet.resample import crs_of, pixel_size_m
+from changedet.resample import crs_of, has_place, pixel_size_m
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import ArrayLike, NDArray
     from odc.geo.geobox import GeoBox
 
@@ -50,6 +52,31 @@ def lonlat(
     return np.asarray(longitude, float), np.asarray(latitude, float)
 
 
+def place_texts(point: GeoPoint | None) -> tuple[tuple[str, str], ...]:
+    """Return a place in the ways in which it is written, with a label each; nothing of a place withheld.
+
+    Examples
+    --------
+    >>> [text for _, text in place_texts(GeoPoint(38.5847, 126.1079))][::2]
+    ['38.58470, 126.10790', '52SBH48087465']
+    >>> place_texts(None)
+    ()
+    """
+    if point is None:
+        return ()
+    return ("Decimal degrees", point.dd), ("Degrees", point.dms), ("MGRS", point.mgrs)
+
+
+def point_of(row: Mapping[Any, Any]) -> GeoPoint | None:
+    """Return the centre of an object, from a row of the object table; None where the place is withheld."""
+    return None if math.isnan(float(row["lat"])) else GeoPoint(float(row["lat"]), float(row["lon"]))
+
+
+def site_point(grid: GeoBox) -> GeoPoint | None:
+    """Return the middle of a grid; None of one whose place is withheld."""
+    return centre(grid) if has_place(grid) else None
+
+
 def point_at(grid: GeoBox, column: float, row: float) -> GeoPoint:
     """Return the point on the ground at a position in a grid; (0, 0) is the outer corner."""
     longitude, latitude = lonlat(grid, column, row)
@@ -62,10 +89,18 @@ def centre(grid: GeoBox) -> GeoPoint:
     return point_at(grid, columns / 2, rows / 2)
 
 
+def corners(grid: GeoBox) -> tuple[GeoPoint, ...]:
+    """Return where the outer corners of a grid lie: upper left, upper right, lower right, lower left."""
+    rows, columns = grid.shape
+    return tuple(point_at(grid, x, y) for x, y in ((0, 0), (columns, 0), (columns, rows), (0, rows)))
+
+
 def north_deg(grid: GeoBox) -> float:
     """Return the direction of true north in the middle of a grid, in degrees clockwise from the top."""
     from odc.geo.crs import CRS
 
+    if not has_place(grid):
+        return 0.0
     point = centre(grid)
     ahead = min(point.lat + 1e-4, 90.0)
     x, y = CRS("EPSG:4326").transformer_to_crs(crs_of(grid))(

@@ -12,9 +12,9 @@ import numpy as np
 
 from changedet.coordinates import GeoPoint
 from changedet.errors import OutputError
-from changedet.kinds import KIND_COLOURS, KIND_LABELS, SURFACE_RULES
+from changedet.kinds import KIND_CAVEATS, KIND_COLOURS, KIND_LABELS, KIND_TABLE, SURFACE_RULES
 from changedet.output import facts, radar_facts
-from changedet.output.ground import centre, length_text, north_deg, round_length_m
+from changedet.output.ground import centre, corners, length_text, north_deg, round_length_m
 from changedet.output.numbers import place_numbers
 from changedet.output.page import render_page
 from changedet.output.picture import (
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from changedet.kinds import Kind
     from changedet.output.radar_picture import RadarPictures
     from changedet.result import ChangeResult
 
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
 LARGEST_PICTURE_PX = 1100
 #: How many objects the table lists; all of them are in the vector files.
 MOST_LISTED = 50
+#: What a reader can say of a candidate.
+VERDICT_WORDS = ("accepted", "rejected", "unsure")
 
 # width of a digit of a number on a picture of the usual width, as a share of the picture
 _DIGIT_WIDTH = 0.013
@@ -180,6 +183,7 @@ def _summary(result: ChangeResult) -> dict[str, object]:
         "finding": facts.finding(result),
         "simulated": facts.SIMULATED_NOTE if facts.is_simulated(result) else "",
         "place": (("Decimal degrees", point.dd), ("Degrees", point.dms), ("MGRS", point.mgrs)),
+        "footprint": "; ".join(point.dd for point in corners(result.grid)),
         "quality": radar_facts.quality(result),
         "passed": result.registration.passed and not result.refusals,
         "warnings": [facts.clean(w, 400) for w in facts.warnings(result)],
@@ -358,12 +362,24 @@ def _tables(result: ChangeResult) -> dict[str, object]:
         if result.radar_alone
         else [(r.surface.value, r.text, r.source) for r in SURFACE_RULES],
         "kinds": [(KIND_LABELS[k], KIND_COLOURS[k]) for k in kinds],
+        "kind_rules": [] if result.radar_alone else _kind_rules(),
         "floor": facts.floor_text(result),
         "states_present": {
             "unseen": bool((result.state == State.NOT_OBSERVED).any()),
             "refused": bool((result.state == State.NOT_COMPARABLE).any()),
         },
     }
+
+
+def _kind_rules() -> list[tuple[str, str, str]]:
+    """Return each kind with the grounds it is read from and what else looks the same."""
+    grounds: dict[Kind, list[str]] = {}
+    for (before, after), kind in KIND_TABLE.items():
+        grounds.setdefault(kind, []).append(f"{before.value} to {after.value}")
+    return [
+        (KIND_LABELS[k], "; ".join(grounds.get(k, ["any other"])), caveat)
+        for k, caveat in KIND_CAVEATS.items()
+    ]
 
 
 def _states(result: ChangeResult) -> list[dict[str, object]]:
@@ -404,7 +420,12 @@ def _provenance(record: Mapping[str, Any]) -> dict[str, object]:
     files = record.get("files")
     inputs = record.get("inputs")
     scenes, others = input_rows(inputs) if isinstance(inputs, Mapping) else ([], {})
+    objects = files.get("changes.gpkg", {}) if isinstance(files, Mapping) else {}
+    digest = facts.clean(objects.get("sha256", ""), 64)
     return {
+        "objects_digest": digest,
+        "verdicts_file": f"verdicts-{digest[:8]}.json",
+        "verdict_words": VERDICT_WORDS,
         "limits": [facts.clean(t, 600) for t in ([limits] if isinstance(limits, str) else limits)],
         "version": version("changedet"),
         "schema": facts.clean(record.get("schema", ""), 60),
