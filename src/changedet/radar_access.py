@@ -297,9 +297,7 @@ def load_passes(plan: RadarPlan, provider: Provider, grid: GeoBox, progress: Pro
     """
     require_memory(grid, -(-len(plan.scenes) // _PASSES_PER_BAND))
     progress.step(f"fetching {len(plan.scenes)} radar passes")
-    images, spoilt = _fetched(plan.scenes, provider, grid, progress)
-    if len(spoilt) > MOST_SPOILT_SHARE * len(plan.scenes):
-        raise next(iter(spoilt.values()))
+    images, spoilt = fetch_passes(plan.scenes, provider, grid, progress)
     tracks, notes = [], [f"radar pass {name} was left out: {error.what}" for name, error in spoilt.items()]
     for track in plan.tracks:
         sides = [[images[one.id] for one in side if one.id in images] for side in (track.before, track.after)]
@@ -313,10 +311,34 @@ def load_passes(plan: RadarPlan, provider: Provider, grid: GeoBox, progress: Pro
     return LoadedRadar(tuple(tracks), tuple(notes))
 
 
-def _fetched(
+def fetch_passes(
     scenes: Sequence[Scene], provider: Provider, grid: GeoBox, progress: Progress
 ) -> tuple[dict[str, Image], dict[str, ProviderError | InputFileError]]:
-    """Return images by the names of their scenes, and what went wrong with single ones."""
+    """Fetch passes onto one grid, several at one time; see `load_passes`.
+
+    Parameters
+    ----------
+    scenes : sequence of Scene
+        At least one.
+    provider : Provider
+        Who has them.
+    grid : GeoBox
+        Where the pixels are to lie.
+    progress : Progress
+        Told which share is done.
+
+    Returns
+    -------
+    images : dict of str to Image
+        By the names of their scenes.
+    spoilt : dict of str to error
+        What went wrong with single ones, at most a quarter of all.
+
+    Raises
+    ------
+    ProviderError, CredentialsError, InputFileError
+        When the service fails for now, or more of them cannot be read.
+    """
     group = StopGroup()
 
     def _tried(scene: Scene) -> Image | ProviderError | InputFileError:
@@ -343,6 +365,8 @@ def _fetched(
         # after an error that ends the run, or an interruption, nobody waits for the other passes
         group.stop()
         pool.shutdown(cancel_futures=True)
+    if len(spoilt) > MOST_SPOILT_SHARE * len(scenes):
+        raise next(iter(spoilt.values()))
     return images, spoilt
 
 

@@ -121,7 +121,7 @@ def choose_passes(
                 f"no radar pass covers any of the site in the {word} period" + " alone" * bool(both),
                 todo=f"widen --{word}, or try another --radar-provider",
             )
-    first, second = _by_track(before), _by_track(after)
+    first, second = by_track(before), by_track(after)
     common = sorted(track for track in first.keys() & second.keys() if track.relative_orbit is not None)
     if not common:
         raise _no_common_track(first, second)
@@ -148,7 +148,20 @@ def _sentence(plan: TrackPlan, found: tuple[Sequence[Scene], Sequence[Scene]]) -
     return f"Radar, {plan.track.label}: {sides[0]} and {sides[1]}, by {platforms}{also}{part}."
 
 
-def _by_track(scenes: Sequence[Scene]) -> dict[Track, list[Scene]]:
+def by_track(scenes: Sequence[Scene]) -> dict[Track, list[Scene]]:
+    """Group passes by their geometry.
+
+    Parameters
+    ----------
+    scenes : sequence of Scene
+        In any order.
+
+    Returns
+    -------
+    dict of Track to list of Scene
+        Each in order of time; passes whose track nobody states have none as relative orbit.
+    """
+
     def _track(scene: Scene) -> tuple[str, int]:
         return scene.orbit_state or "unknown", scene.relative_orbit or 0
 

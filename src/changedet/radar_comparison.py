@@ -12,12 +12,12 @@ from changedet.bands import RADAR_BANDS
 from changedet.core.false_discovery import DiscoveryParameters, RadarDecision, flag_change
 from changedet.core.likelihood_ratio import LikelihoodRatioParameters, likelihood_ratio, period_mean
 from changedet.core.log_ratio import like_power_deviations
+from changedet.core.masking import unclassified
 from changedet.core.orbits import MOST_DEVIATIONS, OrbitScore, combine_orbits, score_of_ratio
 from changedet.core.radar_stack import DECIBELS, scene_levels, temporal_reference, usable_dates
 from changedet.core.speckle import LooksParameters, equivalent_looks, multilook
 from changedet.errors import MissingBandError, NoUsableImageryError, UsageError
 from changedet.frame import require_memory
-from changedet.providers.radar import radar_classes
 from changedet.radar import (
     LEFT_OUT,
     LIKELIHOOD_RATIO,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
     from changedet.frame import Frame
-    from changedet.radar import RadarPasses
+    from changedet.radar import RadarPasses, Track
     from changedet.scene import Scene
 
 #: Looks of a pass of Sentinel-1 GRD at 10 m, and how much of the pixels of a square is independent.
@@ -231,12 +231,12 @@ def _judged(
     one: RadarPasses, inside: NDArray[np.bool_], settings: RadarSettings, *, tested: bool
 ) -> _Outcome:
     """Compare the two periods of one track."""
-    bands = _bands(one)
+    bands = shared_polarisations((*one.before, *one.after), one.track)
     stacks = _stacked(one, bands)
     pictures = _picture(stacks.before, one.before, bands), _picture(stacks.after, one.after, bands)
     before, after = (multilook(part, settings.multilook_px) for part in (stacks.before, stacks.after))
     observed = np.asarray(usable_dates(before).any(axis=0) & usable_dates(after).any(axis=0))
-    teaches = _teaching(observed, inside)
+    teaches = teaching_ground(observed, inside)
     reference = np.where(teaches, temporal_reference(before), np.float32(np.nan))
     before /= scene_levels(before, reference)[:, :, None, None]
     after /= scene_levels(after, reference)[:, :, None, None]
@@ -262,21 +262,71 @@ def _judged(
     return _Outcome(report, score, test.change_db.mean(axis=0), observed, pictures)
 
 
-def _bands(one: RadarPasses) -> tuple[str, ...]:
-    common = set.intersection(*(set(image.bands) for image in (*one.before, *one.after)))
+def shared_polarisations(images: Sequence[Image], track: Track) -> tuple[str, ...]:
+    """Return the polarisations that all passes of a track have.
+
+    Parameters
+    ----------
+    images : sequence of Image
+        At least one.
+    track : Track
+        Their geometry, for the error.
+
+    Returns
+    -------
+    tuple of str
+        Out of ``VV`` and ``VH``, in this order.
+
+    Raises
+    ------
+    MissingBandError
+        When they have none in common.
+    """
+    common = set.intersection(*(set(image.bands) for image in images))
     bands = tuple(name for name in RADAR_BANDS if name in common)
     if not bands:
         raise MissingBandError(
-            f"the passes of {one.track.label} have no polarisation in common",
-            where=one.before[0].scene.id,
+            f"the passes of {track.label} have no polarisation in common",
+            where=images[0].scene.id,
             todo="give VV of every pass",
         )
     return bands
 
 
-def _stacked(one: RadarPasses, bands: tuple[str, ...]) -> _Stacks:
-    """Put the passes of both periods into arrays, with the satellites on one another."""
-    images = (*one.before, *one.after)
+@dataclass(frozen=True, eq=False)
+class PassStack:
+    """The passes of one track as an array, and how they came to lie on each other.
+
+    Attributes
+    ----------
+    power : ndarray of float32, shape (time, pol, y, x)
+        Linear gamma nought; NaN where a pass does not see a pixel.
+    offsets : mapping of str to (float, float)
+        From `changedet.radar_platforms.platform_offsets`.
+    notes : tuple of str
+        What a reader should know.
+    """
+
+    power: NDArray[np.float32]
+    offsets: Mapping[str, tuple[float, float]]
+    notes: tuple[str, ...]
+
+
+def stack_passes(images: Sequence[Image], bands: tuple[str, ...]) -> PassStack:
+    """Put the passes of a track into an array, with its satellites on one another.
+
+    Parameters
+    ----------
+    images : sequence of Image
+        Of one track, on one grid.
+    bands : tuple of str
+        Polarisations that all of them have.
+
+    Returns
+    -------
+    PassStack
+        In the order of the images.
+    """
     platforms = [image.scene.platform for image in images]
     stack = np.stack([_masked(image, bands) for image in images])
     notes: list[str] = []
@@ -292,7 +342,13 @@ def _stacked(one: RadarPasses, bands: tuple[str, ...]) -> _Stacks:
             for name, by in offsets.items()
             if np.hypot(*by) >= CORRECTED_FROM_PX
         ]
-    return _Stacks(stack[: len(one.before)], stack[len(one.before) :], offsets, tuple(notes))
+    return PassStack(stack, offsets, tuple(notes))
+
+
+def _stacked(one: RadarPasses, bands: tuple[str, ...]) -> _Stacks:
+    """Put the passes of both periods into arrays, with the satellites on one another."""
+    found, count = stack_passes((*one.before, *one.after), bands), len(one.before)
+    return _Stacks(found.power[:count], found.power[count:], found.offsets, found.notes)
 
 
 def _masked(image: Image, bands: tuple[str, ...]) -> NDArray[np.float32]:
@@ -300,8 +356,18 @@ def _masked(image: Image, bands: tuple[str, ...]) -> NDArray[np.float32]:
     return np.where(image.valid & (data >= 0).all(axis=0), data, np.float32(np.nan))
 
 
-def _teaching(observed: NDArray[np.bool_], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the ground that tells the level of a pass: that round the site, where it is enough."""
+def teaching_ground(observed: NDArray[np.bool_], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the ground that tells the level of a pass: that round the site, where it is enough.
+
+    Parameters
+    ----------
+    observed, inside : ndarray of bool, shape (y, x)
+        What the passes see, and the site.
+
+    Returns
+    -------
+    ndarray of bool, shape (y, x)
+    """
     around = observed & ~inside
     return around if int(around.sum()) >= _ENOUGH_PIXELS else observed
 
@@ -356,7 +422,7 @@ def _picture(stack: NDArray[np.float32], images: Sequence[Image], bands: tuple[s
     seen = np.asarray(count > 0)
     data = np.where(seen, mean, np.nan).astype(np.float32)
     scene = _scene_of([image.scene for image in images])
-    return Image(data, bands, seen, radar_classes(seen), images[0].grid, scene)
+    return Image(data, bands, seen, unclassified(seen), images[0].grid, scene)
 
 
 def _scene_of(scenes: Sequence[Scene]) -> Scene:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from changedet.access import Plan, compare_plan, surroundings
 from changedet.errors import NoUsableImageryError
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from changedet.site import Site
 
 _SIDES = ("before", "after")
+OpticalPlan = TypeVar("OpticalPlan")
+PlanOfRadar = TypeVar("PlanOfRadar")
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +118,35 @@ def plan_sensors(
     ProviderError, CredentialsError
         When a provider fails: what is there may then be there later.
     """
+    optical_plan, radar_plan, notes = plan_either(optical, radar)
+    return Plans(site, optical_plan, radar_plan, notes)
+
+
+def plan_either(
+    optical: Callable[[], OpticalPlan] | None, radar: Callable[[], PlanOfRadar] | None
+) -> tuple[OpticalPlan | None, PlanOfRadar | None, tuple[str, ...]]:
+    """Make the plans of both sensors, of whatever kind; one of two may have nothing.
+
+    Parameters
+    ----------
+    optical, radar : callable or None
+        Make the plan of one sensor; None when it was not asked for.
+
+    Returns
+    -------
+    optical, radar : plan or None
+        None for a sensor that was not asked for or has nothing; never both.
+    notes : tuple of str
+        Why a sensor that was asked for has nothing.
+
+    Raises
+    ------
+    NoUsableImageryError
+        When none of those that were asked for has anything.
+    """
     errors: list[tuple[bool, NoUsableImageryError]] = []
-    optical_plan, radar_plan = None, None
+    optical_plan: OpticalPlan | None = None
+    radar_plan: PlanOfRadar | None = None
     try:
         optical_plan = None if optical is None else optical()
     except NoUsableImageryError as error:
@@ -128,8 +157,7 @@ def plan_sensors(
         errors.append((True, error))
     if optical_plan is None and radar_plan is None:
         raise _nothing_at_all([error for _, error in errors])
-    notes = tuple(nothing_of(error, radar=is_radar) for is_radar, error in errors)
-    return Plans(site, optical_plan, radar_plan, notes)
+    return optical_plan, radar_plan, tuple(nothing_of(error, radar=is_radar) for is_radar, error in errors)
 
 
 def nothing_of(error: NoUsableImageryError, *, radar: bool) -> str:

@@ -22,14 +22,13 @@ if TYPE_CHECKING:
 
     from changedet.core.displacement import DisplacementField
     from changedet.progress import Progress
-    from changedet.providers.base import Provider
+    from changedet.providers.base import Provider, Sensor
     from changedet.providers.layers import Source
     from changedet.providers.tracked import TrackedProvider
     from changedet.scene import Image, Scene
     from changedet.selection import Look
     from changedet.site import Site
 
-_NOTHING = Estimate()
 _NOTHING = Estimate()
 #: What the indices need; nothing else is fetched.
 SERIES_BANDS = ("B02", "B03", "B04", "B08", "B11")
@@ -358,7 +357,7 @@ def frame_of_site(site: Site) -> Frame:
     return Frame(grid, grid.pad(columns, rows), window)
 
 
-def search_span(site: Site, span: Period, provider: Provider) -> list[Scene]:
+def search_span(site: Site, span: Period, provider: Provider, sensor: Sensor = "s2") -> list[Scene]:
     """Search a span of time of any length, whatever the clouds.
 
     Parameters
@@ -369,6 +368,8 @@ def search_span(site: Site, span: Period, provider: Provider) -> list[Scene]:
         Both ends included.
     provider : Provider
         Where to look.
+    sensor : {"s2", "s1"}
+        Optical or radar.
 
     Returns
     -------
@@ -384,7 +385,7 @@ def search_span(site: Site, span: Period, provider: Provider) -> list[Scene]:
     start = span.start
     while start <= span.end:
         stop = min(start + _PIECE, span.end)
-        query = SearchQuery(site, start, stop, max_tile_cloud=1.0, limit=_PIECE_LIMIT)
+        query = SearchQuery(site, start, stop, sensor, max_tile_cloud=1.0, limit=_PIECE_LIMIT)
         found |= {scene.id: scene for scene in provider.search(query)}
         start = stop + timedelta(seconds=1)
     return sorted(found.values(), key=lambda scene: scene.time_text)
