@@ -1,7 +1,8 @@
 """How accurate the default method is: labelled pairs, pairs without change, pairs altered on purpose.
 
     python benchmarks/accuracy.py                      everything; half an hour on one processor, 2 GB
-    python benchmarks/accuracy.py --only methods       one of: methods, constants, nulls, landsat, altered
+    python benchmarks/accuracy.py --only kinds         one of: methods, kinds, constants, nulls, landsat,
+                                                       altered
     python benchmarks/accuracy.py --keep FOLDER        also write score.tif and state.tif of each city
     python benchmarks/accuracy.py --docs               measure nothing: put what was measured into the page
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 RESULTS = HERE / "accuracy_results.json"
-PARTS = ("methods", "constants", "nulls", "landsat", "altered")
+PARTS = ("methods", "kinds", "constants", "nulls", "landsat", "altered")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,6 +73,8 @@ def measured(part: str, keep: Path | None = None) -> dict[str, Any]:
     """Measure one part."""
     if part == "methods":
         return accuracy_measures.measured_methods(cities(), keep)
+    if part == "kinds":
+        return accuracy_measures.measured_kinds(cities())
     if part == "constants":
         return accuracy_constants.measured_constants(registered_cities())
     if part == "altered":

@@ -40,6 +40,7 @@ from changedet.core.components import label_components
 from changedet.core.optical import DETECTORS
 from changedet.core.prediction import PredictParameters
 from changedet.core.threshold import robust_thresholds
+from changedet.evaluation_kinds import pool_kinds
 from changedet.evaluation_measures import (
     Measures,
     change_vector_groups,
@@ -161,6 +162,21 @@ def _objects(measures: Sequence[Measures]) -> dict[str, Any]:
         "flagged": counts.flagged,
         "touching": counts.touching,
         "flagged_share": rates["flagged_share"],
+    }
+
+
+def measured_kinds(sites: Sequence[LabelledSite]) -> dict[str, Any]:
+    """Hold candidates of kind construction, and the likeness to construction, against the labels."""
+    found = {}
+    for site in sites:
+        result = cd.detect(site.before, site.after)
+        truth = site.truth.read(result.grid, open_source(site.before).grid)
+        found[site.name] = measure(result, truth).kinds
+    cities = {name: one.to_dict() for name, one in found.items()}
+    return {
+        "sites": cities,
+        "macro": {n: mean_rates(c[n] for c in cities.values()) for n in ("by_score", "by_construction")},
+        "pooled": pool_kinds(list(found.values())).to_dict(),
     }
 
 

@@ -112,6 +112,34 @@ def _shares(ours: dict[str, Any], theirs: dict[str, Any], key: str) -> list[str]
     return [f"{one[way][key]:.1%}" for way in ("pooled", "macro") for one in (ours, theirs)]
 
 
+def kinds_table(report: dict[str, Any]) -> str:
+    """Rankings by the score, and by likeness to construction: every city, their mean, and all together."""
+    found = report["kinds"]
+    header = ("city", "pixels, score", "pixels, construction", "candidates of kind first", "objects, score",
+              "objects of kind construction", "touch a label", "of kind", "as many by score")  # fmt: skip
+    rows = [_kinds_row(name, one) for name, one in found["sites"].items()]
+    rows.append(_bold(_kinds_row("mean of cities", found["macro"])))
+    rows.append(_bold(_kinds_row("all together", found["pooled"])))
+    return _table(header, rows)
+
+
+def _kinds_row(name: str, one: dict[str, Any]) -> list[str]:
+    raw, own = one["by_score"], one["by_construction"]
+    counts = one.get("counts", {})
+    many, of_kind = (f" ({counts[key]})" if counts else "" for key in ("objects", "construction_objects"))
+    return [
+        name,
+        f"{raw['average_precision']:.3f}",
+        f"{own['average_precision']:.3f}",
+        f"{own['candidates_first_average_precision']:.3f}",
+        f"{raw['object_average_precision']:.3f}",
+        f"{own['object_average_precision']:.3f}",
+        f"{raw['object_precision']:.0%}{many}",
+        f"{own['object_precision']:.0%}{of_kind}",
+        f"{raw['object_precision_of_as_many']:.0%}",
+    ]
+
+
 def constants_table(report: dict[str, Any]) -> str:
     """Every constant: the default, and its value chosen on the other cities."""
     found = report["constants"]
@@ -239,6 +267,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "methods": methods_table,
     "agreement": agreement_text,
     "objects": objects_table,
+    "kinds": kinds_table,
     "constants": constants_table,
     "nulls": nulls_table,
     "seasons": seasons_table,
@@ -246,6 +275,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "altered": altered_table,
 }
 PART_OF = dict.fromkeys(("cities", "figures", "methods", "agreement", "objects"), "methods") | {
+    "kinds": "kinds",
     "constants": "constants",
     "nulls": "nulls",
     "seasons": "nulls",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from changedet.attempts import Failure, attempt_all
 from changedet.comparison import DetectSettings
+from changedet.evaluation_kinds import COMPARED, pool_kinds
 from changedet.evaluation_measures import Calibration, SiteMeasures, mean_rates, measure, pool
 from changedet.progress import Progress, Silent, begin_site
 from changedet.provenance import library_versions, to_json_types
@@ -26,6 +27,7 @@ SCHEMA = "changedet.evaluation/1"
 
 _DEFAULT_SETTINGS = DetectSettings()
 _SILENT = Silent()
+_RANKINGS = ("by_score", "by_construction")
 _COMPARED_RATES = ("roc_auc", "average_precision", "f1", "object_recall", "object_precision")
 
 
@@ -62,6 +64,7 @@ class SiteEvaluation:
             "method": _figures(self.measures.method),
             "cva_at_equal_area": None if cva is None else _figures(cva),
             "confidence": self.measures.calibration.to_dict(),
+            "kinds": None if self.measures.kinds is None else self.measures.kinds.to_dict(),
             "curves": {
                 "method": self.measures.method.curves(),
                 "cva": None if cva is None else cva.curves(),
@@ -127,7 +130,7 @@ class Evaluation:
 
     def _in_all(self, sites: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         if not sites:
-            return {"macro": None, "pooled": None, "higher_than_cva": None}
+            return {"macro": None, "pooled": None, "higher_than_cva": None, "higher_by_construction": None}
         measures = [site.measures for site in self.sites]
         cva = [one.cva for one in measures if one.cva is not None]
         # a comparison over other sites than the method's own would not be one
@@ -135,14 +138,20 @@ class Evaluation:
         calibration = sum((one.calibration for one in measures[1:]), measures[0].calibration)
         rates = [site["method"]["rates"] for site in sites]
         others = [site["cva_at_equal_area"]["rates"] for site in sites] if compared else []
+        kinds = [one.kinds for one in measures if one.kinds is not None]
+        ranked = [site["kinds"] for site in sites] if len(kinds) == len(measures) else []
+        by_score, by_construction = ([one[name] for one in ranked] for name in _RANKINGS)
+        pooled = _pooled([one.method for one in measures], cva if compared else [], calibration)
         return {
             "macro": {
                 "sites": len(sites),
                 "method": {"rates": mean_rates(rates)},
                 "cva_at_equal_area": {"rates": mean_rates(others)} if compared else None,
+                "kinds": {n: mean_rates(r[n] for r in ranked) for n in _RANKINGS} if ranked else None,
             },
-            "pooled": _pooled([one.method for one in measures], cva if compared else [], calibration),
+            "pooled": pooled | {"kinds": pool_kinds(kinds).to_dict() if ranked else None},
             "higher_than_cva": _wins(rates, others) if compared else None,
+            "higher_by_construction": _wins(by_construction, by_score, COMPARED) if ranked else None,
         }
 
 
@@ -304,11 +313,13 @@ def _pooled(methods: Sequence[Measures], cva: Sequence[Measures], calibration: C
 
 
 def _wins(
-    rates: Sequence[Mapping[str, float]], others: Sequence[Mapping[str, float]]
+    rates: Sequence[Mapping[str, float]],
+    others: Sequence[Mapping[str, float]],
+    names: Sequence[str] = _COMPARED_RATES,
 ) -> dict[str, list[int]]:
     """Count the sites at which the method does better than its comparison, of those with both rates."""
     found = {}
-    for name in _COMPARED_RATES:
+    for name in names:
         pairs = [(a[name], b[name]) for a, b in zip(rates, others, strict=True)]
         known = [(a, b) for a, b in pairs if math.isfinite(a) and math.isfinite(b)]
         found[name] = [sum(a > b for a, b in known), len(known)]

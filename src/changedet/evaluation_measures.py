@@ -28,6 +28,7 @@ from changedet.core.accuracy import (
 )
 from changedet.core.change_vectors import CvaParameters, cva_score
 from changedet.core.threshold import robust_thresholds
+from changedet.evaluation_kinds import measure_kinds
 from changedet.objects import split_by_kind
 from changedet.resample import pixel_size_m
 from changedet.result import State
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
     from changedet.core.accuracy import Ranking
+    from changedet.evaluation_kinds import KindMeasures
     from changedet.evaluation_sets import Truth
     from changedet.result import ChangeResult
 
@@ -111,10 +113,24 @@ class Measures:
         ndarray of float32, shape (n,)
             The score itself where the background does not vary or is not known.
         """
+        return self.in_mads(self.score)
+
+    def in_mads(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return values in the unit of the score as `mads` returns the score itself.
+
+        Parameters
+        ----------
+        values : ndarray of float32, any shape
+            NaN stays NaN.
+
+        Returns
+        -------
+        ndarray of float32, same shape
+        """
         median, mad = self.background
         if not mad > 0:
-            return self.score
-        return np.asarray((self.score - np.float32(median)) / np.float32(mad), np.float32)
+            return values
+        return np.asarray((values - np.float32(median)) / np.float32(mad), np.float32)
 
     def rates(self) -> dict[str, float]:
         """Return every share, area under a curve and density.
@@ -291,11 +307,14 @@ class SiteMeasures:
         not there any more, or nothing was judged.
     calibration : Calibration
         Of the confidence of the objects.
+    kinds : KindMeasures or None
+        What likeness to construction makes of the ranking; None where it is not known.
     """
 
     method: Measures
     cva: Measures | None
     calibration: Calibration
+    kinds: KindMeasures | None = None
 
 
 def measure(result: ChangeResult, truth: Truth) -> SiteMeasures:
@@ -333,6 +352,7 @@ def measure(result: ChangeResult, truth: Truth) -> SiteMeasures:
         method,
         _equal_area_cva(result, ground, int(flagged.sum())),
         _calibration(result.objects, labels, ground.changed),
+        measure_kinds(result, method, labels, (ground.changed, counted)),
     )
 
 

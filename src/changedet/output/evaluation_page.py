@@ -58,6 +58,21 @@ CAUTIONS = (
     "not depend on where a threshold lies.",
 )
 
+#: Figures of rankings by the score and by likeness to construction: name in the document, label, meaning.
+KIND_ROWS: tuple[tuple[str, str], ...] = (
+    ("average_precision", "average precision of pixels"),
+    ("candidates_first_average_precision", "the same, candidates of kind construction first"),
+    ("object_average_precision", "average precision of objects"),
+    ("object_precision", "objects that touch a label"),
+    ("object_precision_of_as_many", "as many objects of the highest score that touch one"),
+)
+#: What these figures are, under their table.
+KIND_NOTE = (
+    "By the score: all pixels and all candidates. By construction: pixels by construction.tif, and the "
+    "candidates of kind construction alone. Average precision of objects is over each list itself: what no "
+    "candidate covers does not count."
+)
+
 _SHORT = ("roc_auc", "average_precision", "precision", "recall", "f1", "best_f1", "changed_share",
           "not_judged_share", "object_recall", "object_precision", "false_objects_per_km2")  # fmt: skip
 _METHOD, _OTHER, _SITE = "#0b5cad", "#b35900", "#9aa4ae"
@@ -161,6 +176,8 @@ def evaluation_html(document: Mapping[str, Any]) -> str:
         ],
         "wins": _wins_text(document),
         "confidence": _confidence_rows(document) if sites else [],
+        "kinds": _kind_rows(document) if sites else [],
+        "kind_note": KIND_NOTE,
         "pictures": _pictures(document) if sites else {},
         "notes": [(facts.clean(one["site"]), facts.clean(text, 300)) for one in sites
                   for text in dict.fromkeys((*one["refusals"], *one["warnings"]))],
@@ -272,6 +289,22 @@ def _confidence_rows(document: Mapping[str, Any]) -> list[tuple[str, ...]]:
         if found["share"] is not None:
             share, interval = f"{found['share']:.2f}", f"{found['low']:.2f} to {found['high']:.2f}"
         rows.append((level, str(found["objects"]), str(found["touching"]), share, interval))
+    return rows
+
+
+def _kind_rows(document: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return the rows of `KIND_ROWS`, macro and pooled; none where they are not known."""
+    if not document.get("higher_by_construction"):
+        return []
+    rows = []
+    for name, label in KIND_ROWS:
+        cells = (
+            rate_text("average_precision", document[word]["kinds"][ranking].get(name))
+            for ranking in ("by_score", "by_construction")
+            for word in ("macro", "pooled")
+        )
+        won = document["higher_by_construction"].get(name)
+        rows.append((label, *cells, "-" if won is None else f"{won[0]} of {won[1]}"))
     return rows
 
 
