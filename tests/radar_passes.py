@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from tests.synthetic import GRID
 
-from changedet.providers.radar import radar_classes
+from changedet.core.masking import unclassified
 from changedet.radar import RadarPasses, Track
 from changedet.scene import Image, Scene
 
@@ -45,7 +45,7 @@ def one_pass(when, track, power, rng, *, platform="Sentinel-1A", bands=("VV", "V
         orbit_state=track.orbit_state,
         simulated=True,
     )
-    return Image(data, bands, valid, radar_classes(valid), grid, scene)
+    return Image(data, bands, valid, unclassified(valid), grid, scene)
 
 
 def make_track_passes(track=RISING, counts=(6, 4), change=None, seed=0, rain=1.0, **more):

@@ -22,8 +22,7 @@ from changedet.antimeridian import (
     within_globe,
 )
 from changedet.errors import CoordinateError, UsageError
-from changedet.resample import utm_grid
-from changedet.site import Site
+from changedet.site import Site, utm_grid
 from changedet.site_lists import read_sites
 
 ACROSS = box(179.6, -17.0, 180.4, -16.0)

@@ -15,10 +15,8 @@ from changedet.resample import (
     room_for,
     smoothed,
     source_window,
-    utm_grid,
     whole_pixel_shift,
 )
-from changedet.site import Site
 
 GRID = GeoBox.from_bbox((300000, 4800000, 300600, 4800480), "EPSG:32633", resolution=10, tight=True)
 COARSE = GeoBox.from_bbox((300000, 4800000, 300600, 4800480), "EPSG:32633", resolution=20, tight=True)
@@ -194,21 +192,6 @@ def test_pixel_sizes_are_true_metres():
     assert pixel_size_m(GRID) == pytest.approx((10, 10), abs=0.005)
     mercator = GeoBox.from_bbox((1400000, 8400000, 1400600, 8400600), "EPSG:3857", resolution=10)
     assert pixel_size_m(mercator)[1] == pytest.approx(5.0, abs=0.1)
-
-
-def test_the_utm_grid_covers_the_image_and_is_the_grid_of_a_site():
-    grid = utm_grid(LONLAT)
-    assert grid.crs.to_epsg() == 32633
-    assert all(value % 20 == 0 for value in grid.boundingbox)
-    assert (grid.transform.a, grid.transform.e) == (10, -10)
-    assert grid.extent.buffer(0.01).contains(LONLAT.extent.to_crs(grid.crs, resolution=0.005))
-    assert not grid[3:-3, 3:-3].extent.contains(LONLAT.extent.to_crs(grid.crs))
-
-
-def test_a_site_grid_is_its_own_utm_grid():
-    grid = Site.at("38.5847, 126.1079", radius_m=500).grid
-    assert utm_grid(grid) == grid
-    assert utm_grid(grid.translate_pix(0.5, 0)) != grid
 
 
 def field_on(grid, largest_px=1.5, seed=0):

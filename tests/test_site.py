@@ -12,14 +12,16 @@ import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 from pyproj import Transformer
 
 from changedet.coordinates import GeoPoint, parse_point
 from changedet.errors import CoordinateError, InputFileError, MissingInputError, UsageError
-from changedet.site import Site, parse_area_m2, parse_length_m, site_from_dict, utm_epsg
+from changedet.site import Site, parse_area_m2, parse_length_m, site_from_dict, utm_epsg, utm_grid
 from changedet.site_lists import read_sites
 
+DEGREES = GeoBox.from_bbox((12.5, 43.2, 12.6, 43.3), "EPSG:4326", resolution=0.0001, tight=True)
 SQUARE = shapely.box(126.0, 38.0, 126.02, 38.02)
 KML = """<?xml version="1.0" encoding="UTF-8"?>
 <kml xmlns="http://www.opengis.net/kml/2.2"><Document><name>Watch list</name>
@@ -492,3 +494,18 @@ def test_names_are_never_the_text_of_a_missing_value(tmp_path):
     frame = gpd.GeoDataFrame(rows, geometry=[shapely.Point(10, 50), shapely.Point(11, 50)], crs=4326)
     frame.to_file(tmp_path / "sites.gpkg")
     assert [site.name for site in read_sites(tmp_path / "sites.gpkg")] == [GeoPoint(50, 10).mgrs, "Quay"]
+
+
+def test_the_utm_grid_covers_the_image_and_is_the_grid_of_a_site():
+    grid = utm_grid(DEGREES)
+    assert grid.crs.to_epsg() == 32633
+    assert all(value % 20 == 0 for value in grid.boundingbox)
+    assert (grid.transform.a, grid.transform.e) == (10, -10)
+    assert grid.extent.buffer(0.01).contains(DEGREES.extent.to_crs(grid.crs, resolution=0.005))
+    assert not grid[3:-3, 3:-3].extent.contains(DEGREES.extent.to_crs(grid.crs))
+
+
+def test_a_site_grid_is_its_own_utm_grid():
+    grid = Site.at("38.5847, 126.1079", radius_m=500).grid
+    assert utm_grid(grid) == grid
+    assert utm_grid(grid.translate_pix(0.5, 0)) != grid

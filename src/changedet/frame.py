@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from changedet.errors import CrsMismatchError, NoOverlapError, UsageError
-from changedet.resample import crs_of, pixel_size_m, utm_grid
+from changedet.resample import crs_of, pixel_size_m
+from changedet.site import utm_grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

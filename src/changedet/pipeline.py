@@ -23,9 +23,10 @@ from changedet.radar import SensorChoice
 from changedet.radar_comparison import compare_radar, crop_evidence
 from changedet.radar_result import RadarAsked, radar_result
 from changedet.registration import RESIDUAL_LIMIT_PX, Registration, Views, judge, simplified
-from changedet.resample import pixel_size_m, utm_grid
+from changedet.resample import pixel_size_m
 from changedet.result import ChangeResult
 from changedet.seasonal import seasonal_objects
+from changedet.site import utm_grid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

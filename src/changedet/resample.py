@@ -268,6 +268,9 @@ def pixel_size_m(grid: GeoBox) -> tuple[float, float]:
     """
     from pyproj import Geod, Transformer
 
+    if not has_place(grid):
+        a, b, _, d, e, _ = tuple(grid.transform)[:6]
+        return math.hypot(b, e), math.hypot(a, d)
     height, width = grid.shape
     x_px = np.array([0.5, 0.5, 0.0, 1.0]) + (width - 1) / 2
     y_px = np.array([0.0, 1.0, 0.5, 0.5]) + (height - 1) / 2
@@ -275,6 +278,23 @@ def pixel_size_m(grid: GeoBox) -> tuple[float, float]:
     lon, lat = Transformer.from_crs(_wkt(grid), "EPSG:4326", always_xy=True).transform(x, y)
     _, _, sides = Geod(ellps="WGS84").inv(lon[::2], lat[::2], lon[1::2], lat[1::2])
     return float(sides[0]), float(sides[1])
+
+
+def has_place(grid: GeoBox) -> bool:
+    """Tell whether a grid says where on Earth it lies.
+
+    Parameters
+    ----------
+    grid : GeoBox
+        With a reference system.
+
+    Returns
+    -------
+    bool
+        False where the system is one of metres about an unnamed place (an engineering system), as that of
+        results whose coordinates are withheld.
+    """
+    return not crs_of(grid).proj.is_engineering
 
 
 def crs_of(grid: GeoBox) -> CRS:
@@ -298,36 +318,6 @@ def crs_of(grid: GeoBox) -> CRS:
     if grid.crs is None:
         raise CrsMismatchError("the pixel grid has no coordinate reference system", todo="assign one first")
     return grid.crs
-
-
-def utm_grid(grid: GeoBox) -> GeoBox:
-    """Return the site grid that covers a grid: UTM zone of its centre, 10 m, corners on multiples of 20 m.
-
-    Parameters
-    ----------
-    grid : GeoBox
-        In any reference system.
-
-    Returns
-    -------
-    GeoBox
-        `grid` itself when it is such a grid already.
-
-    Raises
-    ------
-    UsageError
-        Beyond 84 N or 80 S.
-    """
-    from changedet.site import GRID_RESOLUTION_M, GRID_SNAP_M, Site
-
-    site = Site("", grid.extent.to_crs("EPSG:4326", resolution=_edge_step(grid)).geom)
-    wanted = site.grid
-    bounds = grid.boundingbox
-    on_snap = all(float(v) % GRID_SNAP_M == 0 for v in bounds)
-    step = grid.transform
-    if grid.crs == wanted.crs and on_snap and (step.a, step.e) == (GRID_RESOLUTION_M, -GRID_RESOLUTION_M):
-        return grid
-    return wanted
 
 
 def _apply(
@@ -422,11 +412,6 @@ def smoothed(array: NDArray[np.float32], ratio: float) -> NDArray[np.float32]:
 
 def _wkt(grid: GeoBox) -> str:
     return str(crs_of(grid).to_wkt())
-
-
-def _edge_step(grid: GeoBox) -> float:
-    height, width = grid.shape
-    return float(max(height * abs(grid.transform.e), width * abs(grid.transform.a)) / _EDGE_POINTS)
 
 
 def _edge(width: int, height: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

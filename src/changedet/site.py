@@ -452,3 +452,31 @@ def site_from_dict(data: Mapping[str, Any]) -> Site:
     from shapely.geometry import shape
 
     return Site(data["name"], shape(data["geometry"]), data.get("folder", ""))
+
+
+def utm_grid(grid: GeoBox) -> GeoBox:
+    """Return the site grid that covers a grid: UTM zone of its centre, 10 m, corners on multiples of 20 m.
+
+    Parameters
+    ----------
+    grid : GeoBox
+        In any reference system.
+
+    Returns
+    -------
+    GeoBox
+        `grid` itself when it is such a grid already.
+
+    Raises
+    ------
+    UsageError
+        Beyond 84 N or 80 S.
+    """
+    step = grid.transform
+    rows, columns = grid.shape
+    side = max(rows * abs(step.e), columns * abs(step.a))
+    wanted = Site("", grid.extent.to_crs("EPSG:4326", resolution=side / _EDGE_STEPS).geom).grid
+    on_snap = all(float(v) % GRID_SNAP_M == 0 for v in grid.boundingbox)
+    if grid.crs == wanted.crs and on_snap and (step.a, step.e) == (GRID_RESOLUTION_M, -GRID_RESOLUTION_M):
+        return grid
+    return wanted

@@ -58,6 +58,27 @@ CLOUD_BUFFER_M = 60.0
 _WHOLE_PIXEL_SLACK = 0.05
 
 
+def unclassified(observed: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return the classes of a sensor that tells no more than where it observed, such as radar.
+
+    Parameters
+    ----------
+    observed : ndarray of bool, shape (y, x)
+        True where it did.
+
+    Returns
+    -------
+    ndarray of uint8, shape (y, x)
+        `SceneClass.UNCLASSIFIED` where observed, else `SceneClass.NO_DATA`.
+
+    Examples
+    --------
+    >>> unclassified(np.array([[True, False]])).tolist()
+    [[7, 0]]
+    """
+    return np.where(observed, SceneClass.UNCLASSIFIED, SceneClass.NO_DATA).astype(np.uint8)
+
+
 def cloud_buffer_px(pixel_size_m: float) -> int:
     """Return the width of the cloud buffer in pixels, rounded up.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from changedet.bands import RADAR_BANDS
-from changedet.core.masking import SceneClass
+from changedet.core.masking import unclassified
 from changedet.errors import NoOverlapError
 from changedet.providers.items import (
     NOT_ON_A_GRID,
@@ -300,17 +300,12 @@ def fuse_radar(
         take = np.isfinite(own).all(axis=0) & np.isnan(data[0])
         data[:, take] = own[:, take]
     valid = np.asarray(np.isfinite(data).all(axis=0))
-    return Image(data, names, valid, radar_classes(valid), grid, scene)
+    return Image(data, names, valid, unclassified(valid), grid, scene)
 
 
 def fuse_radar_classes(layers: Sequence[Mapping[str, Layer]], grid: GeoBox) -> NDArray[np.uint8]:
-    """Return `radar_classes` of what slices hold, in any polarisation, shape (y, x)."""
+    """Return `unclassified` of what slices hold, in any polarisation, shape (y, x)."""
     observed = np.zeros(tuple(grid.shape), np.bool_)
     for layer in (layer for found in layers for layer in found.values()):
         observed |= np.isfinite(load_power(layer, grid))
-    return radar_classes(observed)
-
-
-def radar_classes(observed: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Return the classes of radar: `SceneClass.UNCLASSIFIED` where observed, else `SceneClass.NO_DATA`."""
-    return np.where(observed, SceneClass.UNCLASSIFIED, SceneClass.NO_DATA).astype(np.uint8)
+    return unclassified(observed)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from changedet.bands import SCL, band
-from changedet.core.masking import UNUSABLE_CLASSES
+from changedet.core.masking import UNUSABLE_CLASSES, unclassified
 from changedet.providers.layers import Layer, LayerSource, load_classes
-from changedet.providers.radar import fuse_radar, radar_classes
+from changedet.providers.radar import fuse_radar
 from changedet.providers.sentinel_hub_products import (
     ANGLE_LAYER,
     CLOUD_LAYER,
@@ -200,7 +200,7 @@ def image_of(
 def glance_of(fetch: Fetch, scene: Scene, grid: GeoBox) -> NDArray[np.uint8]:
     """Return the scene classes of what was fetched, on a grid, shape (y, x); 0 = no data."""
     if fetch.product.radar:
-        codes = radar_classes(np.asarray(fetch.plane(MASK) > 0))
+        codes = unclassified(np.asarray(fetch.plane(MASK) > 0))
     elif SCL in fetch.names:
         return load_classes(fetch.layer(SCL), grid)
     else:

@@ -16,7 +16,8 @@ import numpy as np
 from changedet.errors import ProviderError
 from changedet.providers.sentinel_hub_products import LEVEL_2A, MASK, Product, product_of
 from changedet.providers.sentinel_hub_scenes import time_span
-from changedet.resample import crs_of, utm_grid
+from changedet.resample import crs_of
+from changedet.site import utm_grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
