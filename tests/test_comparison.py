@@ -16,8 +16,9 @@ from odc.geo.geobox import GeoBox
 from scipy import ndimage
 from tests.synthetic import BEFORE_TIME, make_image
 
-from changedet.comparison import DetectSettings, _leading, _teaching, compare
+from changedet.comparison import DetectSettings, compare, teaching_ground
 from changedet.core.threshold import ThresholdParameters
+from changedet.decision import leading_pixels
 from changedet.errors import UsageError
 from changedet.pairing import make_pair
 from changedet.pipeline import detect
@@ -180,7 +181,7 @@ class TestBudgets:
 
     @pytest.mark.parametrize("judged", [EVERYWHERE, ~EVERYWHERE])
     def test_where_all_scores_are_equal_none_leads(self, judged):
-        assert not _leading(np.full(judged.shape, 2.0, np.float32), judged, 0.1).any()
+        assert not leading_pixels(np.full(judged.shape, 2.0, np.float32), judged, 0.1).any()
 
     def test_only_what_is_judged_counts_and_is_flagged(self):
         inside = np.zeros(EVERYWHERE.shape, bool)
@@ -242,7 +243,7 @@ class TestWhatTeaches:
     def test_small_sites_are_left_out_where_enough_ground_is_left(self, observed, site, taught):
         inside = np.zeros(observed, bool)
         inside[: site[0], : site[1]] = True
-        learn = _teaching(np.ones(observed, bool), inside)
+        learn = teaching_ground(np.ones(observed, bool), inside)
         assert learn.sum() == taught
         assert learn[inside].any() == (taught == learn.size and inside.any())
 
@@ -251,7 +252,7 @@ class TestWhatTeaches:
         usable[:40] = False
         inside = np.zeros_like(usable)
         inside[100:120] = True
-        assert np.array_equal(_teaching(usable, inside), usable & ~inside)
+        assert np.array_equal(teaching_ground(usable, inside), usable & ~inside)
 
 
 _SCORE = """

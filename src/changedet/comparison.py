@@ -8,22 +8,27 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from changedet.bands import BAND_WEIGHTS, SENTINEL2_BANDS, change_weights
-from changedet.core.components import label_components
+from changedet.bands import BAND_WEIGHTS, change_weights
 from changedet.core.normalization import Normalization, apply_normalization, fit_normalization
 from changedet.core.optical import DETECTORS
 from changedet.core.prediction import Prediction, PredictParameters, predict_change
-from changedet.core.smoothing import smooth_score
 from changedet.core.threshold import ThresholdParameters, robust_thresholds
 from changedet.deciders import Deciders, Evidence, open_deciders
+from changedet.decision import (
+    REFLECTANCE_BANDS,
+    flag_scored,
+    least_contrast,
+    min_area_m2,
+    min_pixels,
+    score_evidence,
+)
 from changedet.errors import UsageError
 from changedet.gates import unlikeness
-from changedet.objects import Flagged, construction_map, split_by_kind
-from changedet.radar_fusion import add_radar, fused_score, judged_by_radar
+from changedet.objects import Flagged
+from changedet.radar_fusion import add_radar, judged_by_radar
 from changedet.registration import RESIDUAL_LIMIT_PX
 from changedet.resample import pixel_size_m
 from changedet.result import State
-from changedet.seasonal import SetAside, set_seasonal_aside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,25 +36,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from changedet.core.optical import DetectorParameters
-    from changedet.core.threshold import Thresholds
-    from changedet.deciders import Decider
     from changedet.pairing import Pair
     from changedet.radar import RadarEvidence
     from changedet.scene import Image
 
-#: Objects are outlined on the score at this scale alone, in pixels.
-_OUTLINE_SMOOTHING_PX = (1.0,)
 #: Snow edges melt: this many pixels round snow on one date are not compared either.
 _SNOW_MARGIN_PX = 3
 #: A site up to this share of the compared ground does not teach what is normal, if enough ground is left.
 _SMALL_SITE_SHARE, _ENOUGH_PIXELS = 0.25, 50_000
-#: Images in other units than reflectance are measured by their own spread: so large is it in reflectance.
-_USUAL_SPREAD_REFLECTANCE = 0.08
 #: Scores within this factor of the threshold tell how much contrast it takes to reach it.
 _NEAR_THRESHOLD, _ENOUGH_NEAR = 1.25, 20
 #: Why nothing was decided where scores vary and their background does not.
 _NO_BACKGROUND = "not comparable: the score has no background that a change could rise above"
-_REFLECTANCE_BANDS = frozenset(band.name for band in SENTINEL2_BANDS)
 
 
 @dataclass(frozen=True)
@@ -250,14 +248,14 @@ def compare(
         When a trained model cannot be used, or a band is missing that the method needs.
     """
     observed = pair.before.valid & pair.after.valid
-    snow = _snow_on_one_date(pair)
+    snow = snow_on_one_date(pair.before, pair.after)
     if refused:
         return _not_compared(pair, inside, settings)
     fitted = observed & ~snow
-    learn = _teaching(fitted, inside)
+    learn = teaching_ground(fitted, inside)
     bands = pair.before.bands
     normalization = fit_normalization(pair.before.data, pair.after.data, learn, bands, seed=settings.seed)
-    data = apply_normalization(pair.after.data, normalization, clip=set(bands) <= _REFLECTANCE_BANDS)
+    data = apply_normalization(pair.after.data, normalization, clip=set(bands) <= REFLECTANCE_BANDS)
     after = replace(pair.after, data=data)
     prediction = predict_change(
         pair.before.data,
@@ -270,40 +268,43 @@ def compare(
     if refusal := unlikeness(pair, prediction.explained):
         return replace(_not_compared(pair, inside, settings), refusal=refusal)
     state = _states(inside, observed, snow)
-    ground = _Ground(learn, state == State.NOT_FLAGGED)
     evidence = Evidence(pair.before, after, fitted, settings.weights_of(pair.before), prediction, radar)
-    flagged = _decide(evidence, ground, settings, deciders or open_deciders(settings))
+    deciders = deciders or open_deciders(settings)
+    scored = score_evidence(evidence, learn, deciders)
+    flagged = flag_scored(scored, evidence, state == State.NOT_FLAGGED, settings, deciders)
     undecided = settings.budget is None and _undecided(flagged)
     state[(state == State.NOT_FLAGGED) & (undecided | np.isnan(flagged.score))] = State.NOT_COMPARABLE
     if radar is not None and not undecided:
         # a budget is a share of the ground, and radar's own objects would exceed it
         own = radar if settings.budget is None else replace(radar, flagged=np.zeros_like(radar.flagged))
-        flagged = add_radar(flagged, own, state, _min_pixels(pair.before, settings))
+        flagged = add_radar(flagged, own, state, min_pixels(pair.before, settings))
         state[(state == State.NOT_OBSERVED) & judged_by_radar(radar)] = State.NOT_FLAGGED
     state[flagged.labels > 0] = State.CHANGED
     floor = _floor(pair, settings, flagged, prediction)
     return Comparison(after, normalization, flagged, state, floor, _NO_BACKGROUND if undecided else "")
 
 
-@dataclass(frozen=True, eq=False)
-class _Ground:
-    """Which usable pixels teach what is normal, and which are judged."""
-
-    learn: NDArray[np.bool_]
-    judged: NDArray[np.bool_]
-
-
 def _not_compared(pair: Pair, inside: NDArray[np.bool_], settings: DetectSettings) -> Comparison:
     observed = pair.before.valid & pair.after.valid
     state = _states(inside, observed, np.ones(inside.shape, bool))
-    floor = {"min_area_m2": _min_area_m2(pair.before, settings)}
+    floor = {"min_area_m2": min_area_m2(pair.before, settings)}
     return Comparison(pair.after, None, _nothing(observed), state, floor)
 
 
-def _teaching(usable: NDArray[np.bool_], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def teaching_ground(usable: NDArray[np.bool_], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the ground that teaches what is normal: without the site, when that is small.
 
     A change that fills the site would otherwise be part of what is expected there.
+
+    Parameters
+    ----------
+    usable, inside : ndarray of bool, shape (y, x)
+        True where both dates can be compared; true inside the site.
+
+    Returns
+    -------
+    ndarray of bool, shape (y, x)
+        Never more than `usable`.
     """
     around = usable & ~inside
     small = int((usable & inside).sum()) <= _SMALL_SITE_SHARE * int(usable.sum())
@@ -335,117 +336,26 @@ def _undecided(flagged: Flagged) -> bool:
     return math.isinf(flagged.thresholds.seed) and bool(np.nanmax(flagged.score, initial=0.0) > 0)
 
 
-def _decide(evidence: Evidence, ground: _Ground, settings: DetectSettings, deciders: Deciders) -> Flagged:
-    """Score, flag what stands out of the score, and ask for a second opinion."""
-    before, after = evidence.before, evidence.after
-    fine, score = deciders.first.scores(evidence)
-    if evidence.radar is not None:
-        score = fused_score(score, evidence.radar)
-    _, second_score = deciders.second.scores(evidence)
-    thresholds = deciders.first.thresholds(np.where(ground.learn, score, np.float32(np.nan)))
-    judged = ground.judged & np.isfinite(score)
-    if settings.budget is None:
-        grow, seeds = _standing_out((fine, score), thresholds, evidence, deciders.first, settings)
-        grow, seeds = grow & judged, seeds & judged
-        if (sharp := deciders.first.sharp_score(evidence)) is not None:
-            background = np.where(ground.learn, sharp, np.float32(np.nan))
-            sharp_seed = deciders.first.thresholds(background).seed
-            seeds |= _differing(evidence, grow & (sharp > sharp_seed), settings)
-    else:
-        grow = seeds = _leading(score, judged, settings.budget)
-    min_pixels = _min_pixels(before, settings)
-    labels = label_components(grow, seeds, min_pixels=min_pixels)
-    labels = split_by_kind(labels, before, after, min_pixels=min_pixels)
-    found = SetAside(labels, np.zeros_like(labels))
-    if deciders.first.passes_over_seasons and settings.budget is None:
-        found = set_seasonal_aside(labels, seeds, (before, after), min_pixels)
-    if settings.keep_seasonal:
-        found = found.kept()
-    score = np.where(ground.judged, score, np.float32(np.nan))
-    return Flagged(
-        labels=found.flagged,
-        score=score,
-        thresholds=thresholds,
-        second_score=second_score,
-        second_thresholds=deciders.second.thresholds(second_score),
-        observed=before.valid & after.valid,
-        opinions=deciders.opinions,
-        construction=construction_map(score, before, after),
-        seasonal=found.seasonal,
-    )
-
-
-def _standing_out(
-    scores: tuple[NDArray[np.float32], NDArray[np.float32]],
-    thresholds: Thresholds,
-    evidence: Evidence,
-    decider: Decider,
-    settings: DetectSettings,
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return what objects may consist of, and which pixels of it make it an object by the smoothed score."""
-    fine, score = scores
-    outline = decider.outline(smooth_score(fine, evidence.usable, _OUTLINE_SMOOTHING_PX))
-    contrast = evidence.prediction.contrast
-    least = _least_contrast(evidence.before, evidence.prediction, settings)
-    grow = outline & (score > thresholds.grow) & (contrast >= least[1])
-    return grow, grow & (score > thresholds.seed) & (contrast >= least[0])
-
-
-def _differing(evidence: Evidence, where: NDArray[np.bool_], settings: DetectSettings) -> NDArray[np.bool_]:
-    """Return which of some pixels differ by enough, also as a share of what they reflect."""
-    index = [i for i, weight in enumerate(evidence.weights) if weight > 0]
-    weights = np.array(evidence.weights, np.float32)[index] / np.float32(sum(evidence.weights))
-    brightest = np.zeros(int(where.sum()), np.float32)
-    for image in (evidence.before, evidence.after):
-        pixels = image.data[index][:, where] - image.haze[index][:, None]
-        np.maximum(brightest, weights @ np.maximum(pixels, np.float32(0)), out=brightest)
-    least = _least_contrast(evidence.before, evidence.prediction, settings)[0]
-    share = np.float32(settings.threshold.seed_contrast_share)
-    found = where.copy()
-    found[where] = evidence.prediction.contrast[where] >= np.maximum(np.float32(least), share * brightest)
-    return found
-
-
-def _leading(score: NDArray[np.float32], judged: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
-    """Return the given share of the judged pixels, those of highest score."""
-    if not judged.any():
-        return judged
-    return judged & (score > np.quantile(score[judged], 1 - share, method="higher"))
-
-
-def _least_contrast(image: Image, prediction: Prediction, settings: DetectSettings) -> tuple[float, float]:
-    """Smallest contrast of the seed of an object and of the rest of it, in the unit of the image."""
-    unit = 1.0 if set(image.bands) <= _REFLECTANCE_BANDS else prediction.spread / _USUAL_SPREAD_REFLECTANCE
-    return unit * settings.threshold.seed_contrast, unit * settings.threshold.grow_contrast
-
-
-def _snow_on_one_date(pair: Pair) -> NDArray[np.bool_]:
+def snow_on_one_date(before: Image, after: Image) -> NDArray[np.bool_]:
+    """Return where snow lies on one date only, and round it; bool, shape (y, x)."""
     import cv2
 
-    snow = (pair.before.snow != pair.after.snow).astype(np.uint8)
+    snow = (before.snow != after.snow).astype(np.uint8)
     if not snow.any():
         return np.zeros(snow.shape, bool)
     size = 2 * _SNOW_MARGIN_PX + 1
     return np.asarray(cv2.dilate(snow, np.ones((size, size), np.uint8), borderValue=0) > 0)
 
 
-def _min_pixels(image: Image, settings: DetectSettings) -> float:
-    return _min_area_m2(image, settings) / float(np.prod(pixel_size_m(image.grid)))
-
-
-def _min_area_m2(image: Image, settings: DetectSettings) -> float:
-    return max(settings.min_area_m2, float(np.prod(pixel_size_m(image.grid))))
-
-
 def _floor(
     pair: Pair, settings: DetectSettings, flagged: Flagged, prediction: Prediction
 ) -> dict[str, float]:
     """Smallest object, and how large a difference from what was expected it took in this pair."""
-    floor = {"min_area_m2": _min_area_m2(pair.before, settings)}
+    floor = {"min_area_m2": min_area_m2(pair.before, settings)}
     seed = flagged.thresholds.seed
     if not math.isfinite(seed) or settings.budget is not None:
         return floor
-    least = _least_contrast(pair.before, prediction, settings)[0]
+    least = least_contrast(pair.before, prediction, settings)[0]
     score = np.nan_to_num(flagged.score)
     near = (score > seed / _NEAR_THRESHOLD) & (score < seed * _NEAR_THRESHOLD) & (prediction.contrast > 0)
     usual = float(np.median(prediction.contrast[near])) if near.sum() >= _ENOUGH_NEAR else 0.0
