@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 OUT    ?= out/demo
 PGSTAC ?= .venv-pgstac
 
-.PHONY: help demo test test-pgstac check lint types house notebooks benchmarks samples clean
+.PHONY: help demo test test-pgstac check lint types house notebooks docs benchmarks samples clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /	/'
@@ -45,6 +45,13 @@ check: lint types house test ## everything that must hold before a commit
 notebooks: $(READY) ## execute the notebooks
 	$(BIN)/python -m pytest tests/test_notebooks.py
 
+docs: $(VENV)/.docs ## build the documentation into site/; open site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+$(VENV)/.docs: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	touch $@
+
 benchmarks: $(READY) ## measure the core beside naive and peer versions
 	$(BIN)/python benchmarks/run.py
 
@@ -52,4 +59,4 @@ samples: $(READY) ## make the bundled samples again
 	$(BIN)/python samples/make_samples.py
 
 clean: ## remove what was built
-	rm -rf $(VENV) $(PGSTAC) out build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PGSTAC) out site build dist .pytest_cache .mypy_cache .ruff_cache
