@@ -10,6 +10,7 @@ from shapely.geometry import mapping
 from tests.watch.folders import by_green, made, make_run
 
 from changedet.cli.review_loop import Review, describe, loop, open_run_for_review
+from changedet.provenance import file_records, read_record, write_record
 from changedet.watch.runs import objects_of, read_run
 from changedet.watch.state import open_state
 from changedet.watch.verdicts import history
@@ -35,6 +36,23 @@ def told(file="changedet-runs/verdicts.gpkg"):
 
 
 # --- scripts ----------------------------------------------------------------------------------------
+
+
+def test_verdicts_that_a_report_saved_are_recorded_beside_the_runs(cli, run, workplace):
+    record = read_record(run)
+    write_record(run, {**record, "files": file_records(run, ["changes.gpkg"])})
+    said = {"number": 1, "verdict": "unsure", "note": "", "blind": False, "reviewer": "Ann"}
+    document = {
+        "schema": "changedet.verdicts/1",
+        "objects_sha256": read_record(run)["files"]["changes.gpkg"]["sha256"],
+        "verdicts": [said | {"time_utc": "2026-03-01T12:00:00Z"}],
+    }
+    (workplace / "verdicts.json").write_text(json.dumps(document))
+    assert cli("review", "import", run, "verdicts.json") == 0
+    assert cli.out.startswith("1 verdict(s) recorded, 0 known before")
+    assert cli("review", "import", run, "verdicts.json", "--json") == 0
+    assert json.loads(cli.out)["known"] == 1
+    assert [row["verdict"] for row in told()] == ["unsure"]
 
 
 def test_a_verdict_is_recorded_beside_the_runs(cli, judged):

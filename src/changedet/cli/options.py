@@ -50,7 +50,7 @@ option                            used by
 --max-pu, --replan, --max-dates   run
 --radar-provider, --radar-dates   run
 --sensor                          run
---site, --state, --json           review run, review status, review export
+--site, --state, --json           review run, review status, review export, review import
 --site, --state, --json           review mask, review precision, review learn
 --reviewer                        review run, review mask
 --overwrite                       review export

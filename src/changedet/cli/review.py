@@ -53,6 +53,7 @@ Blind = Annotated[
 OutFile = Annotated[
     Path, typer.Option("--out", "-o", help="File to write: .gpkg, .geojson or .csv.", metavar="FILE")
 ]
+VerdictsFile = Annotated[Path, typer.Argument(help="File that the report saved.", metavar="FILE")]
 Reason = Annotated[str, typer.Option("--reason", help="Why change there is benign.", metavar="TEXT")]
 Until = Annotated[
     Optional[str],  # noqa: UP045
@@ -138,6 +139,24 @@ def export(
         told = history(opened, site=site)
     write_verdicts(told, out, overwrite=overwrite)
     emit({"file": str(out), "verdicts": len(told)}, [f"{len(told)} verdict(s) in {out}"], as_json=as_json)
+
+
+@app.command("import")
+def import_file(
+    folder: options.RunFolder,
+    file: VerdictsFile,
+    site: options.ReviewedSite = "",
+    state: options.State = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Record the verdicts that a reader gave in the report of a run and saved as a file."""
+    from changedet.watch.verdict_files import import_verdicts
+
+    target = state or _beside(folder)
+    done = import_verdicts(target, folder, file, site_name=site)
+    lines = [f"{done.added} verdict(s) recorded, {done.known} known before", f"state: {target}"]
+    document = {"state": str(target), "run": str(folder), "added": done.added, "known": done.known}
+    emit(document, lines, as_json=as_json)
 
 
 @app.command("mask")
