@@ -50,6 +50,21 @@ def surfaces_table():
     return table(["surface", "when", "source"], [[r.surface, r.text, r.source] for r in SURFACE_RULES])
 
 
+def kinds_in_time_table():
+    from changedet.kinds_in_time import TIME_LABELS, TIME_RULES
+
+    rows = [[TIME_LABELS[r.kind], r.name, r.text, r.reason, r.source or "-"] for r in TIME_RULES]
+    return table(["kind", "rule", "when", "why", "source"], rows)
+
+
+def time_caveats_table():
+    from changedet.kinds_in_time import TIME_CAVEATS, TIME_LABELS
+
+    return table(
+        ["kind", "what else it is consistent with"], [[TIME_LABELS[k], t] for k, t in TIME_CAVEATS.items()]
+    )
+
+
 def caveats_table():
     from changedet.kinds import KIND_CAVEATS, KIND_LABELS
 
@@ -142,6 +157,8 @@ GENERATED = {
     "kinds": kinds_table,
     "surfaces": surfaces_table,
     "caveats": caveats_table,
+    "kinds-in-time": kinds_in_time_table,
+    "time-caveats": time_caveats_table,
     "states": states_table,
     "kind-codes": kind_codes_table,
     "bands": bands_table,

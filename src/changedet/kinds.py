@@ -220,6 +220,32 @@ def map_kinds(
     return np.asarray(table[_surface_codes(before, surfaces), _surface_codes(after, surfaces)])
 
 
+def name_surfaces(values: Mapping[str, NDArray[np.float32]]) -> NDArray[np.object_]:
+    """Name what ground looks like on every date, or in every pixel, by `SURFACE_RULES`.
+
+    Parameters
+    ----------
+    values : mapping of str to ndarray of float32, any shape
+        Index values by name.
+
+    Returns
+    -------
+    ndarray of `Surface`, same shape
+        `Surface.UNKNOWN` where an index that is needed is missing or NaN.
+
+    Examples
+    --------
+    >>> roof = {"NDVI": 0.05, "NDWI": -0.1, "NIR": 0.3, "redness": 0.04, "brightness": 0.28}
+    >>> name_surfaces({name: np.float32([value]) for name, value in roof.items()})[0].value
+    'built or paved'
+    """
+    surfaces = list(Surface)
+    # filled one by one: numpy would read names as text
+    names = np.empty(len(surfaces), object)
+    names[:] = surfaces
+    return np.asarray(names[_surface_codes(values, surfaces)])
+
+
 def _surface_codes(values: Mapping[str, NDArray[np.float32]], surfaces: list[Surface]) -> NDArray[np.intp]:
     shape = next(iter(values.values())).shape
     unknown = surfaces.index(Surface.UNKNOWN)

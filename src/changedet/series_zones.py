@@ -10,6 +10,7 @@ import numpy as np
 
 from changedet.coordinates import parse_point
 from changedet.errors import MissingInputError, NoOverlapError, UsageError
+from changedet.evidence_in_time import Outline
 from changedet.frame import site_mask
 from changedet.resample import crs_of
 
@@ -51,6 +52,11 @@ class Zone:
         """The rows and columns that hold it."""
         rows, columns = (np.flatnonzero(self.mask.any(axis=axis)) for axis in (1, 0))
         return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+    @property
+    def outline(self) -> Outline:
+        """Its form, where it is that of an object; unknown for a site, built-up ground and a point."""
+        return Outline.of(self.mask) if self.kind == "object" else Outline()
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable description."""

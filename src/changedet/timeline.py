@@ -16,7 +16,10 @@ from changedet.core.series_behaviour import Pattern, behaviour
 from changedet.core.series_change import SeriesChange, SeriesChangeParameters, find_series_changes
 from changedet.errors import UsageError
 from changedet.kinds import Kind, choose_kind
+from changedet.kinds_in_time import WORKS, TimeFinding
 from changedet.series_reading import Chips, DateRecord, Reading, ReadingSettings, ZoneReading
+from changedet.timeline_kinds import PhaseDates, ZoneSeries, find_kind
+from changedet.timeline_passing import Passing, find_passing, latest_note
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,8 +37,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 DEFAULT_INDICES = ("NDVI", "brightness", "NDBI")
-#: Kinds that building, clearing and demolishing leave behind, and repairs of what is built.
-BUILT_KINDS = frozenset({Kind.CONSTRUCTION, Kind.EARTHWORKS, Kind.DEMOLITION, Kind.SURFACE})
 #: Clear dates on each side of a break from which its kind is read.
 _KIND_DATES = 6
 #: Clear dates, and days from the first to the last of them, on which a lasting change must show before it is
@@ -125,9 +126,13 @@ class ZoneBreak:
         ``"persisting"``, ``"provisional"`` (few clear dates show it so far, or the series is too short to
         know the season) or ``"over"``.
     kind : Kind
-        By the rules for objects, from medians before and after.
+        By the rules for two dates, from medians before and after.
     evidence : str
         The two surfaces and the numbers behind them.
+    found : TimeFinding
+        The kind by the rules for series, the rule that chose it, and its numbers.
+    phases : tuple of PhaseDates
+        Of a construction, in order of time.
     change : SeriesChange
         Places in the series, steps, score.
     steps : mapping of str to float
@@ -148,6 +153,8 @@ class ZoneBreak:
     state: str
     kind: Kind
     evidence: str
+    found: TimeFinding
+    phases: tuple[PhaseDates, ...]
     change: SeriesChange
     steps: dict[str, float]
     pattern: Pattern
@@ -158,7 +165,7 @@ class ZoneBreak:
     @property
     def built(self) -> bool:
         """True for a lasting change of the kind that building, clearing and demolishing leave."""
-        return self.state == "persisting" and self.kind in BUILT_KINDS and self.pattern != Pattern.SEASONAL
+        return self.state == "persisting" and self.found.kind in WORKS
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable description."""
@@ -168,8 +175,11 @@ class ZoneBreak:
             "last_seen": self.last_seen,
             "over_by": self.over_by or None,
             "state": self.state,
-            "kind": self.kind.name.lower(),
+            "kind": self.found.kind.value,
+            "kind_of_two_dates": self.kind.name.lower(),
             "evidence": self.evidence,
+            "decided_by": self.found.to_dict(),
+            "phases": [one.to_dict() for one in self.phases],
             "steps": {name: round(value, 4) for name, value in self.steps.items()},
             "score": round(self.change.score, 2),
             "threshold": round(self.change.threshold, 2),
@@ -204,6 +214,8 @@ class ZoneTimeline:
         In order of time.
     notes : tuple of str
         What a reader should know, in sentences.
+    passing : tuple of Passing
+        Clear dates outside of the band that make no break, each with a name: snow, cloud, flood, ...
     """
 
     zone: Zone
@@ -217,6 +229,7 @@ class ZoneTimeline:
     sigma: Floats
     breaks: tuple[ZoneBreak, ...]
     notes: tuple[str, ...]
+    passing: tuple[Passing, ...] = ()
 
     @property
     def used(self) -> NDArray[np.bool_]:
@@ -382,14 +395,15 @@ def zone_timeline(
     if baseline is not None and not np.isfinite(expected).any():
         notes.append("the dates lie too close together, or too uneven over the year, for a baseline")
         baseline = None
+    series = ZoneSeries(read, reading, settings.indices, (values, expected, sigma), zone.outline)
     breaks = tuple(
-        _break(change, read, reading, (values, expected, sigma), settings)
-        for change in sorted(changes, key=lambda one: one.first)
+        _break(change, changes, series, settings) for change in sorted(changes, key=lambda one: one.first)
     )
-    notes += _latest(values, expected, sigma, reading, breaks, settings)
+    passing = find_passing(series, changes, settings.band_sigma)
+    notes += latest_note(series, passing)
     return ZoneTimeline(
         zone, values, read.spread[:, columns], read.share, read.count, read.reasons, baseline, expected,
-        sigma, breaks, tuple(notes),
+        sigma, breaks, tuple(notes), passing,
     )  # fmt: skip
 
 
@@ -421,13 +435,13 @@ def _usual(
 
 def _break(
     change: SeriesChange,
-    read: ZoneReading,
-    reading: Reading,
-    series: tuple[Floats, Floats, Floats],
+    changes: tuple[SeriesChange, ...],
+    series: ZoneSeries,
     settings: TimelineSettings,
 ) -> ZoneBreak:
     """Describe a change with its dates, its kind, and how it went on."""
-    values, expected, sigma = series
+    read, reading = series.read, series.reading
+    values, expected, sigma = series.usual
     clear = np.isfinite(values).all(axis=1)
     inside = change.inside(len(values)) & clear
     before = clear & (np.arange(len(values)) < change.first)
@@ -447,6 +461,7 @@ def _break(
     )
     known = units[inside & np.isfinite(units)] * side
     dates = [one.date for one in reading.dates]
+    how, phases = find_kind(series, change, changes, found)
     enough = (
         int(inside.sum()) >= PERSISTING_DATES and days[change.last] - days[change.first] >= PERSISTING_DAYS
     )
@@ -461,6 +476,8 @@ def _break(
         state=state,
         kind=kind,
         evidence=evidence,
+        found=how,
+        phases=phases,
         change=change,
         steps=dict(zip(settings.indices, change.step.tolist(), strict=True)),
         pattern=Pattern(int(found.pattern[0])),
@@ -468,27 +485,3 @@ def _break(
         dates_before=int(before.sum()),
         dates_inside=int(inside.sum()),
     )
-
-
-def _latest(
-    values: Floats,
-    expected: Floats,
-    sigma: Floats,
-    reading: Reading,
-    breaks: tuple[ZoneBreak, ...],
-    settings: TimelineSettings,
-) -> list[str]:
-    """Say when the last clear date lies outside its band and no break says so: what is new is provisional."""
-    clear = np.flatnonzero(np.isfinite(values).all(axis=1))
-    if not clear.size or any(not one.over_by for one in breaks):
-        return []
-    last = int(clear[-1])
-    away = np.abs((values[last] - expected[last]) / sigma[last])
-    out = [name for name, one in zip(settings.indices, away, strict=True) if one > settings.band_sigma]
-    if not out:
-        return []
-    verb = "lies" if len(out) == 1 else "lie"
-    return [
-        f"on {reading.dates[last].date}, the last clear date, {', '.join(out)} {verb} outside the band: "
-        "provisional, look again at the next clear date"
-    ]

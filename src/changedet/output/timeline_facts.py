@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from changedet.core.series_behaviour import Pattern
-from changedet.kinds import KIND_CAVEATS, KIND_LABELS, Kind
+from changedet.kinds_in_time import TIME_CAVEATS
 from changedet.output.facts import clean, consistent_with
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ def break_sentence(one: ZoneBreak) -> str:
         One sentence.
     """
     steps = ", ".join(f"{name} {value:+.2f}" for name, value in one.steps.items())
-    text = f"changed between {one.after} and {one.by}, {consistent_with(KIND_LABELS[one.kind])} ({steps})"
+    text = f"changed between {one.after} and {one.by}, {consistent_with(one.found.label)} ({steps})"
+    if one.found.phase is not None:
+        text += f", phase {one.found.phase.value}"
     if one.state == "over":
         text += f"; it showed until {one.last_seen} and no longer on {one.over_by}"
     elif one.state == "provisional":
@@ -63,7 +65,41 @@ def break_sentence(one: ZoneBreak) -> str:
 
 def break_caveat(one: ZoneBreak) -> str:
     """Say what else a break of this kind is consistent with; "" when nothing is known."""
-    return KIND_CAVEATS.get(one.kind, "") if one.kind != Kind.NONE else ""
+    return TIME_CAVEATS[one.found.kind]
+
+
+def phase_text(one: ZoneBreak) -> str:
+    """Say when the phases of a construction began; "" for other kinds."""
+    return "; ".join(
+        f"{part.phase.value} since between {part.after} and {part.by}, seen until {part.last_seen}"
+        for part in one.phases
+    )
+
+
+def passing_sentence(zone: ZoneTimeline) -> str:
+    """Say what the dates outside of the band that make no break are consistent with; "" without any.
+
+    Parameters
+    ----------
+    zone : ZoneTimeline
+        Any.
+
+    Returns
+    -------
+    str
+        One sentence that counts them by name.
+    """
+    dates: dict[str, list[str]] = {}
+    for one in zone.passing:
+        dates.setdefault(one.found.label, []).append(
+            one.by if one.dates == 1 else f"{one.by} to {one.last_seen}"
+        )
+    if not dates:
+        return ""
+    parts = [
+        f"{name} ({', '.join(found[:3])}{', ...' if len(found) > 3 else ''})" for name, found in dates.items()
+    ]
+    return f"Outside the band without a break, consistent with {'; '.join(parts)}."
 
 
 def zone_sentences(zone: ZoneTimeline) -> list[str]:
@@ -77,13 +113,14 @@ def zone_sentences(zone: ZoneTimeline) -> list[str]:
     Returns
     -------
     list of str
-        Breaks in order of time, then notes; one sentence each.
+        Breaks in order of time, then what else leaves the band, then notes; one sentence each.
     """
     found = [f"{_capital(break_sentence(one))}" for one in zone.breaks]
     if not found and zone.baseline is not None:
         clear = np.flatnonzero(zone.used)
         found = [f"No break in {len(clear)} clear dates."]
-    return [*found, *(f"{_capital(note)}." for note in zone.notes)]
+    passing = [sentence] if (sentence := passing_sentence(zone)) else []
+    return [*found, *passing, *(f"{_capital(note)}." for note in zone.notes)]
 
 
 def finding(timeline: Timeline) -> str:
@@ -112,7 +149,7 @@ def finding(timeline: Timeline) -> str:
     for zone in zones[:3]:
         one = next(found for found in reversed(zone.breaks) if found.built)
         since = f"since between {one.after} and {one.by}"
-        parts.append(f"{clean(zone.zone.name)} differs {since}, {consistent_with(KIND_LABELS[one.kind])}")
+        parts.append(f"{clean(zone.zone.name)} differs {since}, {consistent_with(one.found.label)}")
     more = f", and {len(zones) - 3} more" if len(zones) > 3 else ""
     return f"{head} {_capital('; '.join(parts))}{more}."
 

@@ -197,6 +197,7 @@ def _zone_record(timeline: Timeline, zone: ZoneTimeline) -> dict[str, Any]:
         "dates_that_count": int(zone.used.sum()),
         "baseline": zone.baseline is not None,
         "breaks": [one.to_dict() for one in zone.breaks],
+        "passing": [one.to_dict() for one in zone.passing],
         "notes": list(zone.notes),
         "hidden": [
             {"date": one.date, "reason": reason}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from changedet.kinds import BUILT_UP_GREENEST, BUILT_UP_MOST_NDVI, KIND_LABELS
+from changedet.kinds import BUILT_UP_GREENEST, BUILT_UP_MOST_NDVI
 from changedet.output import facts
 from changedet.output.page import render_page
 from changedet.output.picture import to_jpeg_data_url
@@ -19,6 +19,7 @@ from changedet.output.timeline_facts import (
     break_caveat,
     finding,
     left_out_groups,
+    phase_text,
     zone_sentences,
     zones_to_show,
 )
@@ -112,8 +113,10 @@ def _zone(timeline: Timeline, zone: ZoneTimeline) -> dict[str, Any]:
             f"{one.after} to {one.by}",
             f"{one.last_seen} to {one.over_by}" if one.over_by else "-",
             f"{one.state}: {STATES[one.state]}",
-            KIND_LABELS[one.kind],
+            one.found.label,
+            one.found.evidence,
             one.evidence,
+            phase_text(one) or "-",
             f"{one.dates_before}, {one.dates_inside}",
             "-" if np.isnan(one.share_beyond) else f"{one.share_beyond:.0%} of the dates",
             f"{one.change.score:.1f}, {one.change.threshold:.1f}",
@@ -127,7 +130,12 @@ def _zone(timeline: Timeline, zone: ZoneTimeline) -> dict[str, Any]:
         "sentences": zone_sentences(zone),
         "charts": zone_charts(timeline, zone),
         "rows": rows,
-    }
+        "passing": [
+            (f"{one.after or 'the beginning'} to {one.by}", one.over_by or "-", str(one.dates),
+             ", ".join(one.indices), one.found.label, one.found.evidence)
+            for one in zone.passing[:_MOST_ROWS]
+        ],
+    }  # fmt: skip
 
 
 def _unseen(timeline: Timeline) -> dict[str, Any]:

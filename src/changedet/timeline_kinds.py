@@ -1,0 +1,174 @@
+"""The kind of a break of a zone, from all its dates: evidence, rule, phases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from changedet.core.series_behaviour import Pattern
+from changedet.evidence_in_time import Change, Evidence, ObjectDates, Outline, gather_evidence
+from changedet.kinds_in_time import Phase, TimeFinding, TimeKind, choose_time_kind
+from changedet.phases import construction_phases
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from changedet.core.series_behaviour import Behaviour
+    from changedet.core.series_change import SeriesChange
+    from changedet.series_reading import Reading, ZoneReading
+
+    Floats = NDArray[np.float32]
+
+#: Kinds of which phases are told.
+_PHASED = frozenset({TimeKind.CONSTRUCTION, TimeKind.ROAD, TimeKind.EARTHWORKS})
+
+
+@dataclass(frozen=True)
+class PhaseDates:
+    """A phase of a construction between dates.
+
+    Attributes
+    ----------
+    phase : Phase
+    after, by : str
+        It began after the first and by the second of these clear dates.
+    last_seen : str
+        The last clear date that shows it.
+    """
+
+    phase: Phase
+    after: str
+    by: str
+    last_seen: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serialisable description."""
+        return {"phase": self.phase.value, "after": self.after, "by": self.by, "last_seen": self.last_seen}
+
+
+@dataclass(frozen=True, eq=False)
+class ZoneSeries:
+    """All that the dates show of a zone, and what is usual for it.
+
+    Attributes
+    ----------
+    read : ZoneReading
+    reading : Reading
+        With the dates and the names of the indices.
+    indices : tuple of str
+        Names of the ones that are followed.
+    usual : tuple of ndarray of float32, shape (time, index)
+        Values of these, what is expected, and a standard deviation.
+    outline : Outline
+        Form of the zone, where it is that of an object.
+    without : ndarray of bool, shape (time,), optional
+        Dates that are passed over: those of other breaks.
+    """
+
+    read: ZoneReading
+    reading: Reading
+    indices: tuple[str, ...]
+    usual: tuple[Floats, Floats, Floats]
+    outline: Outline = field(default_factory=Outline)
+    without: NDArray[np.bool_] | None = None
+
+    def dates(self, change: SeriesChange | None) -> ObjectDates:
+        """Return the series with its deviations; where nothing is usual, those that the change has."""
+        values, expected, sigma = self.usual
+        units = (values - expected) / sigma
+        columns = range(len(self.indices))
+        scale = [
+            float(np.nanmedian(sigma[:, column])) if np.isfinite(sigma[:, column]).any() else np.nan
+            for column in columns
+        ]
+        known = dict(zip(self.indices, columns, strict=True))
+        if change is not None and not np.isfinite(units).any():
+            units = (change.course / change.spread).astype(np.float32)
+            scale = change.spread.tolist()
+        return ObjectDates(
+            self.reading.days,
+            self.by_name,
+            {name: units[:, column] for name, column in known.items()},
+            {name: float(scale[column]) for name, column in known.items()},
+        )
+
+    @property
+    def by_name(self) -> dict[str, Floats]:
+        """Every index of the zone by name, NaN where a date does not show it."""
+        values = self.read.values
+        if self.without is not None:
+            values = np.where(self.without[:, None], np.float32(np.nan), values)
+        return {name: values[:, column] for column, name in enumerate(self.reading.index_names)}
+
+
+def find_kind(
+    series: ZoneSeries, change: SeriesChange, changes: tuple[SeriesChange, ...], behaviour: Behaviour
+) -> tuple[TimeFinding, tuple[PhaseDates, ...]]:
+    """Choose the kind of a break by all dates of its zone.
+
+    Parameters
+    ----------
+    series : ZoneSeries
+    change : SeriesChange
+        The break.
+    changes : tuple of SeriesChange
+        All breaks of the zone: their dates are no others' before and after.
+    behaviour : Behaviour
+        How the leading index went on, of a single pixel.
+
+    Returns
+    -------
+    finding : TimeFinding
+        With the phase of the last clear date, of a construction.
+    phases : tuple of PhaseDates
+        In order of time; empty for other kinds.
+    """
+    alone = replace(series, without=_of_others(change, changes, len(series.reading.days)))
+    finding = choose_time_kind(zone_evidence(alone, change, behaviour))
+    if finding.kind not in _PHASED:
+        return finding, ()
+    dates = [one.date for one in series.reading.dates]
+    spans = construction_phases(series.by_name, series.reading.days, (change.unchanged_until, change.first))
+    phases = tuple(PhaseDates(one.phase, dates[one.after], dates[one.by], dates[one.until]) for one in spans)
+    return replace(finding, phase=phases[-1].phase if phases else finding.phase), phases
+
+
+def _of_others(change: SeriesChange, changes: tuple[SeriesChange, ...], dates: int) -> NDArray[np.bool_]:
+    """Say which dates belong to breaks that were over before, or to ones that begin when this one is over."""
+    out = np.zeros(dates, bool)
+    for other in changes:
+        earlier = other.over_by is not None and other.over_by <= change.first
+        later = change.over_by is not None and other.first >= change.over_by
+        if earlier or later:
+            out |= other.inside(dates)
+    return out
+
+
+def zone_evidence(series: ZoneSeries, change: SeriesChange, behaviour: Behaviour) -> Evidence:
+    """Put a break into the numbers by which its kind is chosen.
+
+    Parameters
+    ----------
+    series : ZoneSeries
+    change : SeriesChange
+    behaviour : Behaviour
+        Of a single pixel.
+
+    Returns
+    -------
+    Evidence
+    """
+    over = change.over_by
+    return gather_evidence(
+        series.dates(change),
+        Change(
+            change.first,
+            change.last,
+            over,
+            seasonal=int(behaviour.pattern[0]) == Pattern.SEASONAL,
+            episodes=max(int(behaviour.bursts[0]), 1),
+            outline=series.outline,
+        ),
+    )
