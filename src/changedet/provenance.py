@@ -138,6 +138,7 @@ def run_record(
         "refusals": result.refusals,
         "limits": limits(result),
         "credit": facts.credit_lines(result),
+        **({"redacted": True} if result.redact_coordinates else {}),
         "files": {} if folder is None else file_records(folder, file_names(folder)),
     }
     return {key: to_json_types(value) for key, value in record.items()}

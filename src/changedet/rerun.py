@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cache, partial
 from pathlib import Path
@@ -79,6 +79,7 @@ def rerun(
         # what the record says of the first run is part of the report's bytes
         said = {"command": record["command"], "started": datetime.fromisoformat(record["created_utc"])}
     result = repeat(record, where=folder, fetching=fetching, progress=progress)
+    result = replace(result, redact_coordinates=bool(record.get("redacted", False)))
     keep_images = (folder / "before.tif").is_file()
     with tempfile.TemporaryDirectory(prefix="changedet-rerun-") as scratch:
         again = Path(scratch) / folder.resolve().name
@@ -116,8 +117,6 @@ def repeat(
     InputFileError
         When it cannot be repeated, with the reason.
     """
-    from dataclasses import replace
-
     from changedet.comparison import DetectSettings
     from changedet.pipeline import compare_radar_files, detect, detect_with_radar
     from changedet.site import site_from_dict

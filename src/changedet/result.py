@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
 from types import MappingProxyType
@@ -100,6 +100,9 @@ class ChangeResult:
         (`changedet.seasonal`), so that it is listed and not flagged. None where nothing was looked for.
     radar : RadarEvidence or None
         What radar says of the site, where it was asked; None where only optical images were compared.
+    redact_coordinates : bool
+        True when plates and reports are to be published without what says where the site is. The data are
+        whole: rasters, vectors and ``run.json`` have their coordinates.
     """
 
     name: str
@@ -123,6 +126,7 @@ class ChangeResult:
     construction: NDArray[np.float32] | None = None
     radar: RadarEvidence | None = None
     seasonal: gpd.GeoDataFrame | None = None
+    redact_coordinates: bool = False
 
     @property
     def state_shares(self) -> dict[str, float]:
@@ -215,7 +219,9 @@ class ChangeResult:
 
         return save(self, folder, overwrite=overwrite, keep_images=keep_images)
 
-    def report(self, path: str | Path, *, overwrite: bool = False) -> Path:
+    def report(
+        self, path: str | Path, *, overwrite: bool = False, redact_coordinates: bool | None = None
+    ) -> Path:
         """Write the self-contained HTML report alone.
 
         Parameters
@@ -224,6 +230,8 @@ class ChangeResult:
             The HTML file; its folder has to exist.
         overwrite : bool
             Replace a file of that name.
+        redact_coordinates : bool, optional
+            Leave out what says where the site is; when not given, as the result has it.
 
         Returns
         -------
@@ -239,7 +247,50 @@ class ChangeResult:
         """
         from changedet.output.folder import write_report_again
 
-        return write_report_again(self, path, overwrite=overwrite)
+        return write_report_again(self._shown(redact_coordinates), path, overwrite=overwrite)
+
+    def plate(
+        self,
+        path: str | Path = "plate.png",
+        *,
+        number: int = 0,
+        redact_coordinates: bool | None = None,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write one captioned plate for publication, at 300 dots per inch.
+
+        Parameters
+        ----------
+        path : str or Path
+            Ends in ``.png`` or ``.pdf``; its folder has to exist.
+        number : int
+            The ``id`` of the object to show; 0 for the overview of the site.
+        redact_coordinates : bool, optional
+            Leave out what says where the site is; when not given, as the result has it.
+        overwrite : bool
+            Replace a file of that name.
+
+        Returns
+        -------
+        Path
+            The file; the same result gives the same bytes.
+
+        Raises
+        ------
+        UsageError
+            When the name ends in something else, or there is no such object.
+        OutputExistsError
+            When the file is there and `overwrite` is False.
+        OutputError
+            When it cannot be written.
+        """
+        from changedet.output.folder import write_plate_again
+
+        return write_plate_again(self._shown(redact_coordinates), path, number=number, overwrite=overwrite)
+
+    def _shown(self, redact: bool | None) -> ChangeResult:
+        """Return the result with or without its coordinates on what is written of it."""
+        return self if redact is None else replace(self, redact_coordinates=redact)
 
     @classmethod
     def open(cls, folder: str | Path) -> ChangeResult:

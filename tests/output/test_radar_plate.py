@@ -59,9 +59,10 @@ def test_the_plate_of_radar_carries_what_a_reviewer_asks_for(part):
     assert not FORBIDDEN.search(words)
 
 
-def test_its_panels_are_three_and_its_text_stays_on_the_page():
+def test_it_has_three_panels_and_its_text_stays_on_the_page():
     figure = drawn_plate(make_both())
-    assert len(figure.axes) == 3
+    # three panels, and where on Earth the site lies
+    assert len(figure.axes) == 4
     renderer = figure.canvas.get_renderer()
     width, height = figure.canvas.get_width_height()
     for text in figure.texts:
@@ -83,7 +84,7 @@ def test_radar_gets_a_plate_and_repeats_byte_for_byte(tmp_path):
     result = make_both(objects=make_both().objects.iloc[2:3])
     for name in ("a", "b"):
         names = [path.name for path in write_plates(result, tmp_path / name)]
-    assert names == ["overview.png", "radar.png", "object-3.png"]
+    assert names == ["overview.png", "radar.png", "object-3.png", "overview.pdf"]
     assert (tmp_path / "a" / "radar.png").read_bytes() == (tmp_path / "b" / "radar.png").read_bytes()
     picture = cv2.imread(str(tmp_path / "a" / "radar.png"))
     assert picture.shape[1] == 3600
@@ -94,7 +95,7 @@ def test_no_plate_of_radar_without_its_pixels(tmp_path):
     result = make_both(objects=make_both().objects.iloc[:0])
     empty = replace(result.radar.before, data=np.full_like(result.radar.before.data, np.nan))
     written = write_plates(replace(result, radar=replace(result.radar, before=empty)), tmp_path)
-    assert [path.name for path in written] == ["overview.png"]
+    assert [path.name for path in written] == ["overview.png", "overview.pdf"]
 
 
 @pytest.mark.parametrize(("bands", "words"), [(("VV", "VH"), COLOURS), (("VV",), "VV -20 to 2 dB")])

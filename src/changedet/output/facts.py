@@ -276,10 +276,12 @@ def finding(result: ChangeResult) -> str:
             f"{'observed in both periods' if result.radar_alone else 'clear on both dates'})."
         )
     leading = objects.iloc[0]
+    # a result that is to be published does not say where it is
+    place = f", MGRS {clean(leading['mgrs'])}" if math.isfinite(float(leading["lat"])) else ""
     many = "1 candidate change was" if len(objects) == 1 else f"{len(objects):,} candidate changes were"
     return (
         f"{name}: {many} flagged {period}, {area_text(float(objects['area_m2'].sum()))} in all; "
-        f"the leading one ({area_text(float(leading['area_m2']))}, MGRS {clean(leading['mgrs'])}) "
+        f"the leading one ({area_text(float(leading['area_m2']))}{place}) "
         f"is {consistent_with(str(leading['kind']))}."
     )
 

@@ -25,6 +25,7 @@ from changedet.errors import (
 from changedet.output.geotiff import read_image, read_raster, write_rasters
 from changedet.output.kmz import write_kmz
 from changedet.output.radar_rasters import read_radar, write_radar_rasters
+from changedet.output.redaction import redacted, redacted_record, require_redacted, secrets_of
 from changedet.output.vector import read_gpkg, read_seasonal, write_seasonal, write_vectors
 from changedet.output.whole import set_aside, temporary_sibling
 from changedet.pairing import Pair
@@ -77,7 +78,8 @@ def save(
     Parameters
     ----------
     result : ChangeResult
-        What is written.
+        What is written. With `ChangeResult.redact_coordinates` the plates and the report leave out what says
+        where the site is, and there is no KMZ; the rasters, the vectors and ``run.json`` are whole.
     folder : str or Path
         The folder to make; missing parents are made too.
     overwrite : bool
@@ -215,6 +217,7 @@ def open_run(folder: str | Path) -> ChangeResult:
             pair=_read_pair(record["pair"], before, after),
             radar=read_radar(folder, record, (before, after)),
             folder=folder,
+            redact_coordinates=bool(record.get("redacted", False)),
             **_read_findings(record),
         )
 
@@ -242,18 +245,60 @@ def write_report_again(result: ChangeResult, path: str | Path, *, overwrite: boo
     OutputExistsError
         When the file is there and `overwrite` is False.
     OutputError
-        When it cannot be written.
+        When it cannot be written, or would still say where the site is though it may not.
     InputFileError
         When the record of the run folder is damaged or (`MissingInputError`) not there any more.
     """
-    path = Path(path)
-    if path.exists() and not overwrite:
-        todo = "choose another name or allow overwriting (--overwrite)"
-        raise OutputExistsError("is there already", where=str(path), todo=todo)
+    path = _free_path(path, overwrite=overwrite)
     record = run_record(result) if result.folder is None else read_record(result.folder)
     # a report cannot hold its own digest: without it the bytes are those of the first one
     files = {name: entry for name, entry in dict(record["files"]).items() if name != REPORT_NAME}
     _write_report(result, path, {**record, "files": files})
+    return path
+
+
+def write_plate_again(
+    result: ChangeResult, path: str | Path, *, number: int = 0, overwrite: bool = False
+) -> Path:
+    """Write one plate of a result alone.
+
+    Parameters
+    ----------
+    result : ChangeResult
+        Any result.
+    path : str or Path
+        Ends in ``.png`` or ``.pdf``; its folder has to exist.
+    number : int
+        The ``id`` of the object to show; 0 for the overview.
+    overwrite : bool
+        Replace a file of that name.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    OutputExistsError
+        When the file is there and `overwrite` is False.
+    UsageError
+        When the name ends in something else, or there is no such object.
+    OutputError
+        When it cannot be written, or would still say where the site is though it may not.
+    """
+    from changedet.output.plate import write_plate
+
+    path = _free_path(path, overwrite=overwrite)
+    return write_plate(redacted(result) if result.redact_coordinates else result, path, number=number)
+
+
+def _free_path(path: str | Path, *, overwrite: bool) -> Path:
+    """Return a path that may be written."""
+    path = Path(path)
+    if path.exists() and not overwrite:
+        todo = "choose another name or allow overwriting (--overwrite)"
+        raise OutputExistsError("is there already", where=str(path), todo=todo)
     return path
 
 
@@ -276,7 +321,8 @@ def _write_products(result: ChangeResult, folder: Path, keep_images: bool, progr
     progress.step("writing the objects")
     write_vectors(result, folder)
     write_seasonal(result, folder)
-    write_kmz(folder / "changes.kmz", result)
+    if not result.redact_coordinates:
+        write_kmz(folder / "changes.kmz", result)
     progress.step("drawing the plates")
     plates = folder / "plates"
     plates.mkdir()
@@ -287,13 +333,20 @@ def _write_products(result: ChangeResult, folder: Path, keep_images: bool, progr
 def _write_plates(result: ChangeResult, folder: Path) -> None:
     from changedet.output.plate import write_plates
 
-    write_plates(result, folder)
+    write_plates(redacted(result) if result.redact_coordinates else result, folder)
 
 
 def _write_report(result: ChangeResult, path: Path, record: Mapping[str, Any]) -> None:
-    from changedet.output.report import write_report
+    """Write the report of a result, or of what may be published of it."""
+    from changedet.output.report import report_html, write_report
 
-    write_report(result, path, record=record)
+    if not result.redact_coordinates:
+        write_report(result, path, record=record)
+        return
+    shown = redacted(result)
+    record = redacted_record(record, shown)
+    require_redacted(report_html(shown, record), secrets_of(result), str(path))
+    write_report(shown, path, record=record)
 
 
 def _publish(temporary: Path, target: Path, *, overwrite: bool) -> None:

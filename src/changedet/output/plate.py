@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from changedet.coordinates import GeoPoint
-from changedet.errors import OutputError
+from changedet.errors import OutputError, UsageError
 from changedet.kinds import KIND_COLOURS
 from changedet.output import facts, radar_facts
-from changedet.output.ground import centre, length_text
+from changedet.output.ground import length_text, point_of, site_point
 from changedet.output.picture import (
     Limits,
     draw_image,
@@ -53,7 +54,7 @@ from changedet.output.sheet import (
 from changedet.result import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from matplotlib.artist import Artist
@@ -64,6 +65,8 @@ if TYPE_CHECKING:
     from changedet.result import ChangeResult
     from changedet.scene import Image, Scene
 
+#: Name of the plate that shows the whole site, and the formats in which plates are written.
+OVERVIEW_NAME, PLATE_FORMATS = "overview.png", (".png", ".pdf")
 #: How many leading objects get a plate of their own.
 MOST_OBJECT_PLATES = 6
 #: How many outlines the overview draws, and how many of them carry their number.
@@ -97,7 +100,7 @@ class _Pictures:
 
 
 def write_plates(result: ChangeResult, folder: Path) -> list[Path]:
-    """Write ``overview.png``, with radar ``radar.png``, and ``object-<id>.png`` for the leading objects.
+    """Write ``overview.png`` and ``.pdf``, with radar ``radar.png``, and ``object-<id>.png`` of the leading.
 
     Parameters
     ----------
@@ -118,24 +121,75 @@ def write_plates(result: ChangeResult, folder: Path) -> list[Path]:
     """
     with plate_style():
         pictures = _pictures(result)
-        sheets = {"overview.png": _overview(result, pictures)}
+        overview = _overview(result, pictures)
+        sheets = {OVERVIEW_NAME: overview}
         drawn = radar_drawn(result)
         if result.radar is not None and drawn is not None:
             sheets[RADAR_PLATE_NAME] = radar_plate(result, result.radar, drawn)
         for number in range(min(len(result.objects), MOST_OBJECT_PLATES)):
             identity = int(result.objects["id"].iloc[number])
             sheets[f"object-{identity}.png"] = _object_plate(result, pictures, number)
-        try:
+        sheets[str(PurePath(OVERVIEW_NAME).with_suffix(".pdf"))] = overview
+        with _own_errors(folder, "the plates"):
             folder.mkdir(parents=True, exist_ok=True)
             for name, sheet in sheets.items():
                 sheet.save(folder / name, facts.finding(result))
-        except OSError as error:
-            raise OutputError(
-                f"the plates cannot be written ({error.strerror or 'write error'})",
-                where=str(folder),
-                todo="check permission and free space, or choose another folder",
-            ) from error
     return [folder / name for name in sheets]
+
+
+def write_plate(result: ChangeResult, path: Path, *, number: int = 0) -> Path:
+    """Write one plate alone.
+
+    Parameters
+    ----------
+    result : ChangeResult
+        Any result.
+    path : Path
+        Ends in ``.png`` or ``.pdf``; it is replaced when it is there.
+    number : int
+        The ``id`` of the object to show; 0 for the overview.
+
+    Returns
+    -------
+    Path
+        The same. The same result gives the same bytes.
+
+    Raises
+    ------
+    UsageError
+        When the file is to be of another format, or there is no object of this number.
+    OutputError
+        When the file cannot be written.
+    """
+    if path.suffix.lower() not in PLATE_FORMATS:
+        raise UsageError(
+            f"plates are PNG or PDF, not {path.suffix or 'without a format'}",
+            where=str(path),
+            todo="let the name end in .png or .pdf",
+        )
+    known = [int(identity) for identity in result.objects["id"]]
+    if number and number not in known:
+        listed = f"1 to {max(known)}" if known else "none: nothing was flagged"
+        raise UsageError(f"there is no candidate {number}", where=result.name, todo=f"numbers are {listed}")
+    with plate_style():
+        pictures = _pictures(result)
+        place = known.index(number) if number else -1
+        sheet = _object_plate(result, pictures, place) if number else _overview(result, pictures)
+        with _own_errors(path, "the plate"):
+            sheet.save(path, facts.finding(result))
+    return path
+
+
+@contextmanager
+def _own_errors(where: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{what} cannot be written ({error.strerror or 'write error'})",
+            where=str(where),
+            todo="check permission and free space, or choose another folder",
+        ) from error
 
 
 def plot(result: ChangeResult) -> Figure:
@@ -172,7 +226,7 @@ def _overview(result: ChangeResult, pictures: _Pictures) -> Sheet:
     closing = _closing_lines(result, pictures.limits)
     caption_top = panel.bottom + 0.3
     foot_top = caption_top + max(0.72, 0.42 + 0.14 * _legend_rows(result), _caption_height(result, room / 3))
-    foot = foot_height(closing, _WIDTH_OVERVIEW)
+    foot = foot_height(result, closing, _WIDTH_OVERVIEW)
     sheet = Sheet.new(_WIDTH_OVERVIEW, foot_top + foot + MARGIN)
     name = facts.clean(result.name, 80)
     finding = facts.finding(result).removeprefix(f"{name}: ")
@@ -195,7 +249,7 @@ def _overview(result: ChangeResult, pictures: _Pictures) -> Sheet:
         count += f", {numbered} numbered"
     sheet.write(f"Candidates: {count}", Box(box.left, box.top - 0.2, room / 3, 0.2), PANEL_TITLE)
     _legend(sheet, Box(box.left, caption_top, room / 3, foot_top - caption_top), result)
-    write_foot(sheet, foot_top, closing)
+    write_foot(sheet, foot_top, result, closing)
     return sheet
 
 
@@ -212,7 +266,7 @@ def _object_plate(result: ChangeResult, pictures: _Pictures, number: int) -> She
     told = sum(text_height(len(wrap(text, beside.width, kind)), kind) for text, kind in lines)
     pictured = panel.height + max(0.95, 0.3 + _caption_height(result, side))
     foot_top = panel.top + max(pictured, 4.3, _FACTS_BELOW + told + 0.1)
-    foot = foot_height(closing, _WIDTH_OBJECT)
+    foot = foot_height(result, closing, _WIDTH_OBJECT)
     sheet = Sheet.new(_WIDTH_OBJECT, foot_top + foot + MARGIN)
     title = (
         f"Candidate {int(row['id'])} of {len(result.objects):,}: {facts.consistent_with(str(row['kind']))}"
@@ -232,7 +286,7 @@ def _object_plate(result: ChangeResult, pictures: _Pictures, number: int) -> She
     top = panel.top + _FACTS_BELOW
     for text, kind in lines:
         top = sheet.write(text, Box(beside.left, top, beside.width, 0), kind)
-    write_foot(sheet, foot_top, closing)
+    write_foot(sheet, foot_top, result, closing)
     return sheet
 
 
@@ -280,10 +334,13 @@ def _caption_height(result: ChangeResult, width: float) -> float:
 def _closing_lines(result: ChangeResult, limits: Limits) -> list[str]:
     """Return the lines at the foot of every plate."""
     width_m, height_m = View.whole(result.grid).size_m
-    point = centre(result.grid)
+    size = f"{facts.number(width_m / 1000, 2)} x {facts.number(height_m / 1000, 2, 'km')}"
+    point = site_point(result.grid)
     lines = [
-        f"Centre of the site {point.dd} | {point.dms} | MGRS {point.mgrs} | WGS 84; grid {result.grid.crs}, "
-        f"{facts.number(width_m / 1000, 2)} x {facts.number(height_m / 1000, 2, 'km')}.",
+        f"Place withheld for publication; {size}."
+        if point is None
+        else f"Centre of the site {point.dd} | {point.dms} | MGRS {point.mgrs} | WGS 84; grid "
+        f"{result.grid.crs}, {size}.",
         f"Registration: {facts.registration_text(result)}. {facts.shown_text(result)}. {limits.text}.",
         f"{facts.floor_text(result)}. {facts.NOT_FLAGGED_NOTE}".removeprefix(". "),
     ]
@@ -403,15 +460,14 @@ def _sensor_line(result: ChangeResult, row: Mapping[Any, Any]) -> tuple[tuple[st
 def _object_facts(result: ChangeResult, number: int) -> list[tuple[str, Lettering]]:
     """Return what stands beside the pictures of an object, line by line."""
     row = result.objects.iloc[number].to_dict()
-    point = GeoPoint(float(row["lat"]), float(row["lon"]))
+    point = point_of(row)
+    place = () if point is None else (f"Centre {point.dd}", point.dms, f"MGRS {point.mgrs}")
     lines = [
         (f"Area {facts.area_text(float(row['area_m2']))}", Lettering(7.5, bold=True)),
         (f"Confidence: {facts.clean(row['confidence'], 20)}", Lettering(7.5, bold=True)),
         (radar_facts.confidence_short(result), CAPTION),
         *_sensor_line(result, row),
-        (f"Centre {point.dd}", CAPTION),
-        (point.dms, CAPTION),
-        (f"MGRS {point.mgrs}", CAPTION),
+        *((text, CAPTION) for text in place),
         (f"Score {facts.number(float(row['score_mads']), 1)} robust deviations above background", CAPTION),
         (facts.clean(row["evidence"], 300), Lettering(6.8, most_lines=7)),
         (facts.clean(row["warnings"], 200), Lettering(6.8, colour="#8a4b00", most_lines=4)),

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from changedet.output import facts
+from changedet.output.ground import site_point
+from changedet.output.locator import LOCATOR_NOTE, draw_locator
 from changedet.output.sheet import Box, Lettering, Sheet, text_height, wrap
+from changedet.resample import has_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +20,8 @@ MARGIN, LABELS, GAP = 0.25, 0.22, 0.2
 #: Lettering of what stands above a panel, and of the lines at the foot.
 PANEL_TITLE, CAPTION = Lettering(8, bold=True, most_lines=1), Lettering(6.8, most_lines=3)
 
+#: Side of the map of where on Earth the site lies, room for the labels under it and to its left, in inches.
+_LOCATOR, _UNDER_LOCATOR, _BESIDE_LOCATOR = 1.15, 0.3, 1.15 + 0.55
 #: From the largest that fits; the smallest is cut.
 _TITLES = tuple(Lettering(size, bold=True, most_lines=1) for size in (13, 12, 11, 10, 9))
 _SUBTITLE = Lettering(8.5, most_lines=2)
@@ -39,13 +44,24 @@ def _title_lettering(title: str, width: float) -> Lettering:
     return next((t for t in _TITLES if not wrap(title, width, t)[-1].endswith("…")), _TITLES[-1])
 
 
-def foot_height(lines: Sequence[str], width: float) -> float:
-    """Return how much room the lines at the foot of a plate of this width need, in inches."""
-    counts = [len(wrap(line, width - 2 * MARGIN, CAPTION)) for line in lines]
-    return sum(text_height(count, CAPTION) for count in counts)
+def foot_height(result: ChangeResult, lines: Sequence[str], width: float) -> float:
+    """Return how much room the foot of a plate of this width needs, in inches."""
+    counts = [len(wrap(line, _foot_width(result, width), CAPTION)) for line in lines]
+    written = sum(text_height(count, CAPTION) for count in counts)
+    return max(written, _LOCATOR + _UNDER_LOCATOR) if has_place(result.grid) else written
 
 
-def write_foot(sheet: Sheet, top: float, lines: Sequence[str]) -> None:
-    """Write the lines at the foot of a plate downwards from `top`, in inches."""
+def write_foot(sheet: Sheet, top: float, result: ChangeResult, lines: Sequence[str]) -> None:
+    """Write the lines at the foot of a plate downwards from `top`, in inches, and draw where it lies."""
+    width = _foot_width(result, sheet.width)
+    if (point := site_point(result.grid)) is not None:
+        left = sheet.width - MARGIN - _LOCATOR
+        draw_locator(sheet, Box(left, top, _LOCATOR, _LOCATOR), point)
+        below = Box(left - LABELS, top + _LOCATOR + 0.15, _LOCATOR + LABELS, 0)
+        sheet.write(LOCATOR_NOTE, below, Lettering(5.2, most_lines=1))
     for line in lines:
-        top = sheet.write(line, Box(MARGIN, top, sheet.width - 2 * MARGIN, 0), CAPTION)
+        top = sheet.write(line, Box(MARGIN, top, width, 0), CAPTION)
+
+
+def _foot_width(result: ChangeResult, width: float) -> float:
+    return width - 2 * MARGIN - (_BESIDE_LOCATOR if has_place(result.grid) else 0)

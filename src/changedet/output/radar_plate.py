@@ -54,7 +54,7 @@ def radar_plate(result: ChangeResult, radar: RadarEvidence, drawn: RadarPictures
     panel = view.fit(Box(MARGIN + LABELS, 1.22, room, _TALLEST_PANEL))
     closing = _closing_lines(result, radar, drawn)
     foot_top = panel.bottom + 0.75
-    sheet = Sheet.new(_WIDTH, foot_top + foot_height(closing, _WIDTH) + MARGIN)
+    sheet = Sheet.new(_WIDTH, foot_top + foot_height(result, closing, _WIDTH) + MARGIN)
     title = f"{facts.clean(result.name, 80)}: what radar saw"
     write_header(sheet, result, title, radar_facts.sentence(result))
     shapes = outlines(result.objects.head(_MOST_OUTLINES), result.grid)
@@ -72,7 +72,7 @@ def radar_plate(result: ChangeResult, radar: RadarEvidence, drawn: RadarPictures
         sheet.write(line, Box(box.left, box.bottom + 0.3, room, 0), _UNDER)
     numbers = [int(one) for one in result.objects["id"][:_MOST_NUMBERS]]
     draw_numbers(axes, shapes[:_MOST_NUMBERS], numbers)
-    write_foot(sheet, foot_top, closing)
+    write_foot(sheet, foot_top, result, closing)
     return sheet
 
 

@@ -10,13 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from changedet.coordinates import GeoPoint
-from changedet.errors import OutputError
 from changedet.kinds import KIND_CAVEATS, KIND_COLOURS, KIND_LABELS, KIND_TABLE, SURFACE_RULES
 from changedet.output import facts, radar_facts
-from changedet.output.ground import centre, corners, length_text, north_deg, round_length_m
+from changedet.output.ground import (
+    corners,
+    length_text,
+    north_deg,
+    place_texts,
+    point_of,
+    round_length_m,
+    site_point,
+)
 from changedet.output.numbers import place_numbers
-from changedet.output.page import render_page
+from changedet.output.page import render_page, write_page
 from changedet.output.picture import (
     chip,
     draw_image,
@@ -40,7 +46,7 @@ from changedet.output.scene_facts import (
     provider_text,
     scene_rows,
 )
-from changedet.resample import pixel_size_m
+from changedet.resample import has_place, pixel_size_m
 from changedet.result import STATE_LABELS, State
 
 if TYPE_CHECKING:
@@ -137,18 +143,7 @@ def write_report(result: ChangeResult, path: Path, *, record: Mapping[str, Any])
     OutputError
         When the file cannot be written; nothing half-written is left.
     """
-    text = report_html(result, record)
-    temporary = path.with_name(path.name + ".part")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(
-            f"the report cannot be written ({error.strerror or 'write error'})",
-            where=str(path),
-            todo="check that the folder is there and that you may write to it",
-        ) from error
+    write_page(report_html(result, record), path, what="the report")
 
 
 def report_html(result: ChangeResult, record: Mapping[str, Any]) -> str:
@@ -174,7 +169,6 @@ def report_html(result: ChangeResult, record: Mapping[str, Any]) -> str:
 
 
 def _summary(result: ChangeResult) -> dict[str, object]:
-    point = centre(result.grid)
     before, after = result.before.scene, result.after.scene
     return {
         "name": facts.clean(result.name, 120),
@@ -182,8 +176,8 @@ def _summary(result: ChangeResult) -> dict[str, object]:
         "providers": " and ".join(dict.fromkeys(provider_text(s.provider) for s in (before, after))),
         "finding": facts.finding(result),
         "simulated": facts.SIMULATED_NOTE if facts.is_simulated(result) else "",
-        "place": (("Decimal degrees", point.dd), ("Degrees", point.dms), ("MGRS", point.mgrs)),
-        "footprint": "; ".join(point.dd for point in corners(result.grid)),
+        "place": place_texts(site_point(result.grid)),
+        "footprint": "; ".join(p.dd for p in corners(result.grid)) if has_place(result.grid) else "",
         "quality": radar_facts.quality(result),
         "passed": result.registration.passed and not result.refusals,
         "warnings": [facts.clean(w, 400) for w in facts.warnings(result)],
@@ -280,7 +274,7 @@ def _path(rings: Rings, longest: int = 20_000) -> str:
 def _objects(result: ChangeResult, shown: _Shown, rings_of_all: list[Rings]) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for row, rings in zip(result.objects.head(MOST_LISTED).to_dict("records"), rings_of_all, strict=False):
-        point = GeoPoint(float(row["lat"]), float(row["lon"]))
+        place = [f"MGRS {text}" if label == "MGRS" else text for label, text in place_texts(point_of(row))]
         kind = facts.kind_of(str(row["kind"]))
         rows.append(
             {
@@ -297,7 +291,7 @@ def _objects(result: ChangeResult, shown: _Shown, rings_of_all: list[Rings]) -> 
                 f"{facts.one_in(float(row['context_share']))} windows of its size score as high)",
                 "area": facts.area_text(float(row["area_m2"])),
                 "area_m2": facts.number(float(row["area_m2"]), 0, "m²"),
-                "place": (point.dd, point.dms, f"MGRS {point.mgrs}"),
+                "place": place,
                 "seen": list(between(row)),
                 "chips": _chips(result, shown, rings),
             }

@@ -15,7 +15,7 @@ from changedet.kinds import KIND_COLOURS
 from changedet.output.facts import kind_of
 from changedet.output.ground import edge_ticks, length_text, lonlat, north_deg, round_length_m
 from changedet.output.numbers import place_numbers
-from changedet.resample import pixel_size_m
+from changedet.resample import has_place, pixel_size_m
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -212,19 +212,22 @@ class Sheet:
         return box.top + text_height(len(lines), lettering)
 
     def save(self, path: Path, title: str) -> None:
-        """Write the page as PNG; the same page gives the same bytes.
+        """Write the page as PNG or, to a name that ends in ``.pdf``, as PDF; the same page, the same bytes.
 
         Raises
         ------
         OSError
             When the file cannot be written.
         """
+        said = title.encode("latin-1", "replace").decode("latin-1")
+        if path.suffix.lower() == ".pdf":
+            # neither who wrote it nor when: both would differ from one writing to the next
+            told = {"Title": said, "Creator": None, "Producer": None, "CreationDate": None}
+            self.figure.savefig(path, format="pdf", dpi=PLATE_DPI, metadata=told)
+            return
+        told = {"Title": said, "Software": None}
         self.figure.savefig(
-            path,
-            format="png",
-            dpi=PLATE_DPI,
-            metadata={"Software": None, "Title": title.encode("latin-1", "replace").decode("latin-1")},
-            pil_kwargs={"compress_level": 1},
+            path, format="png", dpi=PLATE_DPI, metadata=told, pil_kwargs={"compress_level": 1}
         )
 
 
@@ -279,7 +282,11 @@ def draw_map(
     axes = sheet.axes(box)
     left, right, top, bottom = view.columns.start, view.columns.stop, view.rows.start, view.rows.stop
     axes.imshow(picture, extent=(left, right, bottom, top), aspect="auto", interpolation="nearest")
-    _ticks(axes, view, box, latitudes=latitudes)
+    if has_place(view.grid):
+        _ticks(axes, view, box, latitudes=latitudes)
+    else:
+        axes.set_xticks([])
+        axes.set_yticks([])
     _scale_bar(axes, view)
     _north_arrow(axes, view, box)
     return axes
