@@ -6,14 +6,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.made_up_series import GROUND, object_dates
 
+from changedet.kinds import Surface, name_surfaces
 from changedet.kinds_in_time import Phase
 from changedet.phases import construction_phases
+
+
+def built_dates(series):
+    return np.array([one == Surface.BUILT for one in name_surfaces(series.values)])
 
 
 def phases_of(course, first, step_days=15.0):
     series = object_dates(course, step_days)
     return [
-        (one.phase, one.by) for one in construction_phases(series.values, series.days, (first - 1, first))
+        (one.phase, one.by)
+        for one in construction_phases(series.values, built_dates(series), series.days, (first - 1, first))
     ]
 
 
@@ -42,7 +48,7 @@ def test_a_hall_between_two_clear_dates_was_under_construction_between_them():
 
 def test_nothing_clear_gives_no_phase():
     series = object_dates(["grass"] * 6)
-    assert construction_phases(series.values, series.days, (5, 6)) == ()
+    assert construction_phases(series.values, built_dates(series), series.days, (5, 6)) == ()
 
 
 def test_a_single_odd_date_ends_nothing():
@@ -55,7 +61,7 @@ def test_a_single_odd_date_ends_nothing():
 def test_phases_follow_each_other_and_cover_the_dates(course, data):
     first = data.draw(st.integers(0, len(course) - 1))
     series = object_dates(course)
-    spans = construction_phases(series.values, series.days, (first - 1, first))
+    spans = construction_phases(series.values, built_dates(series), series.days, (first - 1, first))
     order = [Phase.PREPARATION, Phase.ACTIVE, Phase.POST]
     places = [order.index(one.phase) for one in spans]
     assert places == sorted(set(places))
@@ -69,5 +75,5 @@ def test_phases_follow_each_other_and_cover_the_dates(course, data):
 def test_days_are_those_of_the_series():
     course = ["grass"] * 4 + ["roof"] * 9
     series = object_dates(course, 20.0)
-    active, post = construction_phases(series.values, series.days, (3, 4))
+    active, post = construction_phases(series.values, built_dates(series), series.days, (3, 4))
     assert series.days[active.after] == pytest.approx(60) and series.days[post.by] == pytest.approx(80)

@@ -27,6 +27,8 @@ _ALIKE: Mapping[str, float] = MappingProxyType(
 #: Signs of snow on a date: NDSI is computed as MNDWI.
 _SNOW_NDSI, _SNOW_BRIGHTNESS = 0.4, 0.2
 _BARE_NDVI = 0.30
+#: As in `changedet.kinds.SURFACE_RULES`.
+_SPARSE_NDVI, _GREEN_NDVI = 0.25, 0.40
 #: Share of the dates before that must read as built.
 _BUILT_SHARE = 0.5
 _NONE = math.nan
@@ -262,13 +264,15 @@ def gather_evidence(series: ObjectDates, change: Change) -> Evidence:
         for given, places in ((change.before, reading.before[-_WINDOW:]), (change.now, reading.latest))
     )
     after = reading.typical(reading.showing[:_WINDOW])
-    names = [read_surface(one) for one in (before, after, later)]
-    surfaces = [name if name != Surface.UNKNOWN else names[2] for name in names]
+    surfaces = [_surface_of(one) for one in (before, after, later)]
+    if not reading.named:
+        # of the dates themselves the colour is not known; while it lasts, the last ones say what it is
+        surfaces[1] = surfaces[2] if change.over_by is None else surfaces[1]
     built_share = reading.share(reading.before, lambda named: named == Surface.BUILT)
     greenest, barest = reading.range_of_ndvi()
     built = surfaces[0] == Surface.BUILT and not greenest >= BUILT_UP_MOST_NDVI
     return Evidence(
-        before=names[0], after=surfaces[1], later=names[2],
+        before=surfaces[0], after=surfaces[1], later=surfaces[2],
         lasts=change.over_by is None,
         dates=len(reading.showing), dates_before=len(reading.before), dates_after=len(reading.after),
         days=float(series.days[change.last] - series.days[change.first]),
@@ -282,6 +286,79 @@ def gather_evidence(series: ObjectDates, change: Change) -> Evidence:
         area_px=change.outline.area_px, width_px=change.outline.width_px,
         elongation=change.outline.elongation,
     )  # fmt: skip
+
+
+def looks_like(values: Mapping[str, Floats], state: Mapping[str, float]) -> NDArray[np.bool_]:
+    """Tell which dates look like a state of the ground, in NDVI, brightness, NDBI and redness.
+
+    Parameters
+    ----------
+    values : mapping of str to ndarray of float32, shape (time,)
+        Index medians by name.
+    state : mapping of str to float
+        The same of the state.
+
+    Returns
+    -------
+    ndarray of bool, shape (time,)
+        False where a date is not known.
+
+    Examples
+    --------
+    >>> looks_like({"NDVI": np.float32([0.1, 0.5, np.nan])}, {"NDVI": 0.12}).tolist()
+    [True, False, False]
+    """
+    names = [name for name in _ALIKE if name in state and name in values]
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.all([np.abs(values[n] - state[n]) <= _ALIKE[n] for n in names], axis=0))
+
+
+def approximate_indices(values: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Add near and short-wave infrared, NDWI and MNDWI to NDVI, brightness and NDBI, as far as they tell.
+
+    The visible bands are taken for alike: brightness for red and green. That is crude for colours and good
+    enough to tell water, snow and shadow.
+
+    Parameters
+    ----------
+    values : mapping of str to ndarray of float32, any shape
+        Index values by name.
+
+    Returns
+    -------
+    dict of str to ndarray of float32
+        With those that were given.
+
+    Examples
+    --------
+    >>> snow = {"NDVI": np.float32([0.0]), "brightness": np.float32([0.8]), "NDBI": np.float32([-0.8])}
+    >>> round(float(approximate_indices(snow)["MNDWI"][0]), 2)
+    0.8
+    """
+    found = dict(values)
+    if not {"NDVI", "brightness"} <= set(values):
+        return found
+    bright = np.maximum(values["brightness"], np.float32(1e-3))
+    found["NIR"] = bright * _ratio(values["NDVI"])
+    found["NDWI"] = -values["NDVI"]
+    if "NDBI" in values:
+        swir = found["NIR"] * _ratio(values["NDBI"])
+        found["MNDWI"] = (bright - swir) / (bright + swir)
+    return found
+
+
+def _ratio(difference: Floats) -> Floats:
+    """Return the ratio of two bands from their normalised difference."""
+    kept = np.clip(difference, -0.98, 0.98)
+    return np.asarray((1 + kept) / (1 - kept), np.float32)
+
+
+def _surface_of(state: Mapping[str, float]) -> Surface:
+    """Name a surface, by plants alone where nothing else is known."""
+    named, greenness = read_surface(state), state.get("NDVI", _NONE)
+    if named != Surface.UNKNOWN or math.isnan(greenness) or greenness < _SPARSE_NDVI:
+        return named
+    return Surface.VEGETATION if greenness >= _GREEN_NDVI else Surface.SPARSE
 
 
 @dataclass(frozen=True, eq=False)
@@ -306,6 +383,11 @@ class _Reading:
             clear[(clear >= change.first) & (clear <= change.last)],
             clear[clear >= end],
         )
+
+    @property
+    def named(self) -> bool:
+        """Whether the surface of any date is known."""
+        return any(one != Surface.UNKNOWN for one in self.surfaces)
 
     @property
     def latest(self) -> NDArray[np.intp]:
@@ -368,8 +450,7 @@ class _Reading:
         names = [name for name in _ALIKE if name in state and name in self.series.values]
         if not names or not len(self.before):
             return _NONE
-        alike = [np.abs(self.series.values[n][self.before] - state[n]) <= _ALIKE[n] for n in names]
-        return float(np.all(alike, axis=0).mean())
+        return float(looks_like(self.series.values, state)[self.before].mean())
 
     def bare_days(self) -> float:
         """Return the longest time without plants before it, from the last green date to the next one."""

@@ -83,6 +83,8 @@ DECOYS = frozenset({TimeKind.HARVEST, TimeKind.SNOW, TimeKind.FLOOD, TimeKind.SH
 WORKS = frozenset(
     {TimeKind.CONSTRUCTION, TimeKind.ROAD, TimeKind.EARTHWORKS, TimeKind.DEMOLITION, TimeKind.MAINTENANCE}
 )
+#: Kinds of which phases are told.
+PHASED = frozenset({TimeKind.CONSTRUCTION, TimeKind.ROAD, TimeKind.EARTHWORKS})
 
 
 class Phase(StrEnum):
@@ -175,7 +177,6 @@ class TimeFinding:
 
 
 _GREEN = (Surface.VEGETATION, Surface.SPARSE)
-_OPEN_GROUND = (Surface.SOIL, Surface.SPARSE)
 _WET = (Surface.WATER, Surface.DARK)
 #: Share of the dates showing it that must show a sign: more than half.
 _MOST = 0.5
@@ -201,7 +202,7 @@ def _field(e: Evidence) -> bool:
 
 
 def _field_work(e: Evidence) -> bool:
-    bare = e.after in (Surface.SOIL, Surface.SPARSE, Surface.BUILT) and e.step.get("NDVI", 0.0) < 0
+    bare = e.after != Surface.VEGETATION and e.after not in _WET and e.step.get("NDVI", 0.0) < 0
     seen = e.seen_before >= SEEN_BEFORE or e.later != Surface.BUILT
     return _field(e) and bare and seen and (not e.lasts or e.days < e.bare_days + FALLOW_DAYS)
 
@@ -337,7 +338,7 @@ TIME_RULES: tuple[TimeRule, ...] = (
         lambda e: (
             _came_and_went(e)
             and e.dates >= LEAST_DATES
-            and e.after in (Surface.SOIL, Surface.BUILT)
+            and e.after in (Surface.SOIL, Surface.BUILT, Surface.UNKNOWN)
             and not _field(e)
         ),
         "bare or built-like on three clear dates or more, and as before since, on ground that is no field",

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from changedet.kinds import Surface, name_surfaces
 from changedet.kinds_in_time import Phase
 
 if TYPE_CHECKING:
@@ -41,7 +40,10 @@ class PhaseSpan:
 
 
 def construction_phases(
-    values: Mapping[str, NDArray[np.float32]], days: NDArray[np.float64], start: tuple[int, int]
+    values: Mapping[str, NDArray[np.float32]],
+    built: NDArray[np.bool_],
+    days: NDArray[np.float64],
+    start: tuple[int, int],
 ) -> tuple[PhaseSpan, ...]:
     """Say when a place was prepared, built on, and finished.
 
@@ -55,6 +57,8 @@ def construction_phases(
     ----------
     values : mapping of str to ndarray of float32, shape (time,)
         Index medians by name; NaN where a date does not show the place.
+    built : ndarray of bool, shape (time,)
+        Which dates read as built or paved.
     days : ndarray of float64, shape (time,)
         Ascending.
     start : tuple of int
@@ -67,20 +71,17 @@ def construction_phases(
 
     Examples
     --------
-    >>> roof = {"NDVI": 0.05, "NDWI": -0.1, "NIR": 0.3, "redness": 0.04, "brightness": 0.28}
-    >>> soil = {"NDVI": 0.12, "NDWI": -0.3, "NIR": 0.25, "redness": 0.33, "brightness": 0.15}
-    >>> course = [soil] * 4 + [roof] * 6
-    >>> values = {name: np.float32([one[name] for one in course]) for name in roof}
-    >>> [(one.phase.value, one.by) for one in construction_phases(values, 20.0 * np.arange(10), (-1, 0))]
+    >>> values = {"brightness": np.float32([0.15] * 4 + [0.28] * 6)}
+    >>> days, built = 20.0 * np.arange(10), np.arange(10) >= 4
+    >>> [(one.phase.value, one.by) for one in construction_phases(values, built, days, (-1, 0))]
     [('Site Preparation', 0), ('Active Construction', 4), ('Post Construction', 4)]
     """
     clear = np.isfinite(np.stack(list(values.values()))).all(axis=0)
     places = np.flatnonzero(clear & (np.arange(len(days)) >= start[1]))
     if not len(places):
         return ()
-    named = name_surfaces({name: series[places] for name, series in values.items()})
-    built = np.array([one == Surface.BUILT for one in named])
-    twice = built & np.append(built[1:], built[-1:])
+    here = built[places]
+    twice = here & np.append(here[1:], here[-1:])
     begun = int(np.argmax(twice)) if twice.any() else len(places)
     settled = max(_settled(values, days, places), begun)
     spans = []

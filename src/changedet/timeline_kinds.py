@@ -9,7 +9,8 @@ import numpy as np
 
 from changedet.core.series_behaviour import Pattern
 from changedet.evidence_in_time import Change, Evidence, ObjectDates, Outline, gather_evidence
-from changedet.kinds_in_time import Phase, TimeFinding, TimeKind, choose_time_kind
+from changedet.kinds import Surface, name_surfaces
+from changedet.kinds_in_time import PHASED, Phase, TimeFinding, choose_time_kind
 from changedet.phases import construction_phases
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from changedet.series_reading import Reading, ZoneReading
 
     Floats = NDArray[np.float32]
-
-#: Kinds of which phases are told.
-_PHASED = frozenset({TimeKind.CONSTRUCTION, TimeKind.ROAD, TimeKind.EARTHWORKS})
 
 
 @dataclass(frozen=True)
@@ -127,10 +125,12 @@ def find_kind(
     """
     alone = replace(series, without=_of_others(change, changes, len(series.reading.days)))
     finding = choose_time_kind(zone_evidence(alone, change, behaviour))
-    if finding.kind not in _PHASED:
+    if finding.kind not in PHASED:
         return finding, ()
     dates = [one.date for one in series.reading.dates]
-    spans = construction_phases(series.by_name, series.reading.days, (change.unchanged_until, change.first))
+    values, start = series.by_name, (change.unchanged_until, change.first)
+    built = np.array([one == Surface.BUILT for one in name_surfaces(values)], bool)
+    spans = construction_phases(values, built, series.reading.days, start)
     phases = tuple(PhaseDates(one.phase, dates[one.after], dates[one.by], dates[one.until]) for one in spans)
     return replace(finding, phase=phases[-1].phase if phases else finding.phase), phases
 

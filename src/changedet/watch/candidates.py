@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,19 @@ import numpy as np
 from changedet.coordinates import GeoPoint
 from changedet.core.components import label_components
 from changedet.core.index_alarms import IndexAlarms, combine_alarms
-from changedet.core.indices import compute_indices
 from changedet.core.season import YEAR_DAYS
-from changedet.core.series_behaviour import BehaviourParameters, Pattern, behaviour
+from changedet.core.series_behaviour import Pattern, behaviour
 from changedet.core.timeseries import AlarmStatus
-from changedet.kinds import KIND_LABELS, Kind, choose_kind
+from changedet.kinds import choose_kind
+from changedet.kinds_in_time import DECOYS, TIME_LABELS, TimeFinding, TimeKind
 from changedet.objects import area_m2
+from changedet.watch.candidate_kinds import (
+    PixelGroup,
+    candidate_finding,
+    leading_side,
+    still_off,
+    typical_indices,
+)
 from changedet.watch.geopackage import in_form
 
 if TYPE_CHECKING:
@@ -28,12 +36,12 @@ if TYPE_CHECKING:
     from changedet.watch.baselines import SiteBaseline
     from changedet.watch.rules import WatchRules
 
-#: Kinds that plants and water make of themselves in most years: listed, never alerted.
-QUIET_KINDS = frozenset({Kind.VEGETATION, Kind.WATER, Kind.NONE})
+#: Kinds that plants, water and weather make of themselves in most years: listed by name, never alerted.
+QUIET_KINDS = DECOYS | {TimeKind.VEGETATION, TimeKind.WATER}
 #: Indices of bands with pixels of 10 m.
 FINE_INDICES = frozenset({"NDVI", "brightness"})
 #: Kinds that no crop makes, and by how many days crops come earlier or later than in other years.
-_NO_CROPS = frozenset({Kind.CONSTRUCTION, Kind.DEMOLITION})
+_NO_CROPS = frozenset({TimeKind.CONSTRUCTION, TimeKind.ROAD, TimeKind.DEMOLITION})
 _SHIFTS_DAYS = (-10.0, 10.0, -20.0, 20.0)
 #: What a pattern is called where a candidate is set aside for it.
 ASIDE_WORDS = {
@@ -56,9 +64,9 @@ class Candidate:
     reason : str
         Why it waits or is set aside; empty when it persists.
     kind : str
-        A label of `changedet.kinds`.
+        A label of `changedet.kinds_in_time`.
     evidence : str
-        The numbers behind it, for a reader.
+        The surfaces, the rule and the numbers behind it, for a reader.
     after, by : str
         UTC times of the clear dates between which it changed.
     area_m2 : float
@@ -73,6 +81,8 @@ class Candidate:
         Indices that flagged it.
     is_new : bool
         Whether the last date bore out a pixel of it.
+    found : TimeFinding or None
+        The kind, the rule that chose it, its numbers and the phase of a construction.
     """
 
     status: str
@@ -87,6 +97,7 @@ class Candidate:
     size: float
     indices: tuple[str, ...]
     is_new: bool
+    found: TimeFinding | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable description."""
@@ -95,6 +106,7 @@ class Candidate:
             "after_utc": self.after, "by_utc": self.by, "area_m2": round(self.area_m2, 1),
             "lat": round(self.point.lat, 6), "lon": round(self.point.lon, 6), "dms": self.point.dms,
             "mgrs": self.point.mgrs, "indices": list(self.indices),
+            "decided_by": None if self.found is None else self.found.to_dict(),
         }  # fmt: skip
 
 
@@ -171,7 +183,7 @@ class _Ground:
         for index, state in enumerate(base.states):
             pixels = alarmed & (alarms.leading == index)
             if pixels.any():
-                still[pixels] = _still_off(base.units_of(index, pixels), state.chart.side[pixels])
+                still[pixels] = still_off(base.units_of(index, pixels), state.chart.side[pixels])
                 found = behaviour(
                     base.units_of(index, pixels), base.days, alarms.by_day[pixels], state.chart.side[pixels]
                 )
@@ -211,14 +223,15 @@ class _Ground:
         return np.asarray(enough[labels] & ~sharp)
 
     def _groups(
-        self, labels: NDArray[np.int32], status: Callable[[NDArray[np.bool_], Kind], tuple[str, str]]
+        self, labels: NDArray[np.int32], status: Callable[[NDArray[np.bool_], TimeFinding], tuple[str, str]]
     ) -> list[Candidate]:
         numbers = np.unique(labels[labels > 0])
         return [self._candidate(labels == number, status) for number in numbers]
 
-    def _of_kind(self, pixels: NDArray[np.bool_], kind: Kind) -> tuple[str, str]:
+    def _of_kind(self, pixels: NDArray[np.bool_], found: TimeFinding) -> tuple[str, str]:
+        kind = found.kind
         if kind in QUIET_KINDS:
-            return ASIDE, f"{KIND_LABELS[kind]}, which season and weather make as well"
+            return ASIDE, f"{TIME_LABELS[kind]}, which season and weather make as well: {found.condition}"
         if kind not in _NO_CROPS and self._in_nearby_weeks(pixels):
             return ASIDE, "as in nearby weeks of earlier years"
         return PERSISTING, ""
@@ -242,56 +255,48 @@ class _Ground:
                 return True
         return False
 
-    def _waiting(self, _pixels: NDArray[np.bool_], _kind: Kind) -> tuple[str, str]:
+    def _waiting(self, _pixels: NDArray[np.bool_], _found: TimeFinding) -> tuple[str, str]:
         return PROVISIONAL, "later clear dates have not borne it out, or not the last one"
 
-    def _aside(self, pixels: NDArray[np.bool_], _kind: Kind) -> tuple[str, str]:
+    def _aside(self, pixels: NDArray[np.bool_], _found: TimeFinding) -> tuple[str, str]:
         (code, _), *_ = Counter(self.pattern[pixels].tolist()).most_common()
         return ASIDE, ASIDE_WORDS[Pattern(code)]
 
     def _candidate(
-        self, pixels: NDArray[np.bool_], status: Callable[[NDArray[np.bool_], Kind], tuple[str, str]]
+        self, pixels: NDArray[np.bool_], status: Callable[[NDArray[np.bool_], TimeFinding], tuple[str, str]]
     ) -> Candidate:
-        kind, evidence = choose_kind(*(_typical(part, self.base.bands, pixels) for part in
-                                       (self.base.before, self.now)))  # fmt: skip
-        word, reason = status(pixels, kind)
+        before, now = (
+            typical_indices(part, self.base.bands, pixels) for part in (self.base.before, self.now)
+        )
+        leading, side = leading_side(
+            self.alarms.leading, [one.chart.side for one in self.base.states], pixels
+        )
+        by_day = self._day(self.alarms.by_day[pixels])
+        found = candidate_finding(self.base, PixelGroup(pixels, leading, side, by_day, before, now))
+        evidence = f"{choose_kind(before, now)[1]}; {found.evidence}"
+        word, reason = status(pixels, found)
         outline = in_form(_outline(pixels, self.base.place))
         indices = tuple(name for name in self.base.names if self.alarms.said(name)[pixels].mean() > 0.5)
         new = np.any([one.newly_persisting[pixels].any() for one in self.base.states])
         centre = outline.centroid
         return Candidate(
-            word, reason, KIND_LABELS[kind], evidence,
+            word, reason, found.label, evidence,
             self._time(self.alarms.after_day[pixels]), self._time(self.alarms.by_day[pixels]),
             area_m2(outline), GeoPoint(float(centre.y), float(centre.x)), outline,
-            float(np.median(self.alarms.size[pixels])), indices, bool(new),
+            float(np.median(self.alarms.size[pixels])), indices, bool(new), found,
         )  # fmt: skip
 
-    def _time(self, days: NDArray[np.float32]) -> str:
-        """Return the date that most pixels name: a median would name one on which nothing was taken."""
+    def _day(self, days: NDArray[np.float32]) -> float:
+        """Return the day that most pixels name: a median would name one on which nothing was taken."""
         known = days[np.isfinite(days)]
         if not len(known):
-            return ""
+            return math.nan
         values, counts = np.unique(known, return_counts=True)
-        return self.base.times[int(np.abs(self.base.days - float(values[counts.argmax()])).argmin())]
+        return float(values[counts.argmax()])
 
-
-def _still_off(units: NDArray[np.float32], side: NDArray[np.int8]) -> NDArray[np.bool_]:
-    """Tell which pixels are off on their last clear date; `units` is (time, pixel)."""
-    seen = np.isfinite(units)
-    last = len(units) - 1 - np.argmax(seen[::-1], axis=0)
-    newest = np.where(seen, units, np.float32(0))[last, np.arange(units.shape[1])]
-    return np.asarray(newest * side > BehaviourParameters.beyond)
-
-
-def _typical(
-    planes: NDArray[np.float32], bands: tuple[str, ...], pixels: NDArray[np.bool_]
-) -> dict[str, float]:
-    """Return the index medians of some pixels."""
-    inside = planes[:, pixels]
-    inside = inside[:, np.isfinite(inside).all(axis=0)]
-    if not inside.size:
-        return {}
-    return {name: float(np.median(values)) for name, values in compute_indices(inside, bands).items()}
+    def _time(self, days: NDArray[np.float32]) -> str:
+        day = self._day(days)
+        return "" if math.isnan(day) else self.base.times[int(np.abs(self.base.days - day).argmin())]
 
 
 def _outline(pixels: NDArray[np.bool_], place: Any) -> Any:  # noqa: ANN401  # shapely's geometries

@@ -1,0 +1,220 @@
+"""The kind of a candidate of a watch: what is kept of its dates, put into the numbers that choose a kind."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from changedet.core.harmonic_baseline import design_of
+from changedet.core.indices import compute_indices
+from changedet.core.object_series import object_series
+from changedet.core.series_behaviour import BehaviourParameters, Pattern, behaviour
+from changedet.evidence_in_time import (
+    Change,
+    ObjectDates,
+    Outline,
+    approximate_indices,
+    gather_evidence,
+    looks_like,
+)
+from changedet.kinds_in_time import PHASED, TimeFinding, choose_time_kind
+from changedet.phases import construction_phases
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from changedet.watch.baselines import SiteBaseline
+
+    Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class PixelGroup:
+    """Pixels that make a candidate.
+
+    Attributes
+    ----------
+    pixels : ndarray of bool, shape (y, x)
+    leading : int
+        The index that speaks for most of them.
+    side : int
+        1 where that one is above what is usual, -1 below.
+    by_day : float
+        The first day that shows them.
+    before, now : mapping of str to float
+        Index medians of the history, and of the last clear dates.
+    """
+
+    pixels: NDArray[np.bool_]
+    leading: int
+    side: int
+    by_day: float
+    before: Mapping[str, float]
+    now: Mapping[str, float]
+
+
+def typical_indices(
+    planes: NDArray[np.float32], bands: tuple[str, ...], pixels: NDArray[np.bool_]
+) -> dict[str, float]:
+    """Return the index medians of some pixels; nothing where none is known.
+
+    Parameters
+    ----------
+    planes : ndarray of float32, shape (band, y, x)
+    bands : tuple of str
+    pixels : ndarray of bool, shape (y, x)
+
+    Returns
+    -------
+    dict of str to float
+    """
+    inside = planes[:, pixels]
+    inside = inside[:, np.isfinite(inside).all(axis=0)]
+    if not inside.size:
+        return {}
+    return {name: float(np.median(values)) for name, values in compute_indices(inside, bands).items()}
+
+
+def candidate_finding(base: SiteBaseline, group: PixelGroup) -> TimeFinding:
+    """Choose the kind of a candidate by all dates that are kept of it.
+
+    Of past dates the deviations of the watched indices are kept, clipped at 12.7 standard deviations; the
+    near and short-wave infrared of a date are worked out from them, and its colour is not known. What the
+    ground was and is now is read from all bands.
+
+    Parameters
+    ----------
+    base : SiteBaseline
+        After its last date.
+    group : PixelGroup
+
+    Returns
+    -------
+    TimeFinding
+        With the phase, of a construction.
+    """
+    series = _object_dates(base, group.pixels)
+    clear = np.flatnonzero(np.isfinite(np.stack(list(series.units.values()))).all(axis=0))
+    place = int(np.searchsorted(base.days, group.by_day - 0.5))
+    showing = clear[clear >= place]
+    if not len(showing):
+        showing = np.array([min(place, len(base.days) - 1)])
+    first = int(showing[0])
+    name = base.names[group.leading]
+    side = np.array([group.side], np.int8)
+    day = np.array([base.days[first]], np.float32)
+    went = behaviour(series.units[name][:, None], base.days, day, side)
+    last, over = _ends(showing, base.days, float(went.return_day[0]), int(went.pattern[0]))
+    change = Change(
+        first,
+        last,
+        over,
+        seasonal=int(went.pattern[0]) == Pattern.SEASONAL,
+        episodes=max(int(went.bursts[0]), 1),
+        outline=Outline.of(group.pixels),
+        around=_around(base, group, series, showing),
+        before=group.before,
+        now=group.now,
+    )
+    finding = choose_time_kind(gather_evidence(series, change))
+    if finding.kind not in PHASED or not group.now:
+        return finding
+    built = looks_like(series.values, group.now)
+    start = (int(clear[clear < first][-1]) if (clear < first).any() else first - 1, first)
+    spans = construction_phases(series.values, built, base.days, start)
+    return replace(finding, phase=spans[-1].phase) if spans and finding.phase is None else finding
+
+
+def _ends(
+    showing: NDArray[np.intp], days: NDArray[np.float64], return_day: float, pattern: int
+) -> tuple[int, int | None]:
+    """Return the last date that shows a change and the first that does not; None while it lasts."""
+    back = pattern in (Pattern.REVERSED, Pattern.SEASONAL) and not math.isnan(return_day)
+    if not back:
+        return int(showing[-1]), None
+    over = int(np.abs(days - return_day).argmin())
+    earlier = showing[showing < over]
+    return (int(earlier[-1]) if len(earlier) else int(showing[0])), max(over, int(showing[0]) + 1)
+
+
+def _object_dates(base: SiteBaseline, pixels: NDArray[np.bool_]) -> ObjectDates:
+    """Return the medians of the watched indices, and their deviations, for each date."""
+    labels = np.ones(int(pixels.sum()), np.int64)
+    values, units, scale = {}, {}, {}
+    for index, (name, state) in enumerate(zip(base.names, base.states, strict=True)):
+        baseline = state.baseline
+        off = base.units_of(index, pixels)
+        terms = design_of(base.days, baseline.origin_day, baseline.parameters).astype(np.float32)
+        usual = np.nan_to_num(baseline.coefficient[:, pixels])
+        noise = baseline.scale[pixels]
+        series = terms @ usual + off * noise
+        values[name] = object_series(series, labels).median[:, 0]
+        units[name] = object_series(off, labels).median[:, 0]
+        scale[name] = float(np.nanmedian(noise)) if np.isfinite(noise).any() else math.nan
+    return ObjectDates(base.days, approximate_indices(values), units, scale)
+
+
+def _around(base: SiteBaseline, group: PixelGroup, series: ObjectDates, showing: NDArray[np.intp]) -> float:
+    """Return what the rest of the site did on the same dates, over what the candidate did."""
+    own = series.units[base.names[group.leading]][showing]
+    rest = base.inside & ~group.pixels
+    if not rest.any() or not np.isfinite(own).any():
+        return math.nan
+    # a few hundred pixels, evenly spaced, say what the site does
+    chosen = np.zeros(rest.size, bool)
+    places = np.flatnonzero(rest)
+    chosen[places[:: max(len(places) // 400, 1)]] = True
+    off = base.units_of(group.leading, chosen.reshape(rest.shape))[showing]
+    step = float(np.nanmedian(own))
+    if not np.isfinite(off).any() or step == 0:
+        return math.nan
+    return float(np.nanmedian(off)) / step
+
+
+def leading_side(
+    leading: NDArray[np.int8], sides: list[NDArray[np.int8]], pixels: NDArray[np.bool_]
+) -> tuple[int, int]:
+    """Return which index speaks for most pixels, and on which side it is.
+
+    Parameters
+    ----------
+    leading : ndarray of int8, shape (y, x)
+        Index of each pixel, -1 for none.
+    sides : list of ndarray of int8, shape (y, x)
+        Of the chart of each index.
+    pixels : ndarray of bool, shape (y, x)
+
+    Returns
+    -------
+    tuple of int
+    """
+    among = leading[pixels & (leading >= 0)]
+    if not among.size:
+        return 0, 1
+    index = int(np.bincount(among.astype(np.intp)).argmax())
+    total = int(sides[index][pixels & (leading == index)].astype(np.int64).sum())
+    return index, 1 if total >= 0 else -1
+
+
+def still_off(units: Floats, side: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Tell which pixels are off on their last clear date.
+
+    Parameters
+    ----------
+    units : ndarray of float32, shape (time, pixel)
+        In standard deviations; NaN where a date does not show it.
+    side : ndarray of int8, shape (pixel,)
+
+    Returns
+    -------
+    ndarray of bool, shape (pixel,)
+    """
+    seen = np.isfinite(units)
+    last = len(units) - 1 - np.argmax(seen[::-1], axis=0)
+    newest = np.where(seen, units, np.float32(0))[last, np.arange(units.shape[1])]
+    return np.asarray(newest * side > BehaviourParameters.beyond)
