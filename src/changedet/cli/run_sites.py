@@ -91,6 +91,8 @@ def run_list(
     chosen: tuple[Path, tuple[Site, ...]], asked: Investigation, output: Output, display: Display
 ) -> None:
     """Run at every site, print the summary, and end with the exit code that stands for all."""
+    from changedet.output.index_page import write_index
+
     path, sites = chosen
     outcomes: list[Outcome] = []
     stopped = False
@@ -115,6 +117,7 @@ def run_list(
         except KeyboardInterrupt:
             stopped = True
     outcomes += [_not_reached(site) for site in sites[len(outcomes) :]]
+    write_index(batch.folder, outcomes, name=path.stem)
     document = _document(batch.folder, outcomes)
     earlier = sum(one.earlier for one in outcomes)
     if continued or earlier:

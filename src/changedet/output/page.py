@@ -7,8 +7,11 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Any
 
+from changedet.errors import OutputError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 #: What a template writes where the policy of the page belongs.
 POLICY = "the-policy-of-this-page"
@@ -47,6 +50,36 @@ def render_page(template: str, context: Mapping[str, Any]) -> str:
     )
     text = _gather_looks(environment.get_template(template).render({"policy": POLICY, **context}))
     return text.replace(POLICY, _policy(text), 1)
+
+
+def write_page(text: str, path: Path, *, what: str) -> None:
+    """Write a page; a file of that name is replaced when the new one is whole.
+
+    Parameters
+    ----------
+    text : str
+        The document.
+    path : Path
+        The file; its folder has to exist.
+    what : str
+        What it is, for the error, such as "the report".
+
+    Raises
+    ------
+    OutputError
+        When it cannot be written; nothing half-written is left.
+    """
+    temporary = path.with_name(path.name + ".part")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(
+            f"{what} cannot be written ({error.strerror or 'write error'})",
+            where=str(path),
+            todo="check that the folder is there and that you may write to it",
+        ) from error
 
 
 def _gather_looks(text: str) -> str:

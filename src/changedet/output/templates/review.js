@@ -65,7 +65,7 @@ function startReview(panel) {
     const blind = location.hash === "#blind";
     document.body.classList.toggle("blind", blind);
     heading.textContent = blind ? "Candidates, by position" : ordered;
-    const key = (row) => (blind ? row.querySelector("[data-copy]").dataset.copy : row.dataset.number);
+    const key = (row) => (blind ? row.querySelector("[data-copy]")?.dataset.copy ?? "" : row.dataset.number);
     const sorted = [...rows].sort((a, b) => key(a).localeCompare(key(b), "en", { numeric: true }));
     rows[0].parentElement.append(...sorted);
     if (!blind) { for (const row of rows) { row.classList.add("seen"); } }
