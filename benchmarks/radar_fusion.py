@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from changedet.comparison import DetectSettings
+from changedet.core.masking import unclassified
 from changedet.pipeline import compare_radar_passes, detect, detect_with_radar
 from changedet.providers.local import LocalOptions
-from changedet.providers.radar import radar_classes
 from changedet.radar import RadarInput, RadarPasses, RadarSettings, Track
 from changedet.radar_comparison import compare_radar
 from changedet.radar_files import RadarNumbers, open_radar_files
@@ -163,7 +163,7 @@ def unaltered_radar(grid: Any, seed: int) -> RadarInput:
     def image(name: str) -> Image:
         power = 0.1 * ground * rng.gamma(4.4, 1 / 4.4, (2, *shape)).astype(np.float32)
         scene = Scene(name, "local", level="RTC", platform="Sentinel-1A", simulated=True)
-        return Image(power.astype(np.float32), ("VV", "VH"), valid, radar_classes(valid), grid, scene)
+        return Image(power.astype(np.float32), ("VV", "VH"), valid, unclassified(valid), grid, scene)
 
     passes = RadarPasses(
         track, tuple(image(f"before {k}") for k in range(8)), tuple(image(f"after {k}") for k in range(4))
@@ -239,7 +239,7 @@ def _always(passes: tuple[RadarPasses, ...]) -> Callable[[Any], tuple[RadarPasse
 def _opera_image(planes: np.ndarray, grid: Any, name: str) -> Image:
     valid = np.isfinite(planes).all(axis=0)
     scene = Scene(name, "local", level="RTC", platform="Sentinel-1A")
-    return Image(planes, ("VV", "VH"), valid, radar_classes(valid), grid, scene)
+    return Image(planes, ("VV", "VH"), valid, unclassified(valid), grid, scene)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
