@@ -87,3 +87,8 @@ def _whole(part: str, text: str) -> Period:
     except (ValueError, OverflowError) as error:
         raise UsageError("not a period", where=repr(text), todo=_TODO) from error
     return Period(start, end)
+
+
+def day_of(date: str) -> float:
+    """Return the days since 1970-01-01 of a date written ``YYYY-MM-DD``."""
+    return datetime.strptime(date[:10], "%Y-%m-%d").replace(tzinfo=UTC).timestamp() / 86400

@@ -124,8 +124,8 @@ _LINEAR, _DEFAULT_SETTINGS = RadarNumbers(), RadarSettings()
 
 
 @dataclass(frozen=True, eq=False)
-class _File:
-    """One raster and what it says."""
+class RadarFile:
+    """One raster and what it says of itself: polarisations by name, geometry, satellite, time."""
 
     header: RasterHeader
     bands: Mapping[str, int]
@@ -171,7 +171,7 @@ def open_radar_files(
     InputFileError
         When a file is damaged or its polarisation is not stated.
     """
-    sides = _found(before), _found(after)
+    sides = find_radar_files(before), find_radar_files(after)
     return RadarFiles((before, after), sides, numbers, settings)
 
 
@@ -192,7 +192,7 @@ class RadarFiles:
     """
 
     given: tuple[Path, Path]
-    sides: tuple[tuple[_File, ...], tuple[_File, ...]]
+    sides: tuple[tuple[RadarFile, ...], tuple[RadarFile, ...]]
     numbers: RadarNumbers
     settings: RadarSettings
 
@@ -213,7 +213,7 @@ class RadarFiles:
         for word, path, files in zip(("before", "after"), self.given, self.sides, strict=True):
             hashes = {str(one.header.path): sha256_file(one.header.path) for one in files}
             said[word] = {"path": str(path), "files": hashes}
-        return RadarInput(self.load, self.settings, MappingProxyType(said), self._notes())
+        return RadarInput(self.load, self.settings, MappingProxyType(said), self.notes())
 
     def load(self, grid: GeoBox) -> tuple[RadarPasses, ...]:
         """Read the passes of each track onto a grid.
@@ -243,15 +243,16 @@ class RadarFiles:
             RadarPasses(track, *(self._images(side, track, grid) for side in self.sides)) for track in tracks
         )
 
-    def _images(self, side: Sequence[_File], track: Track, grid: GeoBox) -> tuple[Image, ...]:
-        groups: dict[str, list[_File]] = {}
-        for one in side:
-            if one.track == track:
-                groups.setdefault(_pass_key(one), []).append(one)
-        loaded = [self._image(files, grid) for files in groups.values()]
+    def scenes(self, track: Track) -> tuple[Scene, ...]:
+        """Return the passes of a track before, in order of time, without reading a pixel."""
+        found = [_scene(files, self._slices(files)) for files in _passes(self.sides[0], track)]
+        return tuple(sorted(found, key=lambda scene: (scene.time_text, scene.id)))
+
+    def _images(self, side: Sequence[RadarFile], track: Track, grid: GeoBox) -> tuple[Image, ...]:
+        loaded = [self._image(files, grid) for files in _passes(side, track)]
         return tuple(sorted(loaded, key=lambda image: (image.scene.time_text, image.scene.id)))
 
-    def _image(self, files: Sequence[_File], grid: GeoBox) -> Image:
+    def _slices(self, files: Sequence[RadarFile]) -> dict[str, dict[str, Layer]]:
         slices: dict[str, dict[str, Layer]] = {}
         for one in files:
             own = slices.setdefault(one.stem, {})
@@ -260,6 +261,10 @@ class RadarFiles:
                 own = slices.setdefault(f"{one.stem} {one.header.path.parent.name}", {})
             for name, index in one.bands.items():
                 own[name] = self._layer(one, name, index)
+        return slices
+
+    def _image(self, files: Sequence[RadarFile], grid: GeoBox) -> Image:
+        slices = self._slices(files)
         names = tuple(b for b in RADAR_BANDS if all(b in layers for layers in slices.values()))
         if not names:
             raise InputFileError(
@@ -269,12 +274,13 @@ class RadarFiles:
             )
         return fuse_radar(list(slices.values()), names, _scene(files, slices), grid)
 
-    def _layer(self, one: _File, name: str, index: int) -> Layer:
+    def _layer(self, one: RadarFile, name: str, index: int) -> Layer:
         radiometry = gamma_nought(None, f"local file, {self.numbers.unit}")
         asset = Asset(str(one.header.path), index, radiometry=radiometry)
         return Layer(name, one.header.grid, asset, _reader(one, index, self.numbers))
 
-    def _notes(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[str, ...]:
+        """Return what a reader should know of dates, tracks and the order of the periods."""
         files = [one for side in self.sides for one in side]
         notes = list(_order_notes(self.sides))
         if any(one.time is None for one in files):
@@ -290,7 +296,7 @@ class RadarFiles:
         return tuple(notes)
 
 
-def _order_notes(sides: Sequence[Sequence[_File]]) -> Iterator[str]:
+def _order_notes(sides: Sequence[Sequence[RadarFile]]) -> Iterator[str]:
     """Say what is wrong with the order of both periods: exchanged, or with passes in common."""
     first, second = ([one.time.value for one in side if one.time] for side in sides)
     if first and second and min(first) > max(second):
@@ -304,7 +310,8 @@ def _order_notes(sides: Sequence[Sequence[_File]]) -> Iterator[str]:
         )
 
 
-def _found(path: Path) -> tuple[_File, ...]:
+def find_radar_files(path: Path) -> tuple[RadarFile, ...]:
+    """Find the rasters that say they are radar, as `open_radar_files` reads each period."""
     if not path.exists():
         raise MissingInputError("there is no such file or folder", where=str(path), todo="check the path")
     paths = [path] if path.is_file() else sorted(
@@ -320,7 +327,7 @@ def _found(path: Path) -> tuple[_File, ...]:
     return tuple(files)
 
 
-def _read(path: Path, given: Path) -> _File | None:
+def _read(path: Path, given: Path) -> RadarFile | None:
     """Read what a file says; None when nothing says that it is radar."""
     header = read_header(path)
     bands: dict[str, int] = {}
@@ -335,7 +342,7 @@ def _read(path: Path, given: Path) -> _File | None:
     parts = _names_round(path, given)
     facts = facts_from_tags(header.tags)
     product = _PRODUCT.search(path.stem)
-    return _File(
+    return RadarFile(
         header=header,
         bands=MappingProxyType(bands),
         track=_track(header.tags, product, parts),
@@ -402,12 +409,17 @@ def _time(stem: str, product: re.Match[str] | None) -> Stated | None:
     return None
 
 
-def _pass_key(one: _File) -> str:
-    """Return what files of one pass have in common: the day of one track, else their name."""
-    return f"{one.time.value:%Y%m%d}" if one.time else f"{one.header.path.parent} {one.stem}"
+def _passes(side: Sequence[RadarFile], track: Track) -> list[list[RadarFile]]:
+    """Return the files of each pass of a track: those of one day, else those of one name."""
+    groups: dict[str, list[RadarFile]] = {}
+    for one in side:
+        if one.track == track:
+            stem = f"{one.header.path.parent} {one.stem}"
+            groups.setdefault(f"{one.time.value:%Y%m%d}" if one.time else stem, []).append(one)
+    return list(groups.values())
 
 
-def _reader(one: _File, index: int, numbers: RadarNumbers) -> Reader:
+def _reader(one: RadarFile, index: int, numbers: RadarNumbers) -> Reader:
     path = one.header.path
     nodata = one.header.nodata[one.header.indexes.index(index)]
 
@@ -431,7 +443,7 @@ def _reader(one: _File, index: int, numbers: RadarNumbers) -> Reader:
     return _read_power
 
 
-def _scene(files: Sequence[_File], slices: Mapping[str, Mapping[str, Layer]]) -> Scene:
+def _scene(files: Sequence[RadarFile], slices: Mapping[str, Mapping[str, Layer]]) -> Scene:
     first = files[0]
     time, assets = first.time, next(iter(slices.values()))
     return Scene(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from changedet.providers.base import Provider, Sensor
     from changedet.providers.layers import Source
     from changedet.providers.tracked import TrackedProvider
+    from changedet.radar_series_access import RadarSeriesPlan
     from changedet.scene import Image, Scene
     from changedet.selection import Look
     from changedet.site import Site
@@ -57,6 +58,11 @@ class LeftOut:
     scene_id: str
     reason: str
 
+    @classmethod
+    def of(cls, scene: Scene, reason: str) -> LeftOut:
+        """Return a scene as a date that is left out."""
+        return cls(scene.date_text, scene.id, reason)
+
     def to_dict(self) -> dict[str, str]:
         """Return a JSON-serialisable description."""
         return {"date": self.date, "scene": self.scene_id, "reason": self.reason}
@@ -78,6 +84,10 @@ class SeriesPlan:
         Where they come from; ``"local"`` for a folder.
     estimate : Estimate
         What reading takes.
+    radar : RadarSeriesPlan or None
+        Which radar passes are read besides; None where radar was not asked for, or has nothing.
+    notes : tuple of str
+        What a reader should know: where radar comes from, why a sensor has nothing.
     """
 
     frame: Frame
@@ -85,15 +95,19 @@ class SeriesPlan:
     left_out: tuple[LeftOut, ...]
     provider: str
     estimate: Estimate = _NOTHING
+    radar: RadarSeriesPlan | None = None
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable description."""
+        radar = {} if self.radar is None else {"radar": self.radar.to_dict()}
         return {
             "provider": self.provider,
             "dates": [{"date": one.scene.date_text, "scene": one.scene.id} for one in self.sources],
             "left_out": [one.to_dict() for one in self.left_out],
             "estimate": self.estimate.to_dict(),
-        }
+            "notes": list(self.notes),
+        } | radar
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +189,7 @@ def plan_provider_series(
             todo="choose a longer span, or another --provider",
         )
     near = [scene for scene in scenes if (scene.tile_cloud_share or 0.0) <= rules.max_tile_cloud]
-    left = [_left(scene, "cloud over nearly all of its tile; not looked at") for scene in scenes
+    left = [LeftOut.of(scene, "cloud over nearly all of its tile; not looked at") for scene in scenes
             if (scene.tile_cloud_share or 0.0) > rules.max_tile_cloud]  # fmt: skip
     progress.step("looking at the site on each date")
     if not near:
@@ -185,7 +199,7 @@ def plan_provider_series(
     else:
         looks = look_at_kept(site, near, provider)
     kept = [look for look in looks if not look.rejected and look.clear_share >= rules.min_clear]
-    left += [_left(one.scene, _why_not(one)) for one in looks if one not in kept]
+    left += [LeftOut.of(one.scene, _why_not(one)) for one in looks if one not in kept]
     if not kept:
         raise NoUsableImageryError(
             f"none of {len(scenes)} scene(s) of {site.name} shows {rules.min_clear:.0%} of it",
@@ -194,7 +208,7 @@ def plan_provider_series(
     costs = Estimate() if rules.looking else cost_of_looks(site, looks, provider)
     estimate = provider.expect([one.scene for one in kept], frame.context, SERIES_BANDS, before=costs)
     sources = tuple(SeriesSource(provider, one.scene, frame.context) for one in kept)
-    return SeriesPlan(frame, _in_order(sources), _sorted_left(left), provider.name, estimate)
+    return SeriesPlan(frame, _in_order(sources), sorted_left(left), provider.name, estimate)
 
 
 @dataclass(frozen=True)
@@ -316,11 +330,11 @@ def plan_series(
     left = list(left_out)
     for one in ordered:
         if unique and one.scene.time == unique[-1].scene.time:
-            left.append(_left(one.scene, f"the same time as {unique[-1].scene.id}"))
+            left.append(LeftOut.of(one.scene, f"the same time as {unique[-1].scene.id}"))
         else:
             unique.append(one)
     frame = choose_frame(unique[0], unique[0], "before", site)
-    return SeriesPlan(frame, tuple(unique), _sorted_left(left), "local")
+    return SeriesPlan(frame, tuple(unique), sorted_left(left), "local")
 
 
 def _scene_paths(folder: Path) -> list[Path]:
@@ -395,16 +409,13 @@ def _in_order(sources: Iterable[Source]) -> tuple[Source, ...]:
     return tuple(sorted(sources, key=lambda one: (one.scene.time_text, one.scene.id)))
 
 
-def _sorted_left(left: Iterable[LeftOut]) -> tuple[LeftOut, ...]:
+def sorted_left(left: Iterable[LeftOut]) -> tuple[LeftOut, ...]:
+    """Return what was left out in order of time."""
     return tuple(sorted(left, key=lambda one: (one.date, one.scene_id)))
 
 
 def _inside(scene: Scene, span: Period) -> bool:
     return scene.time is not None and span.start <= scene.time <= span.end
-
-
-def _left(scene: Scene, reason: str) -> LeftOut:
-    return LeftOut(scene.date_text, scene.id, reason)
 
 
 def _why_not(look: Look) -> str:

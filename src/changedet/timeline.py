@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from changedet.core.harmonic_baseline import Baseline, BaselineCode, BaselineParameters, fit_baseline
+from changedet.core.harmonic_baseline import BaselineParameters
 from changedet.core.indices import INDICES
 from changedet.core.parameters import Described
 from changedet.core.season import YEAR_DAYS
@@ -20,6 +20,7 @@ from changedet.kinds_in_time import WORKS, TimeFinding
 from changedet.series_reading import Chips, DateRecord, Reading, ReadingSettings, ZoneReading
 from changedet.timeline_kinds import PhaseDates, ZoneSeries, find_kind
 from changedet.timeline_passing import Passing, find_passing, latest_note
+from changedet.timeline_usual import break_state, curve_of, usual_course
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
+    from changedet.core.harmonic_baseline import Baseline
+    from changedet.radar_series import RadarSeries
     from changedet.series_access import LeftOut
     from changedet.series_zones import Zone
     from changedet.site import Site
@@ -39,9 +42,6 @@ if TYPE_CHECKING:
 DEFAULT_INDICES = ("NDVI", "brightness", "NDBI")
 #: Clear dates on each side of a break from which its kind is read.
 _KIND_DATES = 6
-#: Clear dates, and days from the first to the last of them, on which a lasting change must show before it is
-#: called persisting: a field lies bare for weeks.
-PERSISTING_DATES, PERSISTING_DAYS = 3, 30.0
 
 
 @dataclass(frozen=True)
@@ -240,8 +240,7 @@ class ZoneTimeline:
         """Return what is usual on any days, and a standard deviation, shape (day, index); NaN without."""
         if self.baseline is None:
             return (np.full((len(days), self.values.shape[1]), np.nan, np.float32),) * 2
-        both = [self.baseline.expected(float(day)) for day in days]
-        return np.stack([one[0] for one in both]), np.stack([one[1] for one in both])
+        return curve_of(self.baseline, days)
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,6 +273,8 @@ class Timeline:
         What to beware of.
     parameters : mapping
         Everything that decides the result, JSON-serialisable.
+    radar : RadarSeries or None
+        Backscatter of the same zones; None where radar was not asked for, or has nothing.
     """
 
     name: str
@@ -288,6 +289,7 @@ class Timeline:
     closure_rmse_px: float
     warnings: tuple[str, ...]
     parameters: dict[str, Any]
+    radar: RadarSeries | None = None
 
     @property
     def days(self) -> NDArray[np.float64]:
@@ -359,6 +361,12 @@ class Timeline:
         return timeline_html(self)
 
 
+def unseen_zone(zone: Zone) -> ZoneTimeline:
+    """Return a zone of which there is no optical date: radar alone follows it."""
+    none, empty = np.zeros((0, 0), np.float32), np.zeros(0, np.float32)
+    return ZoneTimeline(zone, none, none, empty, np.zeros(0, np.int32), (), None, none, none, (), ())
+
+
 def zone_timeline(
     zone: Zone, read: ZoneReading, reading: Reading, settings: TimelineSettings
 ) -> ZoneTimeline:
@@ -420,17 +428,13 @@ def _usual(
     settings: TimelineSettings,
 ) -> tuple[Baseline | None, Floats, Floats]:
     """Fit what is usual to the series without its changes; return it, and what it expects of each date."""
-    nothing = np.full_like(values, np.nan)
     if not enough:
+        nothing = np.full_like(values, np.nan)
         return None, nothing, nothing
     level = values.copy()
     for change in changes:
         level -= change.course.astype(np.float32)
-    baseline = fit_baseline(level, days, None, settings.baseline)
-    if not np.isin(baseline.code, (BaselineCode.MONITORED, BaselineCode.LEVEL_ONLY)).all():
-        return None, nothing, nothing
-    both = [baseline.expected(float(day)) for day in days]
-    return baseline, np.stack([one[0] for one in both]), np.stack([one[1] for one in both])
+    return usual_course(level, days, settings.baseline)
 
 
 def _break(
@@ -462,12 +466,12 @@ def _break(
     known = units[inside & np.isfinite(units)] * side
     dates = [one.date for one in reading.dates]
     how, phases = find_kind(series, change, changes, found)
-    enough = (
-        int(inside.sum()) >= PERSISTING_DATES and days[change.last] - days[change.first] >= PERSISTING_DAYS
+    state = break_state(
+        over=change.over_by is not None,
+        dates=int(inside.sum()),
+        days=float(days[change.last] - days[change.first]),
+        knows_season=knows_season(days, settings),
     )
-    # without a second year, season and change cannot be told apart
-    enough = enough and knows_season(days, settings)
-    state = "over" if change.over_by is not None else "persisting" if enough else "provisional"
     return ZoneBreak(
         after=dates[change.unchanged_until],
         by=dates[change.first],

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from changedet.core.indices import INDICES
 from changedet.errors import MissingBandError, NoUsableImageryError, UsageError
 from changedet.investigation import AccessOptions
 from changedet.progress import Progress, Silent
-from changedet.series_access import SeriesRules, plan_local_series, plan_provider_series
+from changedet.radar_series_access import RadarSeriesRequest
+from changedet.radar_series_reading import radar_notes, read_radar_series
+from changedet.sensor_plans import plan_either
 from changedet.series_reading import Reading, read_series
 from changedet.series_zones import Zone, object_zone, point_zone, site_zone
-from changedet.timeline import DEFAULT_INDICES, Timeline, TimelineSettings, knows_season, zone_timeline
+from changedet.timeline import (
+    DEFAULT_INDICES,
+    Timeline,
+    TimelineSettings,
+    knows_season,
+    unseen_zone,
+    zone_timeline,
+)
 from changedet.timeline_activity import (
     LEAST_BUILT_PX,
     Activity,
@@ -20,6 +31,7 @@ from changedet.timeline_activity import (
     built_up_pixels,
     measure_activity,
 )
+from changedet.timeline_planning import check_sources, plan_timeline
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
+    from changedet.scene import Scene
     from changedet.series_access import SeriesPlan
     from changedet.series_reading import ZoneReading
     from changedet.site import Site
@@ -60,6 +73,8 @@ class TimelineRequest:
         Cache, and limits on clouds and costs; `SelectionRules.min_clear_share` is not used here.
     min_clear : float
         Share of the site that a date of a provider must show.
+    radar : RadarSeriesRequest
+        Which sensors are followed, and where radar comes from.
     """
 
     during: str | None = None
@@ -70,13 +85,10 @@ class TimelineRequest:
     settings: TimelineSettings = field(default_factory=TimelineSettings)
     access: AccessOptions = field(default_factory=AccessOptions)
     min_clear: float = 0.3
+    radar: RadarSeriesRequest = field(default_factory=RadarSeriesRequest)
 
     def __post_init__(self) -> None:
-        if self.images is None and self.during is None:
-            raise UsageError(
-                "no span of time was given",
-                todo="give --during, such as 2022/2024; local scenes (--images) do without",
-            )
+        check_sources(self)
         if not 0 <= self.min_clear <= 1:
             raise UsageError(
                 f"a clear share of {self.min_clear:g} is not within 0 and 1", todo="give a share"
@@ -94,7 +106,7 @@ class TimelineRequest:
             "min_clear": None if local else self.min_clear,
             "max_tile_cloud": None if local else self.access.max_tile_cloud,
             "settings": self.settings.to_dict(),
-        }
+        } | self.radar.to_dict()
 
     def plan(self, site: Site | None, progress: Progress = _SILENT, *, looking: bool = True) -> SeriesPlan:
         """Find the dates.
@@ -118,17 +130,9 @@ class TimelineRequest:
         UsageError
             When there is no place to search.
         NoUsableImageryError, ProviderError, CredentialsError, InputFileError
-            As by `changedet.series_access`.
+            As by `changedet.timeline_planning.plan_timeline`.
         """
-        if self.images is not None:
-            return plan_local_series(self.images, site, self.during)
-        if site is None or self.during is None:
-            raise UsageError("no place was given", todo="give --at and --radius, --bbox, --aoi, or --images")
-        from changedet.providers.tracked import open_tracked
-
-        provider = open_tracked(self.provider, self.access.cache, self.access.max_processing_units, progress)
-        rules = SeriesRules(self.min_clear, self.access.max_tile_cloud, looking)
-        return plan_provider_series(site, self.during, provider, progress, rules)
+        return plan_timeline(self, site, progress, looking=looking)
 
 
 def make_timeline(
@@ -173,6 +177,22 @@ def make_timeline(
     """
     plan = request.plan(site, progress) if plan is None else plan
     zones = _zones(site, request, plan.frame.grid)
+    optical = partial(_optical_timeline, site, zones, plan, request, progress)
+    radar = None
+    if plan.radar is not None:
+        passes, settings = plan.radar, request.radar.settings
+        radar = partial(read_radar_series, passes, zones, plan.frame, progress, settings)
+    found, series, notes = plan_either(optical if plan.sources else None, radar)
+    if found is None:
+        found = _without_images(site, zones, plan, request)
+    told = () if series is None else tuple(f"radar, {text}" for text in radar_notes(series))
+    return replace(found, radar=series, warnings=(*plan.notes, *notes, *found.warnings, *told))
+
+
+def _optical_timeline(
+    site: Site | None, zones: list[Zone], plan: SeriesPlan, request: TimelineRequest, progress: Progress
+) -> Timeline:
+    """Follow the zones in optical images."""
     reading = read_series(plan, zones, progress, request.settings.reading)
     settings, missing = _available(request.settings, reading)
     progress.step("looking for breaks")
@@ -180,7 +200,7 @@ def make_timeline(
     activity = measure_activity(reading, built, settings)
     followed = _followed(zones, reading, built, settings, plan.frame.grid)
     return Timeline(
-        name=_name(site, reading),
+        name=_name(site, reading.dates[0].scene),
         site=site,
         grid=plan.frame.grid,
         indices=settings.indices,
@@ -192,6 +212,27 @@ def make_timeline(
         closure_rmse_px=reading.closure_rmse_px,
         warnings=(*missing, *_warnings(reading, activity, request)),
         parameters=request.to_dict() | {"settings": settings.to_dict(), "pixel_step": reading.step},
+    )
+
+
+def _without_images(
+    site: Site | None, zones: list[Zone], plan: SeriesPlan, request: TimelineRequest
+) -> Timeline:
+    """Return the zones without any optical date, for radar alone."""
+    scenes = () if plan.radar is None else plan.radar.scenes
+    return Timeline(
+        name=_name(site, scenes[0]),
+        site=site,
+        grid=plan.frame.grid,
+        indices=(),
+        dates=(),
+        left_out=plan.left_out,
+        zones=tuple(unseen_zone(zone) for zone in zones),
+        activity=None,
+        chips=None,
+        closure_rmse_px=math.nan,
+        warnings=(),
+        parameters=request.to_dict() | {"pixel_step": 1},
     )
 
 
@@ -239,10 +280,10 @@ def _mask_of(site: Zone, built: NDArray[np.bool_], step: int, grid: GeoBox) -> N
     return out
 
 
-def _name(site: Site | None, reading: Reading) -> str:
+def _name(site: Site | None, first: Scene) -> str:
     if site is not None:
         return site.name
-    return "Simulated site" if reading.dates[0].scene.simulated else "Local images"
+    return "Simulated site" if first.simulated else "Local images"
 
 
 def _warnings(reading: Reading, activity: Activity | None, request: TimelineRequest) -> list[str]:

@@ -253,7 +253,20 @@ class BreakSearch:
 
     @classmethod
     def of(cls, days: NDArray[np.float64], noise: SeriesNoise, parameters: BreakParameters) -> BreakSearch:
-        """Prepare the search of series on these days, ascending, shape (time,)."""
+        """Prepare the search of series.
+
+        Parameters
+        ----------
+        days : ndarray of float64, shape (time,)
+            Ascending.
+        noise : SeriesNoise
+            Of these dates.
+        parameters : BreakParameters
+
+        Returns
+        -------
+        BreakSearch
+        """
         low, high = parameters.between_days or (-np.inf, np.inf)
         in_common = noise.in_common(days)
         return cls(
@@ -296,7 +309,18 @@ class BreakSearch:
         return Episodes(found.score / restless, found.start, found.stop), steps
 
     def threshold(self, series: int = 2000) -> float:
-        """Return the score that so many simulated series of noise alone pass at the chosen share."""
+        """Simulate series of noise alone.
+
+        Parameters
+        ----------
+        series : int
+            How many.
+
+        Returns
+        -------
+        float
+            The score that the chosen share of them pass.
+        """
         dates, (pols, _) = len(self.in_common), self.noise.correlation.shape
         own = 1 - self.in_common[0, 0]
         colour = np.linalg.cholesky(self.in_common + own * np.eye(dates))
@@ -342,7 +366,17 @@ def _tile_px(stack: NDArray[np.float32]) -> tuple[int, int]:
 
 
 def power_decibels(power: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return linear power of any shape in decibels; -60 dB at least, NaN where it is NaN."""
+    """Turn linear power into decibels.
+
+    Parameters
+    ----------
+    power : ndarray of float32, any shape
+
+    Returns
+    -------
+    ndarray of float32, same shape
+        -60 dB at least; NaN where it is NaN.
+    """
     return np.asarray(np.float32(DECIBELS) * np.log(np.maximum(power, np.float32(LEAST_POWER))))
 
 

@@ -13,6 +13,7 @@ from changedet.output.facts import SIMULATED_NOTE, clean
 from changedet.output.figure import PageFigure
 from changedet.output.sheet import plate_style
 from changedet.output.timeline_facts import finding, zones_to_show
+from changedet.periods import day_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -218,8 +219,3 @@ def _strip(axes: Axes, start: float, stop: float, colour: str) -> None:
     axes.axvspan(start, max(stop, start + 1), color=colour, alpha=0.25, linewidth=0)
     axes.axvline(start, color=colour, linewidth=0.8)
     axes.axvline(max(stop, start + 1), color=colour, linewidth=0.8)
-
-
-def day_of(date: str) -> float:
-    """Return the days since 1970-01-01 of a date written ``YYYY-MM-DD``."""
-    return datetime.strptime(date[:10], "%Y-%m-%d").replace(tzinfo=UTC).timestamp() / 86400
