@@ -207,3 +207,24 @@ def test_parameters_out_of_range(wrong, text):
 
 def test_parameters_are_recorded_whole():
     assert BaselineParameters(**BaselineParameters(harmonics=2).to_dict()) == BaselineParameters(harmonics=2)
+
+
+@pytest.mark.parametrize("rounds", [0, 2])
+def test_count_and_ends_of_a_history_are_those_of_the_dates_that_see(rounds):
+    rng = np.random.default_rng(4)
+    seen = rng.random((len(DAYS), 200)) < rng.uniform(0, 0.4, 200)
+    seen[:, :3] = False
+    values = np.where(seen, np.float32(0.2), np.float32(np.nan)) + rng.normal(0, 0.01, seen.shape)
+    values = values.astype(np.float32)
+    kept = values.copy()
+    found = fit_baseline(values, DAYS, parameters=BaselineParameters(rounds=rounds, least_years=1.9))
+    np.testing.assert_array_equal(values, kept)
+    np.testing.assert_array_equal(found.count, seen.sum(axis=0))
+    for pixel in range(200):
+        days = DAYS[seen[:, pixel]]
+        expected = days[-1] if days.size else np.nan
+        np.testing.assert_allclose(found.last_day[pixel], expected, rtol=1e-6)
+        if len(days) >= 12:
+            short = days[-1] - days[0] < 1.9 * 365.25
+            assert (found.code[pixel] == BaselineCode.TOO_SHORT) == short
+    assert {BaselineCode.TOO_SHORT, BaselineCode.MONITORED} <= set(found.code.tolist())

@@ -40,6 +40,25 @@ def test_each_pixel_gets_the_fit_it_would_get_alone(rounds, gaps):
         np.testing.assert_allclose(found.inverse[:, pixel], pairs, atol=2e-3 * np.abs(pairs).max())
 
 
+@pytest.mark.parametrize("level", [0.0, 300.0, -15.0])
+def test_least_squares_are_those_of_each_pixel_alone_whatever_the_level(level):
+    values = noisy(60, 9) + np.float32(level)
+    values[3] = np.nan
+    values[4, 2:] = np.nan
+    kept = values.copy()
+    found = robust_fit(values, np.isfinite(values), DESIGN, 0)
+    np.testing.assert_array_equal(values, kept)
+    for pixel, series in enumerate(values):
+        seen = np.isfinite(series)
+        if pixel in (3, 4):
+            assert np.isnan(found.coefficient[:, pixel]).all()
+            continue
+        alone = np.linalg.lstsq(DESIGN[seen], series[seen].astype(float), rcond=None)[0]
+        np.testing.assert_allclose(found.coefficient[:, pixel], alone, atol=1e-5 + 3e-7 * abs(level))
+        left = np.where(seen, series - DESIGN @ alone, 0)
+        np.testing.assert_allclose(found.residual[pixel], left, atol=1e-5 + 3e-7 * abs(level))
+
+
 def test_ten_rounds_are_near_enough():
     values = noisy(300, 2)
     few, many = (robust_fit(values, np.isfinite(values), DESIGN, rounds) for rounds in (10, 60))

@@ -12,14 +12,15 @@ import numpy as np
 from changedet.core.blocks import THREADS, run_blocks, spans
 from changedet.core.few_dates import FewDates, FewDatesRules, collect_few_dates
 from changedet.core.parameters import Described
-from changedet.core.robust_fit import robust_fit, term_pairs
+from changedet.core.robust_fit import RobustFit, robust_fit, term_pairs
 from changedet.core.season import YEAR_DAYS, SeasonParameters, season_design
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: What the values of a block of pixels may take; a round has some five such arrays.
-_BLOCK_BYTES = 600_000
+#: What the values of a block of pixels may take; a round has some five such arrays. Smaller blocks fit the
+#: cache better, and cost more calls than that is worth.
+_BLOCK_BYTES = 1_200_000
 #: Deviation at which residuals stop counting when a history is tested, in scales.
 _CLIP = np.float32(3)
 
@@ -385,7 +386,7 @@ class _Out:
 
     def take(self, pixels: slice, history: _History, parameters: BaselineParameters) -> None:
         """Fit and judge one block."""
-        fit = robust_fit(history.values, history.clear, history.design, parameters.rounds, parameters.tuning)
+        fit = history.fit(parameters)
         scale = np.maximum(fit.scale, np.float32(parameters.least_scale))
         strays, path = history.strays(fit.residual, scale)
         code = history.code(parameters, np.isfinite(fit.coefficient[0]))
@@ -421,11 +422,10 @@ class _Out:
 
 @dataclass(frozen=True, eq=False)
 class _History:
-    """The history of a block: values, clear (pixel, time), clear_dates (time, pixel), design (time, term)."""
+    """The history of a block: dates, clear (time, pixel), design (time, term)."""
 
-    values: NDArray[np.float32]
+    dates: NDArray[np.float32]
     clear: NDArray[np.bool_]
-    clear_dates: NDArray[np.bool_]
     days: NDArray[np.float64]
     design: NDArray[np.float64]
     count: NDArray[np.int32]
@@ -436,20 +436,26 @@ class _History:
     def of(
         cls,
         dates: NDArray[np.float32],
-        clear_dates: NDArray[np.bool_],
+        clear: NDArray[np.bool_],
         days: NDArray[np.float64],
         design: NDArray[np.float64],
     ) -> _History:
-        """Lay the dates of each pixel side by side."""
-        values, clear = np.ascontiguousarray(dates.T), np.ascontiguousarray(clear_dates.T)
-        count = clear.sum(axis=1, dtype=np.int32)
-        first, last = clear.argmax(axis=1), clear.shape[1] - 1 - clear[:, ::-1].argmax(axis=1)
-        ends = (np.where(count > 0, days[place], np.nan).astype(np.float32) for place in (first, last))
-        return cls(values, clear, clear_dates, days, design, count, *ends)
+        """Count the dates of each pixel, and find the first and the last."""
+        count = clear.sum(axis=0, dtype=np.int32)
+        places = _first_true(clear, count > 0), len(clear) - 1 - _first_true(clear[::-1], count > 0)
+        ends = (np.where(count > 0, days[place], np.nan).astype(np.float32) for place in places)
+        return cls(dates, clear, days, design, count, *ends)
+
+    def fit(self, parameters: BaselineParameters) -> RobustFit:
+        """Fit level and season; sorting is quick where the dates of a pixel lie side by side."""
+        values, clear = self.dates.T, self.clear.T
+        if parameters.rounds:
+            values, clear = np.ascontiguousarray(values), np.ascontiguousarray(clear)
+        return robust_fit(values, clear, self.design, parameters.rounds, parameters.tuning)
 
     def code(self, parameters: BaselineParameters, solved: NDArray[np.bool_]) -> NDArray[np.uint8]:
         """Say what number and time of the dates allow."""
-        code = np.full(len(self.values), BaselineCode.MONITORED, np.uint8)
+        code = np.full(len(self.count), BaselineCode.MONITORED, np.uint8)
         short = ~(self.last_day - self.first_day >= parameters.least_years * YEAR_DAYS) | ~solved
         code[short] = BaselineCode.TOO_SHORT
         code[self.count < parameters.least_dates] = BaselineCode.LEVEL_ONLY
@@ -459,19 +465,31 @@ class _History:
     def strays(
         self, residual: NDArray[np.float32], scale: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return how far cumulated clipped residuals stray, and their way (time, pixel)."""
+        """Return how far cumulated clipped residuals stray, and their way (time, pixel); they are used up."""
         # sums over time are quick where pixels lie side by side
         path = np.ascontiguousarray(residual.T)
         limit = _CLIP * scale
         np.minimum(path, limit, out=path)
         np.maximum(path, -limit, out=path)
         path -= path.sum(axis=0) / np.maximum(self.count, 1).astype(np.float32)
-        path *= self.clear_dates
+        path *= self.clear
         variance = np.einsum("tn,tn->n", path, path)
         for number in range(1, len(path)):
             np.add(path[number - 1], path[number], out=path[number])
         farthest = np.maximum(path.max(axis=0), -path.min(axis=0))
         return farthest / np.sqrt(np.maximum(variance, np.finfo(np.float32).tiny)), path
+
+
+def _first_true(flags: NDArray[np.bool_], sought: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return the first place (time, pixel) that is True, of the pixels that are sought; else 0."""
+    found, left = np.zeros(sought.size, np.intp), sought.copy()
+    # nearly all are found among the first dates
+    for place, row in enumerate(flags):
+        found[left & row] = place
+        left &= ~row
+        if not left.any():
+            break
+    return found
 
 
 def _rules_of_few(out: _Out, parameters: BaselineParameters) -> FewDatesRules:

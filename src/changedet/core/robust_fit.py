@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from changedet.core.blocks import spans
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -23,6 +25,9 @@ _STILL, _WORTH_LEAVING = np.float32(5e-5), 0.75
 _INFINITY, _ONE = np.int32(0x7F800000), np.int32(0x3F800000)
 #: Residuals below this are rounding.
 _LEAST_REACH = np.float32(2e-6)
+#: Multiplications up to which a library of linear algebra works on one thread: threads that wait for each
+#: other over so little, beside those that work on other blocks, take many times as long.
+_PLAIN_PRODUCT = 2**18
 #: By how little a diagonal may shrink before a term is said to be told by the other ones.
 _SINGULAR = 1e-6
 
@@ -102,25 +107,64 @@ def robust_fit(
     -------
     RobustFit
     """
-    block, level = _Block.of(values, seen, design.shape[1], robust=rounds > 0)
     terms = np.ascontiguousarray(design, np.float32)
     pairs = term_pairs(terms.shape[1])
     products = np.stack([terms[:, row] * terms[:, column] for row, column in pairs], axis=1)
+    if not rounds:
+        return _least_squares(values.T, seen.T, (terms, products))
+    block, level = _Block.of(values, seen, design.shape[1])
     room = _Room.like(block.centred)
-    if rounds:
-        fitted, inverse = _reweighted(block, (terms, products), (rounds, tuning), room)
-    else:
-        fitted, inverse = _solve(block.present, block.centred, (terms, products), room.spare)
+    fitted, inverse = _reweighted(block, (terms, products), (rounds, tuning), room)
     residual = block.left(fitted, terms, room.residual)
     residual *= block.present
-    if rounds:
-        scale = biweight_scale(residual, block.gap, block.count, room.spare) * block.freedom
-    else:
-        total = np.einsum("nt,nt->n", residual, residual)
-        scale = np.sqrt(total / np.maximum(block.count - terms.shape[1], 1)).astype(np.float32)
+    scale = biweight_scale(residual, block.gap, block.count, room.spare) * block.freedom
     coefficient = fitted.T.copy()
     coefficient[0] += level
     return RobustFit(coefficient, scale, inverse, residual)
+
+
+def _product(
+    small: NDArray[np.float32], wide: NDArray[np.float32], out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """Multiply a small matrix by the columns of a wide one, part by part."""
+    if out is None:
+        out = np.empty((len(small), wide.shape[1]), np.float32)
+    for columns in spans(wide.shape[1], max(1, _PLAIN_PRODUCT // small.size)):
+        np.matmul(small, wide[:, columns], out=out[:, columns])
+    return out
+
+
+def _least_squares(
+    values: NDArray[np.float32],
+    seen: NDArray[np.bool_],
+    designs: tuple[NDArray[np.float32], NDArray[np.float32]],
+) -> RobustFit:
+    """Fit all series at one time, from what their dates see (time, pixel): nothing is sorted or weighted."""
+    terms, products = designs
+    keep = _all_bits(seen)
+    present = (keep & _ONE).view(np.float32)
+    masked = values.view(np.int32) & keep
+    centred = masked.view(np.float32)
+    normal = _product(products.T, present).astype(np.float64)
+    # the first term is one on every date, so that its square counts them
+    count = normal[0].astype(np.float32)
+    level = centred.sum(axis=0) / np.maximum(count, np.float32(1))
+    centred -= level
+    masked &= keep
+    fitted, inverse = _solved(normal, _product(terms.T, centred).astype(np.float64))
+    coefficient = fitted.astype(np.float32)
+    residual = _product(terms, coefficient)
+    np.subtract(centred, residual, out=residual)
+    residual *= present
+    total = np.einsum("tn,tn->n", residual, residual)
+    scale = np.sqrt(total / np.maximum(count - len(fitted), np.float32(1)))
+    coefficient[0] += level
+    return RobustFit(coefficient, scale, inverse.astype(np.float32), residual.T)
+
+
+def _all_bits(seen: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Return numbers of which all bits are set where something is seen: masking is faster than choosing."""
+    return np.negative(seen.view(np.int8)).astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,17 +179,14 @@ class _Block:
 
     @classmethod
     def of(
-        cls, values: NDArray[np.float32], seen: NDArray[np.bool_], terms: int, *, robust: bool
+        cls, values: NDArray[np.float32], seen: NDArray[np.bool_], terms: int
     ) -> tuple[_Block, NDArray[np.float32]]:
-        """Prepare series; also their levels. Bits are masked, which is many times faster than choosing."""
-        keep = np.negative(seen.view(np.int8)).astype(np.int32)
+        """Prepare series; also their levels."""
+        keep = _all_bits(seen)
         gap = (~keep & _INFINITY).view(np.float32)
         count = seen.sum(axis=1, dtype=np.int32)
         centred = values.view(np.int32) & keep
-        if robust:
-            level = sorted_median(centred.view(np.float32) + gap, count)
-        else:
-            level = centred.view(np.float32).sum(axis=1) / np.maximum(count, 1).astype(np.float32)
+        level = sorted_median(centred.view(np.float32) + gap, count)
         centred.view(np.float32)[...] -= level[:, None]
         centred &= keep
         freedom = np.sqrt(count / np.maximum(count - terms, 1)).astype(np.float32)
@@ -161,7 +202,7 @@ class _Block:
         self, fitted: NDArray[np.float32], terms: NDArray[np.float32], out: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Return what is left of them, anything in gaps."""
-        np.matmul(fitted, terms.T, out=out)
+        _product(terms, fitted.T, out.T)
         return np.subtract(self.centred, out, out=out)
 
 
@@ -336,15 +377,23 @@ def _solve(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the coefficients (pixel, term) and the pairs of the inverse (pair, pixel) of weighted fits."""
     terms, products = designs
-    normal = (weight @ products).T.astype(np.float64)
-    right = (np.multiply(weight, centred, out=spare) @ terms).T.astype(np.float64)
-    inverse = invert_symmetric(normal, terms.shape[1])
+    normal = _product(products.T, weight.T).astype(np.float64)
+    right = _product(terms.T, np.multiply(weight, centred, out=spare).T).astype(np.float64)
+    fitted, inverse = _solved(normal, right)
+    return np.ascontiguousarray(fitted.T, np.float32), inverse.astype(np.float32)
+
+
+def _solved(
+    normal: NDArray[np.float64], right: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Solve normal equations (pair, pixel); return solutions (term, pixel) and inverses (pair, pixel)."""
+    inverse = invert_symmetric(normal, len(right))
     fitted = np.zeros_like(right)
-    for place, (row, column) in enumerate(term_pairs(terms.shape[1])):
+    for place, (row, column) in enumerate(term_pairs(len(right))):
         fitted[row] += inverse[place] * right[column]
         if row != column:
             fitted[column] += inverse[place] * right[row]
-    return np.ascontiguousarray(fitted.T, np.float32), inverse.astype(np.float32)
+    return fitted, inverse
 
 
 def invert_symmetric(matrix: NDArray[np.float64], terms: int) -> NDArray[np.float64]:
