@@ -11,6 +11,8 @@ from changedet.cli import options
 ELSEWHERE = {
     ("demo", "--samples"),
     ("report", "--out"),
+    ("plate", "--out"),
+    ("plate", "--object"),
     ("verify", "--rerun"),
     ("cache prune", "--max-size"),
     ("search", "--period"),
@@ -41,6 +43,7 @@ ELSEWHERE = {
     ("train", "--out"),
     ("timeline", "--during"),
     ("timeline", "--images"),
+    ("timeline", "--radar-images"),
     ("timeline", "--point"),
     ("timeline", "--object"),
     ("timeline", "--index"),

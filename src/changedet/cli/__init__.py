@@ -16,6 +16,7 @@ from changedet.cli import (
     evaluate,
     fetch,
     methods,
+    plate,
     providers,
     register,
     report,
@@ -56,6 +57,7 @@ app.command("timeline")(timeline.timeline)
 app.command("register")(register.register)
 app.command("demo")(demo.demo)
 app.command("report")(report.report)
+app.command("plate")(plate.plate)
 app.command("search")(search.search)
 app.command("fetch")(fetch.fetch)
 app.command("providers")(providers.providers)

@@ -65,6 +65,7 @@ def detect(
     out: options.Out = None,
     overwrite: options.Overwrite = False,
     keep_images: options.KeepImages = None,
+    redact_coordinates: options.RedactCoordinates = None,
     exit_code: options.ExitCode = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
@@ -87,7 +88,7 @@ def detect(
         asked.sensor,
         asked.open(before, after),
     )
-    output = _Output(out, overwrite, keep_images, as_json, quiet)
+    output = _Output(out, overwrite, keep_images, as_json, quiet, bool(redact_coordinates))
     display = partial(progress_on_terminal, show=progress, quiet=quiet, verbose=verbose)
     result = task.carry_out(output, display, strict=strict)
     raise typer.Exit(exit_code_of(result, exit_code=exit_code))
@@ -102,6 +103,7 @@ class _Output:
     keep_images: bool | None
     as_json: bool
     quiet: bool
+    redact: bool
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ class _Task:
         started = datetime.now(UTC)
         folder = self.target(output.out, overwrite=output.overwrite)
         with display() as bar:
-            result = self.run(bar, strict=strict)
+            result = replace(self.run(bar, strict=strict), redact_coordinates=output.redact)
             save(
                 result,
                 folder,
@@ -333,12 +335,15 @@ def _require_no_warnings(result: ChangeResult) -> None:
 
 def summarise(result: ChangeResult, folder: Path, *, as_json: bool, quiet: bool) -> None:
     """Print what a run found: to stdout the result, to stderr what to beware of."""
+    from changedet.output.redaction import PUBLISH_NOTE
     from changedet.output.summary import result_text
     from changedet.provenance import read_record
 
     # the text for a reader holds the warnings already
     for warning in result.warnings if as_json else result.refusals:
         say(f"changedet: warning: {warning}", quiet=quiet)
+    if result.redact_coordinates:
+        say(f"changedet: {PUBLISH_NOTE}", quiet=quiet)
     document = read_record(folder) | {"folder": str(folder)} if as_json else {}
     emit(document, [*result_text(result).splitlines(), f"report: {folder / 'report.html'}"], as_json=as_json)
 

@@ -29,6 +29,9 @@ option                            used by
 --name, --provider, --cache       timeline
 --max-tile-cloud, --max-pu        timeline
 --dry-run, --out, --overwrite     timeline
+--sensor, --radar-provider        timeline
+--radar-unit, --radar-scale       timeline
+--radar-offset                    timeline
 --json, --quiet, --verbose        timeline
 --progress                        timeline
 --json, --overwrite               register
@@ -44,6 +47,8 @@ option                            used by
 --keep-seasonal                   detect, run, evaluate
 --model                           detect, run, evaluate
 --keep-images, --exit-code        detect, run
+--redact-coordinates              detect, run, report, plate
+--overwrite, --json               plate
 --min-clear, --max-season-gap     run
 --cache, --dry-run, --explain     run
 --sites, --site                   run
@@ -74,7 +79,7 @@ Options that one other command has alone stand in the file of that command:
 also of ``train``, whose ``train --out`` is a file; ``review run --object``, ``review run --verdict``,
 ``review run --note``, ``review run --blind``; ``review export --out`` (a file); ``review mask --reason``,
 ``review mask --until``, ``review mask --end``; ``review precision --by``; ``timeline --during``,
-``timeline --images``, ``timeline --point``, ``timeline --object``, ``timeline --index``,
+``timeline --images``, ``timeline --radar-images``, ``timeline --point``, ``timeline --object``, ``timeline --index``,
 ``timeline --register``, ``timeline --min-clear`` (of a date that is to be read); of ``watch run`` its
 days (``--since``, ``--until``, ``--history``, ``--silent-after``, ``--min-clear``, ``--register``),
 ``--persistence``, ``--webhook``, ``--wait`` and ``--out`` (another default); the ``--state`` of ``watch``.
@@ -336,6 +341,12 @@ KeepImages = Annotated[
     Optional[bool],  # noqa: UP045
     typer.Option("--keep-images/--no-keep-images",
                  help="Write before.tif and after.tif (default: below 25 Mpx).",
+                 rich_help_panel=_OUTPUT),
+]  # fmt: skip
+RedactCoordinates = Annotated[
+    Optional[bool],  # noqa: UP045
+    typer.Option("--redact-coordinates/--no-redact-coordinates",
+                 help="Leave what says where the site is out of plates and report; write no KMZ.",
                  rich_help_panel=_OUTPUT),
 ]  # fmt: skip
 ExitCode = Annotated[

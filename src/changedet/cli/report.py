@@ -22,11 +22,13 @@ def report(
     folder: options.RunFolder,
     out: OutFile = None,
     overwrite: options.Overwrite = False,
+    redact_coordinates: options.RedactCoordinates = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Write the report of a finished run again, outside its folder. No network, no imagery needed."""
-    from changedet.output.folder import open_run, write_report_again
+    from changedet.result import ChangeResult
 
     target = out or folder.resolve().with_name(f"{folder.resolve().name}-report.html")
-    write_report_again(open_run(folder), target, overwrite=overwrite)
+    found = ChangeResult.open(folder)
+    found.report(target, overwrite=overwrite, redact_coordinates=redact_coordinates)
     emit({"report": str(target)}, [f"report: {target}"], as_json=as_json)

@@ -55,6 +55,7 @@ def run(
     out: options.Out = None,
     overwrite: options.Overwrite = False,
     keep_images: options.KeepImages = None,
+    redact_coordinates: options.RedactCoordinates = None,
     exit_code: options.ExitCode = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
@@ -71,7 +72,7 @@ def run(
     settings = settings_of(method, decision, min_area, "before", max_residual, band_weights, model)
     access = AccessOptions(rules, max_tile_cloud, cache, max_pu, replan)
     asked = Investigation(before, after, provider, settings, access, sensors, radar, radar_provider)
-    output = Output(out, overwrite, keep_images, exit_code, as_json, explain)
+    output = Output(out, overwrite, keep_images, exit_code, as_json, explain, bool(redact_coordinates))
     display = Display(progress, quiet, verbose)
     if sites is not None or site:
         alone = {"--at": at, "--bbox": bbox, "--aoi": aoi, "--name": name}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ class Output:
     exit_code: bool
     as_json: bool
     explain: bool
+    redact: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def work(
     from changedet.output.folder import check_target, save
 
     check_target(folder, overwrite=output.overwrite)
-    result = asked.compare(planned, archives, progress)
+    result = replace(asked.compare(planned, archives, progress), redact_coordinates=output.redact)
     save(
         result, folder, overwrite=output.overwrite, keep_images=output.keep_images, command=command_line(),
         started=started, progress=progress,

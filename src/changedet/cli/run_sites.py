@@ -141,7 +141,8 @@ def _require_affordable(sites: Sequence[Site], asked: Investigation, archives: A
 def _request(asked: Investigation, archives: Archives, output: Output) -> dict[str, Any]:
     """Return what decides what lies in the run folders; of addresses only a digest, without passwords."""
     archive = digest_of(without_secrets(list(archives.endpoints)))
-    return asked.to_dict() | {"archive_sha256": archive, "keep_images": output.keep_images}
+    said = {"archive_sha256": archive, "keep_images": output.keep_images}
+    return asked.to_dict() | said | ({"redact_coordinates": True} if output.redact else {})
 
 
 def _batch(path: Path, sites: tuple[Site, ...], request: dict[str, Any], out: Path | None) -> Batch:

@@ -98,7 +98,7 @@ def locator_view(point: GeoPoint) -> tuple[float, float]:
     --------
     >>> from changedet.coordinates import GeoPoint
     >>> locator_view(GeoPoint(38.6, 126.1)), locator_view(GeoPoint(48.0, 88.0))
-    ((12.0, 5.0), (50.0, 20.0))
+    ((12.0, 5.0), (90.0, 30.0))
     """
     for radius_deg, step_deg in _VIEWS[:-1]:
         share = float(_land_seen(point, math.sin(math.radians(radius_deg)), 64).mean())

@@ -38,6 +38,7 @@ from changedet.output.plate_parts import (
 )
 from changedet.output.radar_picture import radar_drawn
 from changedet.output.radar_plate import RADAR_PLATE_NAME, radar_plate
+from changedet.output.redaction import require_redacted
 from changedet.output.scene_facts import caption_line, ids_text
 from changedet.output.sheet import (
     Box,
@@ -51,6 +52,7 @@ from changedet.output.sheet import (
     text_height,
     wrap,
 )
+from changedet.resample import has_place
 from changedet.result import State
 
 if TYPE_CHECKING:
@@ -133,7 +135,7 @@ def write_plates(result: ChangeResult, folder: Path) -> list[Path]:
         with _own_errors(folder, "the plates"):
             folder.mkdir(parents=True, exist_ok=True)
             for name, sheet in sheets.items():
-                sheet.save(folder / name, facts.finding(result))
+                _save(sheet, folder / name, result)
     return [folder / name for name in sheets]
 
 
@@ -176,8 +178,15 @@ def write_plate(result: ChangeResult, path: Path, *, number: int = 0) -> Path:
         place = known.index(number) if number else -1
         sheet = _object_plate(result, pictures, place) if number else _overview(result, pictures)
         with _own_errors(path, "the plate"):
-            sheet.save(path, facts.finding(result))
+            _save(sheet, path, result)
     return path
+
+
+def _save(sheet: Sheet, path: Path, result: ChangeResult) -> None:
+    title = facts.finding(result)
+    if not has_place(result.grid):
+        require_redacted(f"{title}\n{sheet.words}", frozenset(), str(path))
+    sheet.save(path, title)
 
 
 @contextmanager
@@ -281,6 +290,7 @@ def _object_plate(result: ChangeResult, pictures: _Pictures, number: int) -> She
         box = Box(left, panel.top, panel.width, panel.height)
         axes = draw_map(sheet, box, picture[view.rows, view.columns], view, latitudes=word == "Before")
         draw_outlines(axes, [rings], [str(row["kind"])])
+        draw_numbers(axes, [rings], [int(row["id"])])
         _scene_caption(sheet, box, side, image, word)
     _context(sheet, beside, pictures, view)
     top = panel.top + _FACTS_BELOW

@@ -54,6 +54,8 @@ _PLACES = (
     r"\b20\d{6}T\d{6}",
 )
 _SHORTEST_ID = 6
+#: Pictures in a page, whose letters mean nothing.
+_PICTURES = re.compile(r"data:image/[^\"')\s]*")
 
 
 def redacted(result: ChangeResult) -> ChangeResult:
@@ -163,7 +165,7 @@ def require_redacted(text: str, secrets: frozenset[str], where: str) -> str:
     Parameters
     ----------
     text : str
-        All the words of a plate or a report, without its pictures.
+        All the words of a plate or a report; pictures in it are skipped.
     secrets : frozenset of str
         From `secrets_of`.
     where : str
@@ -179,11 +181,10 @@ def require_redacted(text: str, secrets: frozenset[str], where: str) -> str:
     OutputError
         When it holds one of the secrets, or anything that looks like a position or a tile.
     """
-    known = next((one for one in sorted(secrets) if one in text), "")
-    looks = next((m.group() for one in _PLACES if (m := re.search(one, text))), "")
-    if known or looks:
+    found = _pattern(secrets).search(_PICTURES.sub("", text))
+    if found:
         raise OutputError(
-            f"nothing was written: it would still say {known or looks!r}",
+            f"nothing was written: it would still say {found.group()!r}",
             where=where,
             todo="give the site a name that says nothing of its place (--name), or publish the plates alone",
         )
@@ -192,10 +193,17 @@ def require_redacted(text: str, secrets: frozenset[str], where: str) -> str:
 
 def _cleaner(secrets: frozenset[str]) -> Callable[[str], str]:
     """Return what takes the secrets, and whatever looks like a place, out of a text."""
-    known = "|".join(re.escape(one) for one in sorted(secrets, key=len, reverse=True))
-    looks = "|".join(_PLACES)
-    pattern = re.compile(f"{known}|{looks}" if known else looks)
+    pattern = _pattern(secrets)
     return lambda text: pattern.sub(WITHHELD, str(text))
+
+
+def _pattern(secrets: frozenset[str]) -> re.Pattern[str]:
+    """Return what finds the secrets, and whatever looks like a place; digits count where they stand alone."""
+    known = [
+        rf"(?<![0-9A-Za-z]){one}(?![0-9A-Za-z])" if one.isdecimal() else re.escape(one)
+        for one in sorted(secrets, key=len, reverse=True)
+    ]
+    return re.compile("|".join([*known, *_PLACES]))
 
 
 def _turned(result: ChangeResult, width_m: float, height_m: float) -> Affine:

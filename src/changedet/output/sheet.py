@@ -211,6 +211,13 @@ class Sheet:
         )
         return box.top + text_height(len(lines), lettering)
 
+    @property
+    def words(self) -> str:
+        """Every text on the page."""
+        from matplotlib.text import Text
+
+        return "\n".join(one.get_text() for one in self.figure.findobj(Text))
+
     def save(self, path: Path, title: str) -> None:
         """Write the page as PNG or, to a name that ends in ``.pdf``, as PDF; the same page, the same bytes.
 
