@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
     from changedet.core.normalization import Normalization
+    from changedet.notebook.explore import StillView
+    from changedet.notebook.widget import Explorer
     from changedet.pairing import Pair
     from changedet.radar import RadarEvidence
     from changedet.registration import Registration
@@ -154,6 +156,53 @@ class ChangeResult:
         from changedet.output.plate import plot
 
         return plot(self)
+
+    def explore(
+        self,
+        *,
+        state_file: str | Path | None = None,
+        reviewer: str = "",
+        blind: bool = False,
+        site_name: str = "",
+    ) -> Explorer | StillView:
+        """Look at the result in a notebook: swipe, blink, threshold, candidates, verdicts; without a network.
+
+        Parameters
+        ----------
+        state_file : str or Path, optional
+            State file that keeps the verdicts, as ``changedet review`` does; without one they stay in the
+            notebook, as ``verdicts`` of the widget. Wants a result that was saved or opened.
+        reviewer : str
+            Who judges; can be written in the widget too.
+        blind : bool
+            Show kind, score and confidence of a candidate only after the verdict on it.
+        site_name : str
+            What the state file calls the site; the name of the run when not given.
+
+        Returns
+        -------
+        Explorer or StillView
+            A widget where anywidget is installed (``pip install "changedet[jupyter]"``), else a still view
+            that says so.
+
+        Raises
+        ------
+        UsageError
+            When a state file is named and the result has no run folder.
+        InputFileError, StateBusyError
+            When the state file cannot be used.
+
+        Examples
+        --------
+        >>> view = cd.open_run("runs/pier").explore(reviewer="A. Reader")   # doctest: +SKIP
+        >>> view.threshold = 0.12                                           # doctest: +SKIP
+        >>> view.objects[["kind", "area_m2"]], view.verdicts                # doctest: +SKIP
+        """
+        from changedet.notebook.explore import explore_result
+
+        return explore_result(
+            self, state_file=state_file, reviewer=reviewer, blind=blind, site_name=site_name
+        )
 
     def to_xarray(self) -> xr.Dataset:
         """Return score, state, kind and both images as a Dataset with CF georeferencing.

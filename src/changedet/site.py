@@ -11,12 +11,14 @@ from changedet.coordinates import GeoPoint, parse_point
 from changedet.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from odc.geo.geobox import GeoBox
     from shapely.geometry.base import BaseGeometry
 
+    from changedet.notebook.explore import StillView
+    from changedet.notebook.widget import DateExplorer
     from changedet.providers.base import Level, OnReceived, Sensor
     from changedet.scene import Image, Scene
     from changedet.scene_list import SceneList
@@ -326,6 +328,42 @@ class Site:
             settings,
         )
         return make_timeline(self, request)
+
+    def explore(self, scenes: Sequence[Scene | Image], *, most: int = 24) -> DateExplorer | StillView:
+        """Leaf through dates of this place in a notebook, any two of them on one stage.
+
+        Parameters
+        ----------
+        scenes : sequence of Scene or Image
+            Of `search`; the bands of a natural-colour picture of each are fetched, unless they are in the
+            cache. Images that are loaded already are taken as they are.
+        most : int
+            More scenes than this are refused rather than fetched.
+
+        Returns
+        -------
+        DateExplorer or StillView
+            A widget whose ``chosen`` is the pair of scenes that is shown, where anywidget is installed
+            (``pip install "changedet[jupyter]"``); else a still view that says so.
+
+        Raises
+        ------
+        UsageError
+            When there are too many scenes, or images differ in grid or bands.
+        NoUsableImageryError
+            When there is none.
+        ProviderError, CredentialsError
+            When imagery cannot be had.
+
+        Examples
+        --------
+        >>> site = Site.at("38.5847, 126.1079")                              # doctest: +SKIP
+        >>> view = site.explore(site.search("2025-05", max_tile_cloud=0.3))  # doctest: +SKIP
+        >>> before, after = view.chosen                                      # doctest: +SKIP
+        """
+        from changedet.notebook.explore import explore_dates
+
+        return explore_dates(self, scenes, most)
 
     def _repr_html_(self) -> str:
         from changedet.notebook.places import site_html

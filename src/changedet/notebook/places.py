@@ -62,6 +62,8 @@ def _sketch(site: Site) -> str:
     """Draw the outline on its grid, north up, with a bar that tells its size."""
     from odc.geo.geom import Geometry
 
+    from changedet.output.ground import length_text, round_length_m
+
     grid = site.grid
     outline = Geometry(site.geometry, "EPSG:4326").to_crs(str(grid.crs)).geom
     box = grid.boundingbox
@@ -69,9 +71,8 @@ def _sketch(site: Site) -> str:
     scale = (_SKETCH_PX - 2 * _SKETCH_ROOM_PX) / max(width_m, height_m)
     wide, high = (side * scale + 2 * _SKETCH_ROOM_PX for side in (width_m, height_m))
     path = " ".join(_ring(ring, (box.left, box.top), scale) for ring in _rings(outline))
-    bar_m = _round_length(width_m / 2)
+    bar_m = round_length_m(width_m / 2)
     left, foot, end = _SKETCH_ROOM_PX, high + 6, _SKETCH_ROOM_PX + bar_m * scale
-    length = f"{bar_m / 1000:g} km" if bar_m >= 1000 else f"{bar_m:g} m"
     name = escape(facts.clean(site.name))
     return (
         f'<svg role="img" aria-label="Outline of {name}, north is up" width="{wide:.0f}" '
@@ -79,7 +80,8 @@ def _sketch(site: Site) -> str:
         f'<path d="{path}" fill="currentColor" fill-opacity=".15" fill-rule="evenodd" stroke="currentColor" '
         'stroke-width="1.5"/>'
         f'<path d="M{left:.1f} {foot - 4:.1f}v4H{end:.1f}v-4" fill="none" stroke="currentColor"/>'
-        f'<text x="{end + 6:.1f}" y="{foot + 1:.1f}" font-size="11" fill="currentColor">{length}</text></svg>'
+        f'<text x="{end + 6:.1f}" y="{foot + 1:.1f}" font-size="11" fill="currentColor">{length_text(bar_m)}'
+        "</text></svg>"
     )
 
 
@@ -98,14 +100,6 @@ def _ring(corners: NDArray[np.float64], origin: tuple[float, float], scale: floa
         for x, y in corners
     )
     return f"M{' '.join(places)}Z"
-
-
-def _round_length(most_m: float) -> float:
-    """Return the largest of 1, 2, 5, 10, ... metres that is not above a length."""
-    import math
-
-    power = 10.0 ** math.floor(math.log10(max(most_m, 1.0)))
-    return next(step * power for step in (5.0, 2.0, 1.0) if step * power <= max(most_m, 1.0))
 
 
 def scene_html(scene: Scene) -> str:

@@ -357,6 +357,33 @@ def outlines(objects: gpd.GeoDataFrame, grid: GeoBox) -> list[list[NDArray[np.fl
     return found
 
 
+def ring_path(rings: list[NDArray[np.float64]], longest: int = 20_000) -> str:
+    """Write rings as an SVG path in grid pixels; very ragged ones are simplified to under a pixel.
+
+    Parameters
+    ----------
+    rings : list of ndarray of float64, shape (n, 2)
+        Closed, as (column, row), from `outlines`.
+    longest : int
+        Letters above which the rings are simplified.
+
+    Returns
+    -------
+    str
+        For the attribute ``d`` of a path.
+
+    Examples
+    --------
+    >>> ring_path([np.array([[0.5, 1], [3, 1], [3, 2], [0.5, 1]])])
+    'M0.5,1 3,1 3,2Z'
+    """
+    import shapely
+
+    if sum(map(len, rings)) > longest // 8:
+        rings = [shapely.get_coordinates(shapely.LineString(ring).simplify(0.9)) for ring in rings]
+    return "".join("M" + " ".join(f"{x:.7g},{y:.7g}" for x, y in ring[:-1]) + "Z" for ring in rings)
+
+
 def overlay(
     picture: NDArray[np.uint8], objects: gpd.GeoDataFrame, grid: GeoBox, *, numbered: int = 20
 ) -> NDArray[np.uint8]:
@@ -428,11 +455,16 @@ def to_jpeg_data_url(picture: NDArray[np.uint8], *, most_bytes: int | None = Non
     str
         ``"data:image/jpeg;base64,..."``; the same bytes for the same picture.
     """
+    return "data:image/jpeg;base64," + base64.b64encode(to_jpeg(picture, most_bytes=most_bytes)).decode()
+
+
+def to_jpeg(picture: NDArray[np.uint8], *, most_bytes: int | None = None) -> bytes:
+    """Encode a picture as the JPEG file that `to_jpeg_data_url` writes as an address."""
     data = _smallest_that_fits(picture, most_bytes)
     while most_bytes is not None and len(data) > most_bytes and min(picture.shape[:2]) > _SMALLEST_PX:
         picture = shrink(picture, round(_SHRINK_BY * max(picture.shape[:2])))
         data = _smallest_that_fits(picture, most_bytes)
-    return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
+    return data
 
 
 def _smallest_that_fits(picture: NDArray[np.uint8], most_bytes: int | None) -> bytes:
