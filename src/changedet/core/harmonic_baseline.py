@@ -333,7 +333,8 @@ def fit_baseline(
     [0.20000000298023224, 0.05000000074505806]
     """
     check_series(values, days, seen)
-    flat, mask = _flat(values, seen)
+    flat = values.reshape(len(values), -1)
+    mask = None if seen is None else seen.reshape(flat.shape)
     origin_day = float(days.mean())
     out = _Out.empty(flat.shape[1], parameters.terms)
     design = design_of(days, origin_day, parameters)
@@ -350,13 +351,6 @@ def fit_baseline(
     chosen = out.code == BaselineCode.LEVEL_ONLY
     few = collect_few_dates(flat, mask, days, chosen, _rules_of_few(out, parameters))
     return out.baseline(values.shape[1:], origin_day, few, parameters)
-
-
-def _flat(
-    values: NDArray[np.float32], seen: NDArray[np.bool_] | None
-) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
-    flat = values.reshape(len(values), -1)
-    return flat, None if seen is None else seen.reshape(flat.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -441,9 +435,14 @@ class _History:
         design: NDArray[np.float64],
     ) -> _History:
         """Count the dates of each pixel, and find the first and the last."""
-        count = clear.sum(axis=0, dtype=np.int32)
-        places = _first_true(clear, count > 0), len(clear) - 1 - _first_true(clear[::-1], count > 0)
-        ends = (np.where(count > 0, days[place], np.nan).astype(np.float32) for place in places)
+        count = np.zeros(clear.shape[1], np.int32)
+        # small numbers are added many at a time
+        for some in spans(len(clear), 255):
+            count += clear[some].view(np.uint8).sum(axis=0, dtype=np.uint8)
+        ends = (
+            np.append(when, np.nan).astype(np.float32)[_leading_false(flags)]
+            for when, flags in ((days, clear), (days[::-1], clear[::-1]))
+        )
         return cls(dates, clear, days, design, count, *ends)
 
     def fit(self, parameters: BaselineParameters) -> RobustFit:
@@ -480,15 +479,15 @@ class _History:
         return farthest / np.sqrt(np.maximum(variance, np.finfo(np.float32).tiny)), path
 
 
-def _first_true(flags: NDArray[np.bool_], sought: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Return the first place (time, pixel) that is True, of the pixels that are sought; else 0."""
-    found, left = np.zeros(sought.size, np.intp), sought.copy()
-    # nearly all are found among the first dates
-    for place, row in enumerate(flags):
-        found[left & row] = place
-        left &= ~row
+def _leading_false(flags: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Return how many dates (time, pixel) come before the first that is True."""
+    left, found = np.ones(flags.shape[1], bool), np.zeros(flags.shape[1], np.int32)
+    # hardly any pixel is left after a few dates
+    for row in flags:
+        np.greater(left, row, out=left)
         if not left.any():
             break
+        found += left
     return found
 
 
