@@ -157,12 +157,14 @@ class Evidence:
         Share of the dates before that read as built.
     greenest, barest : float
         NDVI that 90 % and 10 % of the dates before stay below.
+    greenest_since : float
+        NDVI that 90 % of the dates that show it stay below.
     seen_before : float
         Share of the dates before that looked like it does since.
     bare_days : float
         Longest time without plants before.
-    snow, water : float
-        Shares of the dates that show it with these signs.
+    snow, water, green : float
+        Shares of the dates that show it with these signs; NaN where not known.
     darker : float
         Light left, in the visible or the near infrared, whichever is more.
     around : float
@@ -189,10 +191,12 @@ class Evidence:
     built_share: float
     greenest: float
     barest: float
+    greenest_since: float
     seen_before: float
     bare_days: float
     snow: float
     water: float
+    green: float
     darker: float
     around: float
     area_px: float
@@ -218,10 +222,12 @@ class Evidence:
             "built before": _share(self.built_share),
             "snow": _share(self.snow),
             "water": _share(self.water),
+            "green": _share(self.green),
             "looked so before": _share(self.seen_before),
             "light left": _share(self.darker),
             "greenest before": _number(self.greenest),
             "barest before": _number(self.barest),
+            "greenest since": _number(self.greenest_since),
             "bare before, days": _number(self.bare_days, 0),
             "off when over": _number(self.back, 1, " sigma"),
             "largest step": _number(self.largest, 1, " sigma"),
@@ -269,7 +275,7 @@ def gather_evidence(series: ObjectDates, change: Change) -> Evidence:
         # of the dates themselves the colour is not known; while it lasts, the last ones say what it is
         surfaces[1] = surfaces[2] if change.over_by is None else surfaces[1]
     built_share = reading.share(reading.before, lambda named: named == Surface.BUILT)
-    greenest, barest = reading.range_of_ndvi()
+    greenest, barest = reading.range_of_ndvi(reading.before)
     built = surfaces[0] == Surface.BUILT and not greenest >= BUILT_UP_MOST_NDVI
     return Evidence(
         before=surfaces[0], after=surfaces[1], later=surfaces[2],
@@ -279,9 +285,10 @@ def gather_evidence(series: ObjectDates, change: Change) -> Evidence:
         step=step, sigmas=sigmas, slope=reading.slope(sigmas), back=reading.back(),
         episodes=change.episodes, seasonal=change.seasonal,
         built_ground=built and not built_share < _BUILT_SHARE, built_share=built_share,
-        greenest=greenest, barest=barest,
+        greenest=greenest, barest=barest, greenest_since=reading.range_of_ndvi(reading.showing)[0],
         seen_before=reading.seen_before(later if change.over_by is None else after),
         bare_days=reading.bare_days(), snow=reading.snow(), water=reading.water(),
+        green=reading.share(reading.showing, lambda named: named == Surface.VEGETATION),
         darker=reading.light_left(before, after, step), around=change.around,
         area_px=change.outline.area_px, width_px=change.outline.width_px,
         elongation=change.outline.elongation,
@@ -437,12 +444,12 @@ class _Reading:
                 off.append(abs(float(np.median(known))))
         return max(off, default=_NONE)
 
-    def range_of_ndvi(self) -> tuple[float, float]:
-        """Return the NDVI that most and few of the dates before stay below."""
+    def range_of_ndvi(self, places: NDArray[np.intp]) -> tuple[float, float]:
+        """Return the NDVI that most and few of some dates stay below."""
         values = self.series.values.get("NDVI")
-        if values is None or not len(self.before):
+        if values is None or not len(places):
             return _NONE, _NONE
-        high, low = np.quantile(values[self.before], [BUILT_UP_GREENEST, 1 - BUILT_UP_GREENEST])
+        high, low = np.quantile(values[places], [BUILT_UP_GREENEST, 1 - BUILT_UP_GREENEST])
         return float(high), float(low)
 
     def seen_before(self, state: Mapping[str, float]) -> float:

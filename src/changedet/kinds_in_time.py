@@ -181,7 +181,7 @@ _WET = (Surface.WATER, Surface.DARK)
 #: Share of the dates showing it that must show a sign: more than half.
 _MOST = 0.5
 #: What lasts no longer than so many clear dates can be cloud, and what so many show is no single date.
-CLOUD_DATES, LEAST_DATES = 2, 3
+CLOUD_DATES, LEAST_DATES, CLOUD_DAYS = 2, 3, 12.0
 #: A visible reflectance that bare ground and most roofs stay below, for snow and cloud.
 _WHITE = 0.06
 #: Water that is gone within so many days was a flood: longer than most floods last on the ground.
@@ -219,13 +219,25 @@ def _dark(e: Evidence) -> bool:
     return e.darker <= 0.75 and abs(e.step.get("NDVI", 0.0)) < 0.12 and e.water < _MOST
 
 
+def _cleared(e: Evidence) -> bool:
+    bare = e.before in _GREEN and e.later == Surface.SOIL
+    never_green = (
+        e.before == Surface.VEGETATION and e.days >= FALLOW_DAYS and e.greenest_since < FIELD_GREENEST
+    )
+    return e.lasts and e.dates >= LEAST_DATES and (bare or never_green)
+
+
+def _passed(e: Evidence) -> bool:
+    return e.dates <= CLOUD_DATES and e.days <= CLOUD_DAYS
+
+
 def _shadow(e: Evidence) -> bool:
     moved = e.seasonal or (_came_and_went(e) and not e.built_ground)
-    return _dark(e) and (moved or e.dates < LEAST_DATES)
+    return _dark(e) and (moved or _passed(e))
 
 
 def _became_built(e: Evidence) -> bool:
-    return e.lasts and e.later == Surface.BUILT and not e.built_ground
+    return e.lasts and e.later == Surface.BUILT and not e.built_ground and not e.green > _MOST
 
 
 #: The first rule that holds wins. Thresholds are starting points on physical grounds, fitted to no site.
@@ -242,8 +254,9 @@ TIME_RULES: tuple[TimeRule, ...] = (
     TimeRule(
         "cloud",
         TimeKind.CLOUD,
-        lambda e: not e.lasts and e.dates <= CLOUD_DATES and e.step.get("brightness", 0.0) >= _WHITE,
-        f"brighter by {_WHITE:g} or more on at most {CLOUD_DATES} clear dates, and gone again",
+        lambda e: _passed(e) and not e.lasts and e.step.get("brightness", 0.0) >= _WHITE,
+        f"brighter by {_WHITE:g} or more on at most {CLOUD_DATES} clear dates within {CLOUD_DAYS:g} days, "
+        "and gone again",
         "remnants of cloud brighten single dates; what is built stays",
         "Zhu and Woodcock 2014, doi:10.1016/j.rse.2014.06.012",
         ("dates", "over", "brightness step"),
@@ -368,11 +381,12 @@ TIME_RULES: tuple[TimeRule, ...] = (
     TimeRule(
         "plants to bare ground that stays",
         TimeKind.EARTHWORKS,
-        lambda e: e.lasts and e.dates >= LEAST_DATES and e.before in _GREEN and e.later == Surface.SOIL,
-        f"plants before, bare soil on {LEAST_DATES} clear dates or more up to the last",
+        _cleared,
+        f"plants before, bare soil on {LEAST_DATES} clear dates or more up to the last; or ground that was "
+        f"green and has not been so for {FALLOW_DAYS:g} days",
         "clearing leaves bare ground where no season has; building may follow",
         "Rikimaru, Roy and Miyatake 2002; Goldberg et al. 2023, doi:10.1117/12.2663071",
-        ("before", "after", "later", "days", "bare before, days"),
+        ("before", "after", "later", "days", "greenest since", "bare before, days"),
     ),
     TimeRule(
         "plants or bare ground, before and after",

@@ -84,6 +84,8 @@ def construction_phases(
     twice = here & np.append(here[1:], here[-1:])
     begun = int(np.argmax(twice)) if twice.any() else len(places)
     settled = max(_settled(values, days, places), begun)
+    if not _long_enough(days, places[settled:]):
+        settled = len(places)
     spans = []
     for phase, first, end in (
         (Phase.PREPARATION, 0, begun),
@@ -110,7 +112,8 @@ def _settled(
     # a single date that is off is weather, and ends nothing
     moving = ~still & ~np.append(still[1:], True)
     first = int(np.flatnonzero(moving)[-1]) + 2 if moving.any() else 0
-    rest = len(places) - first
-    if rest < SETTLED_DATES or days[places[-1]] - days[places[first]] < SETTLED_DAYS:
-        return len(places)
-    return first
+    return min(first, len(places))
+
+
+def _long_enough(days: NDArray[np.float64], places: NDArray[np.intp]) -> bool:
+    return len(places) >= SETTLED_DATES and bool(days[places[-1]] - days[places[0]] >= SETTLED_DAYS)

@@ -13,12 +13,12 @@ from changedet.core.indices import INDICES
 from changedet.core.parameters import Described
 from changedet.core.season import YEAR_DAYS
 from changedet.core.series_behaviour import Pattern, behaviour
-from changedet.core.series_change import SeriesChange, SeriesChangeParameters, find_series_changes
+from changedet.core.series_change import SeriesChange, SeriesChangeParameters
 from changedet.errors import UsageError
 from changedet.kinds import Kind, choose_kind
 from changedet.kinds_in_time import WORKS, TimeFinding
 from changedet.series_reading import Chips, DateRecord, Reading, ReadingSettings, ZoneReading
-from changedet.timeline_kinds import PhaseDates, ZoneSeries, find_kind
+from changedet.timeline_kinds import PhaseDates, ZoneSeries, find_changes, find_kind
 from changedet.timeline_passing import Passing, find_passing, latest_note
 from changedet.timeline_usual import break_state, curve_of, usual_course
 
@@ -297,6 +297,17 @@ class Timeline:
         return np.array([one.day for one in self.dates], np.float64)
 
     @property
+    def acquisitions(self) -> tuple[DateRecord, ...]:
+        """The dates of both sensors in order of time."""
+        radar = () if self.radar is None else self.radar.dates
+        return tuple(sorted((*self.dates, *radar), key=lambda one: one.day))
+
+    @property
+    def span(self) -> tuple[str, str]:
+        """The first and the last date of both sensors."""
+        return self.acquisitions[0].date, self.acquisitions[-1].date
+
+    @property
     def band_sigma(self) -> float:
         """Half the width of the bands, in standard deviations."""
         return float(self.parameters["settings"]["band_sigma"])
@@ -361,12 +372,6 @@ class Timeline:
         return timeline_html(self)
 
 
-def unseen_zone(zone: Zone) -> ZoneTimeline:
-    """Return a zone of which there is no optical date: radar alone follows it."""
-    none, empty = np.zeros((0, 0), np.float32), np.zeros(0, np.float32)
-    return ZoneTimeline(zone, none, none, empty, np.zeros(0, np.int32), (), None, none, none, (), ())
-
-
 def zone_timeline(
     zone: Zone, read: ZoneReading, reading: Reading, settings: TimelineSettings
 ) -> ZoneTimeline:
@@ -389,7 +394,7 @@ def zone_timeline(
     """
     columns = [reading.index_names.index(name) for name in settings.indices]
     values, days = read.values[:, columns], reading.days
-    changes = find_series_changes(values, days, settings.changes)
+    changes = find_changes(read, reading, settings.indices, settings.changes)
     clear = int(np.isfinite(values).all(axis=1).sum())
     least = max(settings.changes.least_dates, settings.baseline.least_dates)
     notes = []

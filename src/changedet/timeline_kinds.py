@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from changedet.core.series_behaviour import Pattern
+from changedet.core.series_change import SeriesChange, find_series_changes, noise_of_differences
+from changedet.core.state_change import StateChangeParameters, last_state_change
 from changedet.evidence_in_time import Change, Evidence, ObjectDates, Outline, gather_evidence
 from changedet.kinds import Surface, name_surfaces
 from changedet.kinds_in_time import PHASED, Phase, TimeFinding, choose_time_kind
@@ -17,10 +19,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from changedet.core.series_behaviour import Behaviour
-    from changedet.core.series_change import SeriesChange
+    from changedet.core.series_change import SeriesChangeParameters
+    from changedet.core.state_change import StateChange
     from changedet.series_reading import Reading, ZoneReading
 
     Floats = NDArray[np.float32]
+
+#: A step so few clear dates from a change of what a zone reads as is the same change.
+_NEAR_DATES = 2
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,8 @@ class ZoneSeries:
         ]
         known = dict(zip(self.indices, columns, strict=True))
         if change is not None and not np.isfinite(units).any():
-            units = (change.course / change.spread).astype(np.float32)
+            inside = change.inside(len(units))[:, None]
+            units = np.where(inside, change.step / change.spread, 0).astype(np.float32)
             scale = change.spread.tolist()
         return ObjectDates(
             self.reading.days,
@@ -99,6 +106,62 @@ class ZoneSeries:
         if self.without is not None:
             values = np.where(self.without[:, None], np.float32(np.nan), values)
         return {name: values[:, column] for column, name in enumerate(self.reading.index_names)}
+
+
+def find_changes(
+    read: ZoneReading, reading: Reading, indices: tuple[str, ...], parameters: SeriesChangeParameters
+) -> tuple[SeriesChange, ...]:
+    """Find the changes of a zone: those of its indices, and one of what it reads as.
+
+    Parameters
+    ----------
+    read : ZoneReading
+    reading : Reading
+        With the dates and the names of the indices.
+    indices : tuple of str
+        Those in which steps are looked for.
+    parameters : SeriesChangeParameters
+
+    Returns
+    -------
+    tuple of SeriesChange
+        From `find_series_changes`; after them, where there is one of about that date that lasts, none, and
+        otherwise the date since which it reads as built (`last_state_change`).
+    """
+    series = read.values[:, [reading.index_names.index(name) for name in indices]]
+    changes = find_series_changes(series, reading.days, parameters)
+    clear = np.flatnonzero(np.isfinite(read.values).all(axis=1))
+    by_name = {name: read.values[clear, column] for column, name in enumerate(reading.index_names)}
+    became = last_state_change(np.array([one == Surface.BUILT for one in name_surfaces(by_name)], bool))
+    if became is None:
+        return changes
+    near = [one for one in changes if one.over_by is None
+            and abs(int(np.searchsorted(clear, one.first)) - became.first) <= _NEAR_DATES]  # fmt: skip
+    if near:
+        return changes
+    return (*changes, _change_of_state(series, clear, became, parameters))
+
+
+def _change_of_state(
+    series: Floats, clear: NDArray[np.intp], became: StateChange, parameters: SeriesChangeParameters
+) -> SeriesChange:
+    """Return a change of what a zone reads as, in the form of a step that lasts."""
+    first, last = int(clear[became.first]), int(clear[-1])
+    before, since = series[clear[: became.first]], series[clear[became.first :]]
+    # what would be usual since is learnt from the dates before alone
+    course = np.zeros(series.shape)
+    course[first : last + 1] = np.nan
+    return SeriesChange(
+        unchanged_until=int(clear[became.first - 1]),
+        first=first,
+        last=last,
+        over_by=None,
+        step=(np.median(since, axis=0) - np.median(before, axis=0)).astype(np.float64),
+        course=course,
+        spread=noise_of_differences(series[clear], parameters.least_spread),
+        score=float(np.sqrt(became.ratio)),
+        threshold=float(np.sqrt(StateChangeParameters().least_ratio)),
+    )
 
 
 def find_kind(

@@ -108,8 +108,10 @@ def _passing(
     start, stop = run
     first, last = int(clear[start]), int(clear[stop - 1])
     over = int(clear[stop]) if stop < len(clear) else None
-    step = np.nanmedian(units[clear[start:stop]], axis=0)
-    lead = int(np.nanargmax(np.abs(step)))
+    here = units[clear[start:stop]]
+    known = np.isfinite(here).all(axis=0)
+    step = np.median(np.where(known, here, 0), axis=0)
+    lead = int(np.argmax(np.abs(step)))
     days = series.reading.days
     side = np.array([np.sign(step[lead])], np.int8)
     found = behaviour(units[:, lead : lead + 1], days, np.array([days[first]], np.float32), side, _SHORT)
