@@ -115,6 +115,8 @@ def run_record(
     OutputError
         When a file in the folder cannot be read.
     """
+    from changedet.output.shown import shown_section
+
     record: dict[str, object] = {
         "schema": SCHEMA,
         "software": {"name": "changedet", "version": version("changedet"), "libraries": library_versions()},
@@ -138,6 +140,7 @@ def run_record(
         "refusals": result.refusals,
         "limits": limits(result),
         "credit": facts.credit_lines(result),
+        "shown": shown_section(result),
         **({"redacted": True} if result.redact_coordinates else {}),
         "files": {} if folder is None else file_records(folder, file_names(folder)),
     }

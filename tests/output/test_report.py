@@ -10,7 +10,8 @@ from tests.synthetic import make_result
 
 from changedet.errors import OutputError
 from changedet.kinds import Kind
-from changedet.output.report import MOST_LISTED, report_html, write_report
+from changedet.output.report import report_html, write_report
+from changedet.output.shown import MOST_LISTED
 from changedet.result import State
 
 RECORD = {

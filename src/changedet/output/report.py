@@ -18,7 +18,6 @@ from changedet.output.ground import (
     north_deg,
     place_texts,
     point_of,
-    round_length_m,
     site_point,
 )
 from changedet.output.numbers import place_numbers
@@ -46,6 +45,14 @@ from changedet.output.scene_facts import (
     provider_text,
     scene_rows,
 )
+from changedet.output.shown import (
+    MOST_LISTED,
+    chip_width_m,
+    chip_window,
+    scale_bar_m,
+    score_text,
+    state_areas,
+)
 from changedet.resample import has_place, pixel_size_m
 from changedet.result import STATE_LABELS, State
 
@@ -60,8 +67,6 @@ if TYPE_CHECKING:
 
 #: Longest side of a picture in the report, in pixels; a larger one is scaled down by area averaging.
 LARGEST_PICTURE_PX = 1100
-#: How many objects the table lists; all of them are in the vector files.
-MOST_LISTED = 50
 #: What a reader can say of a candidate.
 VERDICT_WORDS = ("accepted", "rejected", "unsure")
 
@@ -74,7 +79,7 @@ _MOST_PATH_LETTERS = 150_000
 _BYTES_PICTURE, _BYTES_CHIP = 300_000, 3_500
 # the same where radar is shown beside optical images, so that the file does not grow
 _BYTES_PICTURE_OF_TWO, _BYTES_CHIP_OF_TWO, _CHIP_PX_OF_TWO = 190_000, 2_000, 80
-_CHIP_PX, _SMALLEST_CHIP_PX, _CHIP_TO_OBJECT = 96, 28, 2.5
+_CHIP_PX = 96
 
 Rings = list["NDArray[np.float64]"]
 
@@ -197,7 +202,7 @@ def _viewer(result: ChangeResult, drawn: RadarPictures | None) -> dict[str, obje
     pictures = {"before": before, "after": after, "candidates": score_colour(result, factor)}
     rows, columns = result.grid.shape
     height_m, width_m = pixel_size_m(result.grid)
-    bar_m = round_length_m(0.3 * columns * width_m)
+    bar_m = scale_bar_m(result)
     low, high = score_range(result)
     seed = result.thresholds.get("seed", math.nan)
     rings = outlines(result.objects.head(_MOST_OUTLINED), result.grid)
@@ -274,7 +279,11 @@ def _path(rings: Rings, longest: int = 20_000) -> str:
 def _objects(result: ChangeResult, shown: _Shown, rings_of_all: list[Rings]) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for row, rings in zip(result.objects.head(MOST_LISTED).to_dict("records"), rings_of_all, strict=False):
-        place = [f"MGRS {text}" if label == "MGRS" else text for label, text in place_texts(point_of(row))]
+        point = point_of(row)
+        # as in the vector files: a reference to 10 m is cut off, not rounded, and would differ at an edge
+        place = (
+            [] if point is None else [point.dd, facts.clean(row["dms"]), f"MGRS {facts.clean(row['mgrs'])}"]
+        )
         kind = facts.kind_of(str(row["kind"]))
         rows.append(
             {
@@ -285,10 +294,7 @@ def _objects(result: ChangeResult, shown: _Shown, rings_of_all: list[Rings]) -> 
                 **radar_words(result, row),
                 "warnings": facts.clean(row["warnings"], 300),
                 "confidence": facts.clean(row["confidence"], 20),
-                "score": f"{facts.number(float(row['score']))} "
-                f"({facts.number(float(row['score_mads']), 1)} robust deviations above background; "
-                f"{'' if result.radar_alone else _likeness(float(row['construction']))}"
-                f"{facts.one_in(float(row['context_share']))} windows of its size score as high)",
+                "score": score_text(result, row),
                 "area": facts.area_text(float(row["area_m2"])),
                 "area_m2": facts.number(float(row["area_m2"]), 0, "m²"),
                 "place": place,
@@ -299,18 +305,10 @@ def _objects(result: ChangeResult, shown: _Shown, rings_of_all: list[Rings]) -> 
     return rows
 
 
-def _likeness(construction: float) -> str:
-    """Return the score that ranks, "" for an object that has none."""
-    return f"construction-like {facts.number(construction)}; " if math.isfinite(construction) else ""
-
-
 def _chips(result: ChangeResult, shown: _Shown, rings: Rings) -> dict[str, object]:
     """Return before and after around an object, with its outline in pixels of the cut-out."""
     shape = (result.grid.shape[0], result.grid.shape[1])
-    points = np.concatenate(rings) if rings else np.array([[shape[1] / 2, shape[0] / 2]])
-    low, high = points.min(axis=0), points.max(axis=0)
-    size = int(max(_SMALLEST_CHIP_PX, _CHIP_TO_OBJECT * (high - low).max()))
-    column, row = (low + high) / 2
+    row, column, size = chip_window(rings, shape)
     rows, columns = window(shape, row, column, size)
     height_m, width_m = pixel_size_m(result.grid)
     width, height = columns.stop - columns.start, rows.stop - rows.start
@@ -326,7 +324,7 @@ def _chips(result: ChangeResult, shown: _Shown, rings: Rings) -> dict[str, objec
         "box": f"{columns.start} {rows.start} {width} {height}",
         "aspect": width * width_m / (height * height_m),
         "path": _path(rings, 2_000),
-        "across": length_text(float(f"{width * width_m:.2g}")),
+        "across": length_text(chip_width_m(columns, result)),
     }
 
 
@@ -377,19 +375,18 @@ def _kind_rules() -> list[tuple[str, str, str]]:
 
 
 def _states(result: ChangeResult) -> list[dict[str, object]]:
-    height_m, width_m = pixel_size_m(result.grid)
+    areas = state_areas(result)
     rows: list[dict[str, object]] = []
     for state, label in STATE_LABELS.items():
         if state != State.OUTSIDE:
             share = result.state_shares[label]
-            count = int((result.state == state).sum())
             rows.append(
                 {
                     "label": label,
                     "share": facts.share_text(share),
                     "width": 100 * share,
-                    "pixels": f"{count:,}",
-                    "area": facts.area_text(count * width_m * height_m),
+                    "pixels": f"{int((result.state == state).sum()):,}",
+                    "area": areas[label],
                     "mark": state.name.lower().replace("_", "-"),
                 }
             )
