@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from shapely.geometry.base import BaseGeometry
 
-_FOLDER_SEPARATOR = " / "
+#: What stands between the names of folders that lie in each other.
+FOLDER_SEPARATOR = " / "
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,7 @@ def _walk(element: Element, folders: tuple[str, ...]) -> Iterator[Placemark]:
         kind = _local(child)
         if kind == "Placemark":
             name = _name(child)
-            yield Placemark(name, _FOLDER_SEPARATOR.join(folders), _geometry(child, name))
+            yield Placemark(name, FOLDER_SEPARATOR.join(folders), _geometry(child, name))
         elif kind == "Folder":
             inner = _name(child)
             yield from _walk(child, (*folders, inner) if inner else folders)

@@ -20,6 +20,7 @@ from changedet.site import DEFAULT_RADIUS_M, Site, parse_length_m
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from xml.etree.ElementTree import Element
 
     from shapely.geometry.base import BaseGeometry
 
@@ -95,16 +96,36 @@ def _site_from_geometry(geometry: BaseGeometry, name: str, folder: str, radius_m
 
 
 def _read_kml(path: Path, radius_m: float) -> list[Site]:
+    return [_site_from_placemark(placemark, radius_m) for placemark in read_placemarks(kml_tree(path))]
+
+
+def kml_tree(path: Path) -> Element:
+    """Parse a KML file, or the main one of a KMZ archive.
+
+    Parameters
+    ----------
+    path : Path
+        KMZ where it ends so.
+
+    Returns
+    -------
+    Element
+        The root.
+
+    Raises
+    ------
+    InputFileError
+        When it is damaged, too large, or holds a document type declaration.
+    """
     from xml.etree import ElementTree as ET
 
     data = _main_kml(path) if path.suffix.lower() == ".kmz" else path.read_bytes()
     require_plain_vectors(data, where=str(path))
     parser = ET.XMLParser(target=_tree_without_doctype(path))
     try:
-        root = ET.fromstring(data, parser)
+        return ET.fromstring(data, parser)
     except ET.ParseError as error:
         raise InputFileError(f"is not well-formed KML ({error})", where=str(path), todo=_FORMATS) from error
-    return [_site_from_placemark(placemark, radius_m) for placemark in read_placemarks(root)]
 
 
 def _site_from_placemark(placemark: Placemark, radius_m: float) -> Site:

@@ -92,6 +92,7 @@ def run_list(
 ) -> None:
     """Run at every site, print the summary, and end with the exit code that stands for all."""
     from changedet.output.index_page import write_index
+    from changedet.output.kmz_sites import write_sites_kmz
 
     path, sites = chosen
     outcomes: list[Outcome] = []
@@ -118,6 +119,7 @@ def run_list(
             stopped = True
     outcomes += [_not_reached(site) for site in sites[len(outcomes) :]]
     write_index(batch.folder, outcomes, name=path.stem)
+    write_sites_kmz(batch.folder, sites, outcomes, name=path.stem)
     document = _document(batch.folder, outcomes)
     earlier = sum(one.earlier for one in outcomes)
     if continued or earlier:

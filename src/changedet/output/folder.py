@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 
 #: Name of the report in a run folder.
 REPORT_NAME = "report.html"
+#: Name of the file for virtual globes in a run folder.
+KMZ_NAME = "changes.kmz"
 
 #: The compared images are kept unless the grid has this many pixels or more.
 KEEP_IMAGES_BELOW_PX = 25_000_000
@@ -322,7 +324,7 @@ def _write_products(result: ChangeResult, folder: Path, keep_images: bool, progr
     write_vectors(result, folder)
     write_seasonal(result, folder)
     if not result.redact_coordinates:
-        write_kmz(folder / "changes.kmz", result)
+        write_kmz(folder / KMZ_NAME, result)
     progress.step("drawing the plates")
     plates = folder / "plates"
     plates.mkdir()

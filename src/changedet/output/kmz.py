@@ -19,10 +19,11 @@ from changedet.kinds import KIND_COLOURS, KIND_LABELS, Kind
 from changedet.output import facts, radar_facts
 from changedet.output.ground import lonlat
 from changedet.output.scene_facts import between, ids_text, provider_text
+from changedet.output.shown import MOST_LISTED, chip_window
 from changedet.output.vector import object_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -42,6 +43,8 @@ _LARGEST_PX = 2048
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 _OUTLINE_ALPHA, _FILL_ALPHA = "ff", "33"
 _LONGEST_TEXT = 2000
+#: How wide a balloon shows a picture of an object, its longest side as stored, and its most bytes.
+_BALLOON_PX, _CHIP_PX, _CHIP_BYTES = 220, 110, 6_000
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,9 @@ def write_kmz(path: Path, result: ChangeResult) -> None:
 
     The file holds one folder of outlines for each kind that occurs, and two pictures with one stretch: in
     natural colours, or of radar where radar alone was compared. The time slider of the viewer shows the
-    before picture until the date of the after picture. A result without pixels (opened from a folder that
-    kept no images) gives a file without pictures. The same result gives the same bytes.
+    before picture until the date of the after picture. The balloons of the leading objects show both dates
+    side by side. A result without pixels (opened from a folder that kept no images) gives a file without
+    pictures. The same result gives the same bytes.
 
     Parameters
     ----------
@@ -88,15 +92,65 @@ def write_kmz(path: Path, result: ChangeResult) -> None:
     >>> write_kmz(Path("changes.kmz"), result)  # doctest: +SKIP
     """
     overlays = make_overlays(result)
-    text = ET.tostring(_document(result, overlays), encoding="utf-8", xml_declaration=True)
+    chips = make_chips(result) if overlays else {}
+    images = {f"images/{name}.png": overlay.png for name, overlay in overlays.items()}
+    write_archive(path, _document(result, overlays, chips), images | chips)
+
+
+def write_archive(path: Path, root: ET.Element, images: Mapping[str, bytes]) -> None:
+    """Write a tree of KML with the pictures it names as KMZ; the same bytes for the same content.
+
+    Parameters
+    ----------
+    path : Path
+        File to write; one that is there already is replaced.
+    root : Element
+        Of KML.
+    images : mapping of str to bytes
+        Pictures by the path under which the tree names them.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written.
+    """
+    text = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     try:
         with zipfile.ZipFile(path, "w") as archive:
             _add(archive, "doc.kml", text, zipfile.ZIP_DEFLATED)
-            for name, overlay in overlays.items():
-                _add(archive, f"images/{name}.png", overlay.png, zipfile.ZIP_STORED)
+            for name, data in images.items():
+                _add(archive, name, data, zipfile.ZIP_STORED)
     except OSError as error:
         todo = "check the free space and the permission"
         raise OutputError(f"cannot be written ({error})", where=str(path), todo=todo) from error
+
+
+def make_chips(result: ChangeResult) -> dict[str, bytes]:
+    """Cut both dates of the leading objects out of the pictures, for their balloons.
+
+    Parameters
+    ----------
+    result : ChangeResult
+        With pixels.
+
+    Returns
+    -------
+    dict of str to bytes
+        JPEG files by path: ``images/object-<id>-before.jpg`` and ``-after.jpg``.
+    """
+    from changedet.output.picture import chip, draw_image, outlines, shrink, stretch_limits, to_jpeg
+
+    limits = stretch_limits(result.before, result.after, result.before.valid & result.after.valid)
+    objects = result.objects.head(MOST_LISTED)
+    rings_of_all = outlines(objects, result.grid)
+    shape = (result.grid.shape[0], result.grid.shape[1])
+    found = {}
+    for name, image in (("before", result.before), ("after", result.after)):
+        picture = draw_image(image, limits)
+        for identity, rings in zip(objects["id"], rings_of_all, strict=True):
+            part = shrink(chip(picture, *chip_window(rings, shape)), _CHIP_PX)
+            found[f"images/object-{int(identity)}-{name}.jpg"] = to_jpeg(part, most_bytes=_CHIP_BYTES)
+    return found
 
 
 def make_overlays(result: ChangeResult) -> dict[str, Overlay]:
@@ -162,12 +216,14 @@ def _lonlat_edges(grid: GeoBox) -> tuple[float, float, float, float]:
     return float(west + turn), float(latitude.min()), float(east + turn), float(latitude.max())
 
 
-def _document(result: ChangeResult, overlays: dict[str, Overlay]) -> ET.Element:
+def _document(
+    result: ChangeResult, overlays: Mapping[str, Overlay], chips: Mapping[str, bytes]
+) -> ET.Element:
     root = ET.Element("kml", xmlns=KML_NAMESPACE)
     document = ET.SubElement(root, "Document")
-    _child(document, "name", _safe(result.name))
-    _child(document, "open", "1")
-    _child(document, "description", _summary(result))
+    child(document, "name", _safe(result.name))
+    child(document, "open", "1")
+    child(document, "description", _summary(result))
     table = object_table(result)
     if table.crs is not None:
         table = table.to_crs(_LONLAT)
@@ -178,34 +234,34 @@ def _document(result: ChangeResult, overlays: dict[str, Overlay]) -> ET.Element:
     for order, (name, overlay) in enumerate(overlays.items()):
         _add_overlay(document, result, name, overlay, order)
     for kind in occurring:
-        folder = _child(document, "Folder")
-        _child(folder, "name", KIND_LABELS[kind])
+        folder = child(document, "Folder")
+        child(folder, "name", KIND_LABELS[kind])
         for row in table[[k == kind for k in kinds]].to_dict("records"):
-            _add_placemark(folder, result, row, kind)
+            _add_placemark(folder, result, row, _chip_names(row, chips))
     return root
 
 
 def _add_style(parent: ET.Element, kind: Kind) -> None:
     red, green, blue = (KIND_COLOURS[kind][i : i + 2] for i in (1, 3, 5))
-    style = _child(parent, "Style", id=f"kind-{int(kind)}")
-    line = _child(style, "LineStyle")
-    _child(line, "color", _OUTLINE_ALPHA + blue + green + red)
-    _child(line, "width", "2.5")
-    _child(_child(style, "PolyStyle"), "color", _FILL_ALPHA + blue + green + red)
-    _child(_child(style, "BalloonStyle"), "text", "<h3>$[name]</h3>$[description]")
+    style = child(parent, "Style", id=f"kind-{int(kind)}")
+    line = child(style, "LineStyle")
+    child(line, "color", _OUTLINE_ALPHA + blue + green + red)
+    child(line, "width", "2.5")
+    child(child(style, "PolyStyle"), "color", _FILL_ALPHA + blue + green + red)
+    child(child(style, "BalloonStyle"), "text", "<h3>$[name]</h3>$[description]")
 
 
 def _add_overlay(parent: ET.Element, result: ChangeResult, name: str, overlay: Overlay, order: int) -> None:
     scene = (result.before if name == "before" else result.after).scene
-    element = _child(parent, "GroundOverlay")
-    _child(element, "name", f"{name.capitalize()}: {facts.when(scene)}, {_safe(ids_text(scene))}")
-    _child(element, "description", escape(_safe(scene.credit)))
+    element = child(parent, "GroundOverlay")
+    child(element, "name", f"{name.capitalize()}: {facts.when(scene)}, {_safe(ids_text(scene))}")
+    child(element, "description", escape(_safe(scene.credit)))
     _add_time_span(element, result, name)
-    _child(element, "drawOrder", str(order))
-    _child(_child(element, "Icon"), "href", f"images/{name}.png")
-    box = _child(element, "LatLonBox")
+    child(element, "drawOrder", str(order))
+    child(child(element, "Icon"), "href", f"images/{name}.png")
+    box = child(element, "LatLonBox")
     for side in ("north", "south", "east", "west"):
-        _child(box, side, f"{getattr(overlay, side):.9f}")
+        child(box, side, f"{getattr(overlay, side):.9f}")
 
 
 def _add_time_span(parent: ET.Element, result: ChangeResult, name: str) -> None:
@@ -214,35 +270,80 @@ def _add_time_span(parent: ET.Element, result: ChangeResult, name: str) -> None:
     begins = before if name == "before" else after
     if begins.time is None:
         return
-    span = _child(parent, "TimeSpan")
-    _child(span, "begin", begins.time_text)
+    span = child(parent, "TimeSpan")
+    child(span, "begin", begins.time_text)
     if name == "before" and after.time is not None and after.time > begins.time:
-        _child(span, "end", after.time_text)
+        child(span, "end", after.time_text)
 
 
-def _add_placemark(parent: ET.Element, result: ChangeResult, row: dict[str, Any], kind: Kind) -> None:
-    placemark = _child(parent, "Placemark")
-    _child(placemark, "name", f"{row['id']}. {_safe(row['kind'])}")
-    _child(placemark, "Snippet", facts.area_text(float(row["area_m2"])), maxLines="1")
-    _child(placemark, "description", _balloon(result, row))
-    _child(placemark, "styleUrl", f"#kind-{int(kind)}")
-    extended = _child(placemark, "ExtendedData")
+def _add_placemark(
+    parent: ET.Element, result: ChangeResult, row: dict[str, Any], pictures: Sequence[str]
+) -> None:
+    placemark = child(parent, "Placemark")
+    child(placemark, "name", f"{row['id']}. {_safe(row['kind'])}")
+    child(placemark, "Snippet", facts.area_text(float(row["area_m2"])), maxLines="1")
+    child(placemark, "description", _pictures_side_by_side(result, pictures) + _balloon(result, row))
+    child(placemark, "styleUrl", f"#kind-{int(facts.kind_of(str(row['kind'])))}")
+    extended = child(placemark, "ExtendedData")
     for name, value in row.items():
         if name not in {"geometry", "id"} and not (isinstance(value, float) and math.isnan(value)):
-            _child(_child(extended, "Data", name=name), "value", _safe(value))
-    _add_geometry(placemark, row["geometry"])
+            child(child(extended, "Data", name=name), "value", _safe(value))
+    add_geometry(placemark, row["geometry"])
 
 
-def _add_geometry(parent: ET.Element, geometry: BaseGeometry) -> None:
-    polygons = getattr(geometry, "geoms", [geometry])
-    holder = _child(parent, "MultiGeometry") if len(polygons) > 1 else parent
-    for part in polygons:
-        polygon = _child(holder, "Polygon")
-        _child(polygon, "tessellate", "1")
+def add_geometry(parent: ET.Element, geometry: BaseGeometry) -> None:
+    """Add a point, an area, or several of them, to an element; longitude first.
+
+    Parameters
+    ----------
+    parent : Element
+        A placemark.
+    geometry : shapely geometry
+        In longitude and latitude.
+    """
+    parts = list(_parts(geometry))
+    holder = child(parent, "MultiGeometry") if len(parts) > 1 else parent
+    for part in parts:
+        if part.geom_type == "Point":
+            child(child(holder, "Point"), "coordinates", _coordinates(part.coords))
+            continue
+        polygon = child(holder, "Polygon")
+        child(polygon, "tessellate", "1")
         for tag, rings in (("outerBoundaryIs", [part.exterior]), ("innerBoundaryIs", part.interiors)):
             for ring in rings:
-                text = " ".join(f"{x:.7f},{y:.7f},0" for x, y, *_ in ring.coords)
-                _child(_child(_child(polygon, tag), "LinearRing"), "coordinates", text)
+                text = _coordinates(ring.coords)
+                child(child(child(polygon, tag), "LinearRing"), "coordinates", text)
+
+
+def _parts(geometry: BaseGeometry) -> Iterator[Any]:
+    """Return the points and areas of a geometry, one by one."""
+    inner = getattr(geometry, "geoms", None)
+    if inner is None:
+        yield geometry
+        return
+    for part in inner:
+        yield from _parts(part)
+
+
+def _coordinates(points: Iterable[tuple[float, ...]]) -> str:
+    # beyond the antimeridian KML starts again at -180
+    return " ".join(f"{x if x <= 180 else x - 360:.7f},{y:.7f},0" for x, y, *_ in points)
+
+
+def _chip_names(row: Mapping[str, Any], chips: Mapping[str, bytes]) -> list[str]:
+    names = [f"images/object-{int(row['id'])}-{name}.jpg" for name in ("before", "after")]
+    return [name for name in names if name in chips]
+
+
+def _pictures_side_by_side(result: ChangeResult, names: Sequence[str]) -> str:
+    """Return both dates of an object as the head of its balloon; "" where there are no pictures."""
+    if not names:
+        return ""
+    scenes = (result.before.scene, result.after.scene)
+    heads = [f"<b>{word}</b><br>{facts.when(s)}" for word, s in zip(("Before", "After"), scenes, strict=True)]
+    pictures = [f'<img src="{name}" width="{_BALLOON_PX}" alt="">' for name in names]
+    rows = ("".join(f"<td>{cell}</td>" for cell in cells) for cells in (heads, pictures))
+    return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
 
 
 def _balloon(result: ChangeResult, row: dict[str, Any]) -> str:
@@ -314,7 +415,8 @@ def _safe(text: object) -> str:
     return facts.clean(text, _LONGEST_TEXT).replace("$[", "$ [")
 
 
-def _child(parent: ET.Element, tag: str, text: str = "", **attributes: str) -> ET.Element:
+def child(parent: ET.Element, tag: str, text: str = "", **attributes: str) -> ET.Element:
+    """Add an element of KML with a text to another one, and return it."""
     element = ET.SubElement(parent, tag, attributes)
     element.text = text or None
     return element
