@@ -132,6 +132,8 @@ class TrackZone:
         In order of time.
     notes : tuple of str
         What a reader should know.
+    changes_sought : bool
+        Whether there were passes enough to look for breaks.
     """
 
     name: str
@@ -142,6 +144,7 @@ class TrackZone:
     sigma: Floats
     breaks: tuple[RadarBreak, ...]
     notes: tuple[str, ...]
+    changes_sought: bool = True
 
     @property
     def value_db(self) -> Floats:

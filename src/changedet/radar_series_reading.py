@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -214,7 +214,10 @@ def _track_zone(
         left = left - change.inside(len(days)).astype(np.float32)[:, None] * change.change_db
     baseline, expected, sigma = usual_course(left, days, settings.baseline)
     breaks = tuple(_break(one, passes, used) for one in found.changes)
-    return TrackZone(zone.name, series, found.level_db, baseline, expected, sigma, breaks, tuple(notes))
+    return replace(
+        plain, baseline=baseline, expected=expected, sigma=sigma, breaks=breaks,
+        changes_sought=int(used.sum()) >= least,
+    )  # fmt: skip
 
 
 def _break(change: RadarChange, passes: _Passes, used: NDArray[np.bool_]) -> RadarBreak:

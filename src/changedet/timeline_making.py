@@ -20,8 +20,8 @@ from changedet.timeline import (
     DEFAULT_INDICES,
     Timeline,
     TimelineSettings,
+    ZoneTimeline,
     knows_season,
-    unseen_zone,
     zone_timeline,
 )
 from changedet.timeline_activity import (
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from changedet.series_access import SeriesPlan
     from changedet.series_reading import ZoneReading
     from changedet.site import Site
-    from changedet.timeline import ZoneTimeline
 
 _SILENT = Silent()
 #: Registration that closes worse than this round triangles of dates is warned about, in pixels.
@@ -227,13 +226,21 @@ def _without_images(
         indices=(),
         dates=(),
         left_out=plan.left_out,
-        zones=tuple(unseen_zone(zone) for zone in zones),
+        zones=tuple(_unseen(zone) for zone in zones),
         activity=None,
         chips=None,
         closure_rmse_px=math.nan,
         warnings=(),
         parameters=request.to_dict() | {"pixel_step": 1},
     )
+
+
+def _unseen(zone: Zone) -> ZoneTimeline:
+    """Return a zone of which there is no optical date: radar alone follows it."""
+    import numpy as np
+
+    none, empty = np.zeros((0, 0), np.float32), np.zeros(0, np.float32)
+    return ZoneTimeline(zone, none, none, empty, np.zeros(0, np.int32), (), None, none, none, (), ())
 
 
 def _zones(site: Site | None, request: TimelineRequest, grid: GeoBox) -> list[Zone]:

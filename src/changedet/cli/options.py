@@ -79,10 +79,11 @@ Options that one other command has alone stand in the file of that command:
 also of ``train``, whose ``train --out`` is a file; ``review run --object``, ``review run --verdict``,
 ``review run --note``, ``review run --blind``; ``review export --out`` (a file); ``review mask --reason``,
 ``review mask --until``, ``review mask --end``; ``review precision --by``; ``timeline --during``,
-``timeline --images``, ``timeline --radar-images``, ``timeline --point``, ``timeline --object``, ``timeline --index``,
-``timeline --register``, ``timeline --min-clear`` (of a date that is to be read); of ``watch run`` its
-days (``--since``, ``--until``, ``--history``, ``--silent-after``, ``--min-clear``, ``--register``),
-``--persistence``, ``--webhook``, ``--wait`` and ``--out`` (another default); the ``--state`` of ``watch``.
+``timeline --images``, ``timeline --radar-images``, ``timeline --point``, ``timeline --object``,
+``timeline --index``, ``timeline --register``, ``timeline --min-clear`` (of a date that is to be read);
+of ``watch run`` its days (``--since``, ``--until``, ``--history``, ``--silent-after``, ``--min-clear``,
+``--register``), ``--persistence``, ``--webhook``, ``--wait`` and ``--out`` (another default); the
+``--state`` of ``watch``.
 """
 
 from __future__ import annotations

@@ -12,8 +12,10 @@ from changedet.cli import options  # noqa: TC001  # typer reads the annotations 
 from changedet.cli.bars import progress_on_terminal
 from changedet.cli.console import command_line, emit, say
 from changedet.cli.detect import choose_site, default_folder
+from changedet.errors import UsageError
 
 if TYPE_CHECKING:
+    from changedet.radar_series_access import RadarSeriesRequest
     from changedet.series_access import SeriesPlan
     from changedet.timeline import Timeline
 
@@ -28,6 +30,11 @@ Images = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option("--images", help="Local folder with one scene folder or raster for each date; no network.",
                  rich_help_panel=_DATES, metavar="DIR"),
+]  # fmt: skip
+RadarImages = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--radar-images", help="Local radar instead of a provider's: a folder of rasters, each a "
+                 "pass, in folders of their tracks.", rich_help_panel=_DATES, metavar="DIR"),
 ]  # fmt: skip
 MinSeen = Annotated[
     float,
@@ -65,6 +72,12 @@ def timeline(
     aoi: options.Aoi = None,
     name: options.Name = None,
     images: Images = None,
+    sensor: options.ComparedSensors = "s2",
+    radar_images: RadarImages = None,
+    radar_provider: options.RadarProviderName = None,
+    radar_unit: options.RadarUnit = "linear",
+    radar_scale: options.RadarScale = 1.0,
+    radar_offset: options.RadarOffset = 0.0,
     point: Points = None,
     followed: Objects = None,
     index: Indices = "ndvi,brightness,ndbi",
@@ -90,10 +103,12 @@ def timeline(
 
     started = datetime.now(UTC)
     site = choose_site(at, radius, bbox, aoi, name)
+    radar = _radar(sensor, radar_images, radar_provider, (radar_unit, radar_scale, radar_offset))
     request = TimelineRequest(
         during, provider, images, tuple(point or ()), tuple(followed or ()),
         default_settings(index_names(index), register=register),
         AccessOptions(max_tile_cloud=max_tile_cloud, cache=cache, max_processing_units=max_pu), min_clear,
+        radar,
     )  # fmt: skip
     if out is not None:
         check_timeline_target(out, overwrite=overwrite)
@@ -103,9 +118,25 @@ def timeline(
             _tell_plan(plan, as_json=as_json)
             return
         found = make_timeline(site, request, bar, plan)
-        folder = out or default_folder(f"{found.name}-timeline", found.dates[-1].date)
+        folder = out or default_folder(f"{found.name}-timeline", found.span[1])
         _save(found, folder, started, overwrite=overwrite)
     _tell(found, folder, as_json=as_json, quiet=quiet)
+
+
+def _radar(
+    sensor: str, images: Path | None, provider: str | None, numbers: tuple[str, float, float]
+) -> RadarSeriesRequest:
+    """Return what is asked of radar; numbers are unit, scale and offset."""
+    from changedet.radar import sensor_of
+    from changedet.radar_files import RadarNumbers
+    from changedet.radar_series_access import RadarSeriesRequest
+
+    asked = RadarNumbers(*numbers)  # type: ignore[arg-type]  # checked there
+    if asked != RadarNumbers() and images is None:
+        raise UsageError(
+            "radar has a unit, and no file of it is read", todo="give its files as --radar-images"
+        )
+    return RadarSeriesRequest(sensor_of(sensor), provider, images, asked)
 
 
 def _save(found: Timeline, folder: Path, started: datetime, *, overwrite: bool) -> None:
@@ -135,7 +166,15 @@ def _tell_plan(plan: SeriesPlan, *, as_json: bool) -> None:
 
     lines = [f"* {one.scene.date_text}  {one.scene.id}" for one in plan.sources]
     lines += [f"  {one.date}  {one.reason}  {one.scene_id}" for one in plan.left_out]
+    counts = [f"{len(plan.sources)} date(s)"] if plan.sources else []
+    if plan.radar is not None:
+        for one in plan.radar.tracks:
+            lines += [f"* {scene.date_text}  radar {one.track.label}  {scene.id}" for scene in one.scenes]
+            counts.append(f"{len(one.scenes)} radar pass(es) of {one.track.label}")
+        lines += [f"  {one.date}  radar: {one.reason}  {one.scene_id}" for one in plan.radar.left_out]
     rows, columns = plan.frame.context.shape
-    cost = "" if plan.provider == "local" else f": {cost_text(plan.estimate)}"
-    lines += ["", f"Would read {len(plan.sources)} date(s) of {columns} x {rows} pixels{cost}."]
+    free = not plan.estimate.requests
+    cost = "" if free else f": {cost_text(plan.estimate)}"
+    lines += ["", *plan.notes] if plan.notes else []
+    lines += ["", f"Would read {' and '.join(counts)} of {columns} x {rows} pixels{cost}."]
     emit(plan.to_dict() | {"dry_run": True}, lines, as_json=as_json)

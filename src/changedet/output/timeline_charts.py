@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from changedet.output.timeline_plot import day_of, month_starts
+from changedet.output.timeline_plot import month_starts
+from changedet.periods import day_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,8 +22,16 @@ _CURVE_STEPS = 200
 
 
 @dataclass(frozen=True)
-class _Scale:
-    """From days and values to places in the chart."""
+class ChartScale:
+    """From days and values to places in the chart.
+
+    Attributes
+    ----------
+    first, last : float
+        Days at its left and right.
+    low, high : float
+        Values at its foot and top.
+    """
 
     first: float
     last: float
@@ -64,31 +73,31 @@ def activity_chart(timeline: Timeline) -> dict[str, Any] | None:
     if found is None or not np.isfinite(found.built_share).any():
         return None
     shares = 100 * found.built_share
-    first, last = _ends(timeline)
-    scale = _Scale(first, last, 0.0, max(5.0, 1.1 * float(np.nanmax(shares))))
+    first, last = chart_ends(timeline)
+    scale = ChartScale(first, last, 0.0, max(5.0, 1.1 * float(np.nanmax(shares))))
     points = [
         {"x": scale.x(one.day), "y": scale.y(float(share)), "css": "outside", "spread": False,
          "number": number, "text": f"{one.date}: {share:.1f} %"}
         for number, (one, share) in enumerate(zip(timeline.dates, shares, strict=True))
         if np.isfinite(share)
     ]  # fmt: skip
-    base = _base("built-up pixels outside their bands, %", scale, dated=True)
+    base = chart_base("built-up pixels outside their bands, %", scale, dated=True)
     return base | {"points": points, "stems": points}
 
 
 def _chart(timeline: Timeline, zone: ZoneTimeline, column: int, *, dated: bool) -> dict[str, Any]:
-    first, last = _ends(timeline)
+    first, last = chart_ends(timeline)
     fine = np.linspace(timeline.days[0], max(timeline.days[-1], timeline.days[0] + 1), _CURVE_STEPS)
     usual, sigma = (part[:, column] for part in zone.curve(fine))
     width = timeline.band_sigma * sigma
     numbers = np.concatenate([zone.values[:, column], usual - width, usual + width])
-    scale = _Scale(first, last, *_limits(numbers))
-    runs = _runs(np.isfinite(usual))
-    base = _base(timeline.indices[column], scale, dated=dated)
+    scale = ChartScale(first, last, *chart_limits(numbers))
+    runs = known_runs(np.isfinite(usual))
+    base = chart_base(timeline.indices[column], scale, dated=dated)
     return base | {
         "strips": _strips(zone, scale),
-        "bands": [_band(fine[run], (usual - width)[run], (usual + width)[run], scale) for run in runs],
-        "lines": [_points(fine[run], usual[run], scale) for run in runs],
+        "bands": [chart_band(fine[run], (usual - width)[run], (usual + width)[run], scale) for run in runs],
+        "lines": [chart_points(fine[run], usual[run], scale) for run in runs],
         "points": _dots(timeline, zone, column, scale),
         "hidden": [
             {"x": scale.x(one.day), "text": f"{one.date}: {reason}"}
@@ -98,7 +107,8 @@ def _chart(timeline: Timeline, zone: ZoneTimeline, column: int, *, dated: bool) 
     }
 
 
-def _base(name: str, scale: _Scale, *, dated: bool) -> dict[str, Any]:
+def chart_base(name: str, scale: ChartScale, *, dated: bool) -> dict[str, Any]:
+    """Return an empty chart with its axes; `dated` writes the months below."""
     bottom = _TOP + _PANEL
     return {
         "name": name, "label": f"{name} over time", "width": _WIDTH, "left": _LEFT, "right": _RIGHT,
@@ -107,11 +117,11 @@ def _base(name: str, scale: _Scale, *, dated: bool) -> dict[str, Any]:
         "y_ticks": [{"at": scale.y(value), "text": text} for value, text in _ticks(scale.low, scale.high)],
         "x_ticks": [{"at": scale.x(day), "text": text}
                     for day, text in month_starts(scale.first, scale.last)],
-        "strips": [], "bands": [], "lines": [], "stems": [], "points": [], "hidden": [],
+        "strips": [], "bands": [], "lines": [], "stems": [], "points": [], "hidden": [], "tracks": [],
     }  # fmt: skip
 
 
-def _dots(timeline: Timeline, zone: ZoneTimeline, column: int, scale: _Scale) -> list[dict[str, Any]]:
+def _dots(timeline: Timeline, zone: ZoneTimeline, column: int, scale: ChartScale) -> list[dict[str, Any]]:
     spread_counts = zone.zone.kind in {"point", "object"}
     found = []
     for number, one in enumerate(timeline.dates):
@@ -130,44 +140,50 @@ def _dots(timeline: Timeline, zone: ZoneTimeline, column: int, scale: _Scale) ->
     return found
 
 
-def _strips(zone: ZoneTimeline, scale: _Scale) -> list[dict[str, Any]]:
+def _strips(zone: ZoneTimeline, scale: ChartScale) -> list[dict[str, Any]]:
     strips = []
     for one in zone.breaks:
-        strips.append(_strip(scale, one.after, one.by, "began"))
+        strips.append(chart_strip(scale, one.after, one.by, "began"))
         if one.over_by:
-            strips.append(_strip(scale, one.last_seen, one.over_by, "ended"))
+            strips.append(chart_strip(scale, one.last_seen, one.over_by, "ended"))
     return strips
 
 
-def _strip(scale: _Scale, start: str, stop: str, css: str) -> dict[str, Any]:
+def chart_strip(scale: ChartScale, start: str, stop: str, css: str) -> dict[str, Any]:
+    """Return the interval in which a break began (`css` is "began") or was over ("ended")."""
     left, right = scale.x(day_of(start)), scale.x(day_of(stop))
     words = "began" if css == "began" else "was over"
     return {"x": left, "width": max(round(right - left, 1), 2.0), "css": css,
             "text": f"{words} between {start} and {stop}"}  # fmt: skip
 
 
-def _points(days: NDArray[np.float64], values: NDArray[np.float32], scale: _Scale) -> str:
+def chart_points(days: NDArray[np.float64], values: NDArray[np.float32], scale: ChartScale) -> str:
+    """Return places of a line, as SVG writes them."""
     return " ".join(f"{scale.x(float(d))},{scale.y(float(v))}" for d, v in zip(days, values, strict=True))
 
 
-def _band(
-    days: NDArray[np.float64], low: NDArray[np.float32], high: NDArray[np.float32], scale: _Scale
+def chart_band(
+    days: NDArray[np.float64], low: NDArray[np.float32], high: NDArray[np.float32], scale: ChartScale
 ) -> str:
-    return f"{_points(days, high, scale)} {_points(days[::-1], low[::-1], scale)}"
+    """Return the outline of a band, as SVG writes it."""
+    return f"{chart_points(days, high, scale)} {chart_points(days[::-1], low[::-1], scale)}"
 
 
-def _runs(known: NDArray[np.bool_]) -> list[slice]:
+def known_runs(known: NDArray[np.bool_]) -> list[slice]:
+    """Return the unbroken runs of what is known."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], known, [False]]).astype(np.int8)))
     return [slice(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
 
-def _ends(timeline: Timeline) -> tuple[float, float]:
-    first, last = float(timeline.days[0]), float(timeline.days[-1])
+def chart_ends(timeline: Timeline) -> tuple[float, float]:
+    """Return the days at the left and right of every chart of a timeline, with room."""
+    first, last = timeline.acquisitions[0].day, timeline.acquisitions[-1].day
     room = max((last - first) * 0.015, 5.0)
     return first - room, last + room
 
 
-def _limits(numbers: NDArray[np.float32]) -> tuple[float, float]:
+def chart_limits(numbers: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the values at the foot and top of a chart that shows all of these, with room."""
     finite = numbers[np.isfinite(numbers)]
     if not finite.size:
         return 0.0, 1.0

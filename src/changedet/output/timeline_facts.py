@@ -9,8 +9,12 @@ import numpy as np
 from changedet.core.series_behaviour import Pattern
 from changedet.kinds_in_time import TIME_CAVEATS
 from changedet.output.facts import clean, consistent_with
+from changedet.output.radar_series_facts import radar_finding, radar_sentences
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from changedet.series_access import LeftOut
     from changedet.timeline import Timeline, ZoneBreak, ZoneTimeline
 
 #: What stands on every page.
@@ -137,21 +141,31 @@ def finding(timeline: Timeline) -> str:
         How many dates, and the lasting breaks of the kind that building leaves; or that there were too few
         dates to look for any.
     """
+    if not timeline.dates:
+        return radar_finding(timeline)
     zones = [one for one in timeline.zones if any(found.built for found in one.breaks)]
     first, last = timeline.dates[0].date, timeline.dates[-1].date
     head = f"{len(timeline.dates)} date(s) from {first} to {last}, {len(timeline.left_out)} left out."
     least = int(timeline.parameters["settings"]["baseline"]["least_dates"])
     if not any(one.breaks or one.used.sum() >= least for one in timeline.zones):
-        return f"{head} Too few clear dates to look for breaks: nothing is said about change."
+        return _both(
+            f"{head} Too few clear dates to look for breaks: nothing is said about change.", timeline
+        )
     if not zones:
-        return f"{head} No persisting break of the kind that building, clearing or demolishing leaves."
+        text = "No persisting break of the kind that building, clearing or demolishing leaves."
+        return _both(f"{head} {text}", timeline)
     parts = []
     for zone in zones[:3]:
         one = next(found for found in reversed(zone.breaks) if found.built)
         since = f"since between {one.after} and {one.by}"
         parts.append(f"{clean(zone.zone.name)} differs {since}, {consistent_with(one.found.label)}")
     more = f", and {len(zones) - 3} more" if len(zones) > 3 else ""
-    return f"{head} {_capital('; '.join(parts))}{more}."
+    return _both(f"{head} {_capital('; '.join(parts))}{more}.", timeline)
+
+
+def _both(text: str, timeline: Timeline) -> str:
+    """Add to what optical images amount to what radar does."""
+    return f"{text} {radar_finding(timeline)}".strip()
 
 
 def zones_to_show(timeline: Timeline) -> list[ZoneTimeline]:
@@ -175,10 +189,10 @@ def activity_sentence(timeline: Timeline) -> str:
     )
 
 
-def left_out_groups(timeline: Timeline) -> list[tuple[str, int]]:
+def left_out_groups(left_out: Sequence[LeftOut]) -> list[tuple[str, int]]:
     """Return how many dates were left out for which reason, the most frequent first."""
     counts: dict[str, int] = {}
-    for one in timeline.left_out:
+    for one in left_out:
         reason = one.reason.partition(":")[0]
         counts[reason] = counts.get(reason, 0) + 1
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
@@ -200,12 +214,13 @@ def timeline_lines(timeline: Timeline) -> list[str]:
     lines = [f"{clean(timeline.name)}: {finding(timeline)}"]
     for zone in zones_to_show(timeline):
         lines.append(f"{clean(zone.zone.name)} ({int(zone.zone.mask.sum())} pixels)")
-        lines += [f"  {text}" for text in zone_sentences(zone)]
+        lines += [f"  {text}" for text in [*zone_sentences(zone), *radar_sentences(timeline, zone)]]
     if sentence := activity_sentence(timeline):
         lines.append(f"Activity: {sentence}")
-    if timeline.left_out:
-        groups = ", ".join(f"{count} {reason}" for reason, count in left_out_groups(timeline))
-        lines.append(f"Left out: {groups}")
+    radar = () if timeline.radar is None else timeline.radar.left_out
+    for head, left in (("Left out", timeline.left_out), ("Radar left out", radar)):
+        groups = ", ".join(f"{count} {reason}" for reason, count in left_out_groups(left))
+        lines += [f"{head}: {groups}"] if left else []
     return lines + [f"warning: {text}" for text in timeline.warnings]
 
 

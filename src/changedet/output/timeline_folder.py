@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from contextlib import contextmanager
@@ -12,10 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from changedet.errors import ChangedetError, OutputError, OutputExistsError
 from changedet.output.folder import check_target
+from changedet.output.radar_series_table import radar_csv
+from changedet.output.tables import csv_text, number_text
 from changedet.output.timeline_chips import contact_sheet, draw_chips, write_animation, write_chips
 from changedet.output.timeline_page import timeline_html
 from changedet.output.timeline_plot import plot_timeline
@@ -28,6 +26,7 @@ from changedet.provenance import (
     library_versions,
     to_json_types,
 )
+from changedet.radar_agreement import break_opinions, optical_gaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -41,6 +40,7 @@ SCHEMA = "changedet.timeline/1"
 #: Names of the files.
 RECORD, TABLE, PLOT, PAGE = "timeline.json", "timeline.csv", "timeline.png", "timeline.html"
 CHIPS, SHEET, ANIMATION = "chips", "contact_sheet.png", "animation.webp"
+RADAR_TABLE = "radar.csv"
 #: Columns of the table.
 COLUMNS = (
     "date", "time_utc", "zone", "index", "value", "spread", "seen_share", "pixels", "expected", "band_low",
@@ -187,9 +187,26 @@ def timeline_record(
             ],
         },
         "warnings": list(timeline.warnings),
-        "credit": list(dict.fromkeys(one.scene.credit for one in timeline.dates)),
+        "credit": list(dict.fromkeys(one.scene.credit for one in timeline.acquisitions)),
     }  # fmt: skip
+    if timeline.radar is not None:
+        record["radar"] = timeline.radar.to_dict() | {"zones": _radar_zones(timeline)}
     return {key: to_json_types(value) for key, value in record.items()}
+
+
+def _radar_zones(timeline: Timeline) -> list[dict[str, Any]]:
+    """Describe of each zone which sensors saw its breaks, and what radar has of times without clear dates."""
+    followed = [] if timeline.radar is None else [
+        one for one in timeline.zones if timeline.radar.zones_of(one.zone.name)
+    ]  # fmt: skip
+    return [
+        {
+            "name": one.zone.name,
+            "breaks": [found.to_dict() for found in break_opinions(timeline, one)],
+            "optical_gaps": [gap.to_dict() for gap in optical_gaps(timeline, one)],
+        }
+        for one in followed
+    ]
 
 
 def _zone_record(timeline: Timeline, zone: ZoneTimeline) -> dict[str, Any]:
@@ -208,7 +225,10 @@ def _zone_record(timeline: Timeline, zone: ZoneTimeline) -> dict[str, Any]:
 
 
 def _write_products(timeline: Timeline, folder: Path, record: Mapping[str, Any]) -> None:
-    (folder / TABLE).write_text(timeline_csv(timeline), encoding="utf-8", newline="\n")
+    if timeline.dates:
+        (folder / TABLE).write_text(timeline_csv(timeline), encoding="utf-8", newline="\n")
+    if timeline.radar is not None:
+        (folder / RADAR_TABLE).write_text(radar_csv(timeline), encoding="utf-8", newline="\n")
     _write_figure(plot_timeline(timeline), folder / PLOT)
     pictures = draw_chips(timeline)
     if pictures:
@@ -237,16 +257,14 @@ def timeline_csv(timeline: Timeline) -> str:
     str
         Comma separated with a head line, `COLUMNS`; empty where nothing is known.
     """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for number in range(len(timeline.dates)):
-        for zone in timeline.zones:
-            for column in range(len(timeline.indices)):
-                writer.writerow(_row(timeline, zone, number, column))
-    for one in timeline.left_out:
-        writer.writerow([one.date, "", "", "", *[""] * 8, "no", one.reason, one.scene_id])
-    return out.getvalue()
+    rows = [
+        _row(timeline, zone, number, column)
+        for number in range(len(timeline.dates))
+        for zone in timeline.zones
+        for column in range(len(timeline.indices))
+    ]
+    rows += [[one.date, "", "", "", *[""] * 8, "no", one.reason, one.scene_id] for one in timeline.left_out]
+    return csv_text(COLUMNS, rows)
 
 
 def _row(timeline: Timeline, zone: ZoneTimeline, number: int, column: int) -> list[str]:
@@ -258,14 +276,10 @@ def _row(timeline: Timeline, zone: ZoneTimeline, number: int, column: int) -> li
     numbers = (value, float(zone.spread[place]), float(zone.share[number]))
     band = (expected, expected - half, expected + half)
     return [
-        date.date, date.scene.time_text, zone.zone.name, timeline.indices[column], *map(_number, numbers),
-        str(int(zone.count[number])), *map(_number, band), outside, "yes" if not math.isnan(value) else "no",
-        zone.reasons[number], date.scene.id,
+        date.date, date.scene.time_text, zone.zone.name, timeline.indices[column], *map(number_text, numbers),
+        str(int(zone.count[number])), *map(number_text, band), outside,
+        "yes" if not math.isnan(value) else "no", zone.reasons[number], date.scene.id,
     ]  # fmt: skip
-
-
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{np.round(value, 5):g}"
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from changedet.kinds import BUILT_UP_GREENEST, BUILT_UP_MOST_NDVI
 from changedet.output import facts
 from changedet.output.page import render_page
 from changedet.output.picture import to_jpeg_data_url
+from changedet.output.radar_series_facts import RADAR_CAUTION, radar_counts, radar_sentences
+from changedet.output.radar_series_page import radar_charts, radar_context, radar_rows, radar_source
 from changedet.output.timeline_charts import activity_chart, zone_charts
 from changedet.output.timeline_chips import chip_zone, sizes_text, stretch_text
 from changedet.output.timeline_facts import (
@@ -55,27 +57,33 @@ def timeline_html(timeline: Timeline, pictures: list[NDArray[np.uint8]], record:
         A complete HTML document under a policy that forbids every load; under 2 MB.
     """
     context = _head(timeline) | _body(timeline, pictures) | _unseen(timeline) | _provenance(timeline, record)
+    context |= radar_context(timeline)
     return render_page("timeline.html.j2", context)
 
 
 def _head(timeline: Timeline) -> dict[str, Any]:
-    simulated = any(one.scene.simulated for one in timeline.dates)
+    simulated = any(one.scene.simulated for one in timeline.acquisitions)
     rows, columns = timeline.grid.shape
     local = timeline.parameters["provider"] == "local"
+    source = "local files" if local else facts.clean(timeline.parameters["provider"])
+    if timeline.radar is not None:
+        radar = radar_source(timeline.radar)
+        source = f"{source}, radar from {radar}" if timeline.dates else radar
     place = [("Site", f"{columns} x {rows} pixels, {timeline.grid.crs}")]
     if timeline.site is not None:
         centre = timeline.site.centroid
         place = [("Centre", centre.dd), ("MGRS", centre.mgrs), *place]
-    first, last = timeline.dates[0].date, timeline.dates[-1].date
+    first, last = timeline.span
+    cautions = CAUTIONS if timeline.radar is None else (*CAUTIONS, RADAR_CAUTION)
     return {
         "title": f"{facts.clean(timeline.name)}: timeline, {first} to {last}",
         "name": facts.clean(timeline.name),
         "period": f"{first} to {last}",
-        "provider": "local files" if local else facts.clean(timeline.parameters["provider"]),
+        "provider": source,
         "finding": finding(timeline),
         "place": place,
         "simulated": facts.SIMULATED_NOTE if simulated else "",
-        "warnings": [*(facts.clean(text, 300) for text in timeline.warnings), *CAUTIONS],
+        "warnings": [*(facts.clean(text, 300) for text in timeline.warnings), *cautions],
     }
 
 
@@ -105,7 +113,8 @@ def _body(timeline: Timeline, pictures: list[NDArray[np.uint8]]) -> dict[str, An
 
 def _zone(timeline: Timeline, zone: ZoneTimeline) -> dict[str, Any]:
     used = int(zone.used.sum())
-    about = f"{int(zone.zone.mask.sum())} pixels; {used} of {len(zone.used)} dates show enough of it"
+    counts = [f"{used} of {len(zone.used)} dates show enough of it"] if timeline.dates else []
+    about = "; ".join([f"{int(zone.zone.mask.sum())} pixels", *counts, *radar_counts(timeline, zone)])
     if zone.zone.place:
         about += f"; {facts.clean(zone.zone.place)}"
     rows = [
@@ -127,8 +136,9 @@ def _zone(timeline: Timeline, zone: ZoneTimeline) -> dict[str, Any]:
     return {
         "name": facts.clean(zone.zone.name),
         "about": about,
-        "sentences": zone_sentences(zone),
-        "charts": zone_charts(timeline, zone),
+        "sentences": [*zone_sentences(zone), *radar_sentences(timeline, zone)],
+        "charts": [*zone_charts(timeline, zone), *radar_charts(timeline, zone)],
+        "radar_rows": radar_rows(timeline, zone),
         "rows": rows,
         "passing": [
             (f"{one.after or 'the beginning'} to {one.by}", one.over_by or "-", str(one.dates),
@@ -146,7 +156,7 @@ def _unseen(timeline: Timeline) -> dict[str, Any]:
         for one, reason in zip(timeline.dates, zone.reasons, strict=True)
         if reason
     ]
-    groups = ", ".join(f"{count} {reason}" for reason, count in left_out_groups(timeline))
+    groups = ", ".join(f"{count} {reason}" for reason, count in left_out_groups(timeline.left_out))
     more = f" The first {_MOST_ROWS} of them; all are in timeline.json." if len(left) > _MOST_ROWS else ""
     return {
         "left_out": left[:_MOST_ROWS],
@@ -165,7 +175,7 @@ def _provenance(timeline: Timeline, record: Mapping[str, Any]) -> dict[str, Any]
             for one in timeline.dates
         ],
         "closure": f"Shifts move the content of a date onto the common frame.{told}",
-        "credit": "; ".join(dict.fromkeys(one.scene.credit for one in timeline.dates)),
+        "credit": "; ".join(dict.fromkeys(one.scene.credit for one in timeline.acquisitions)),
         "settings": [(name, facts.clean(value)) for name, value in facts.flatten(record["parameters"])],
         "software": list(record["software"]["libraries"].items()),
         "version": record["software"]["version"],

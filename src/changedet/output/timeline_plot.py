@@ -5,17 +5,22 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from changedet.output.facts import SIMULATED_NOTE, clean
 from changedet.output.figure import PageFigure
+from changedet.output.radar_series_facts import radar_counts, radar_legend
+from changedet.output.radar_series_plot import break_strips, limit_values, radar_bands, radar_panel
 from changedet.output.sheet import plate_style
 from changedet.output.timeline_facts import finding, zones_to_show
 from changedet.periods import day_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
@@ -23,10 +28,10 @@ if TYPE_CHECKING:
     from changedet.timeline import Timeline, ZoneTimeline
 
 #: Told apart also by readers with colour-vision deficiency (Okabe and Ito 2008).
-BAND, LINE, DOT, OUTSIDE, BREAK, OVER = "#cfe3f3", "#0072b2", "#1a1d21", "#d55e00", "#e69f00", "#009e73"
+BAND, LINE, DOT, OUTSIDE = "#cfe3f3", "#0072b2", "#1a1d21", "#d55e00"
 #: Most zones of one figure; a page shows all.
 MOST_ZONES = 6
-_WIDTH, _PANEL, _HEAD, _FOOT = 12.0, 1.25, 0.95, 0.85
+_WIDTH, _PANEL, _HEAD, _FOOT = 12.0, 1.25, 0.95, 1.0
 _CURVE_STEPS = 300
 
 
@@ -40,14 +45,15 @@ class _Time:
     @classmethod
     def of(cls, timeline: Timeline) -> _Time:
         """Return the days of the dates, and close ones for curves."""
-        days = timeline.days
-        return cls(days, np.linspace(days[0], max(days[-1], days[0] + 1), _CURVE_STEPS))
+        first, last = timeline.acquisitions[0].day, timeline.acquisitions[-1].day
+        return cls(timeline.days, np.linspace(first, max(last, first + 1), _CURVE_STEPS))
 
     @property
     def limits(self) -> tuple[float, float]:
         """Both ends, with room."""
-        room = max((self.days[-1] - self.days[0]) * 0.015, 5.0)
-        return float(self.days[0] - room), float(self.days[-1] + room)
+        first, last = float(self.fine[0]), float(self.fine[-1])
+        room = max((last - first) * 0.015, 5.0)
+        return first - room, last + room
 
 
 def plot_timeline(timeline: Timeline) -> Figure:
@@ -69,27 +75,18 @@ def plot_timeline(timeline: Timeline) -> Figure:
 
 def _drawn(timeline: Timeline) -> Figure:
     zones, time = zones_to_show(timeline)[:MOST_ZONES], _Time.of(timeline)
-    names = len(timeline.indices)
-    rows = [0.35 if number % (names + 1) == 0 else 1.0 for number in range(len(zones) * (names + 1))]
-    rows += [0.35, 1.0]
-    height = _HEAD + _FOOT + _PANEL * sum(rows)
+    rows = _rows(timeline, zones, time)
+    height = _HEAD + _FOOT + _PANEL * sum(1.0 if one.timed else 0.35 for one in rows)
     figure = PageFigure(_WIDTH, height)
     places = figure.add_gridspec(
-        len(rows), 1, height_ratios=rows, left=0.085, right=0.985,
+        len(rows), 1, height_ratios=[1.0 if one.timed else 0.35 for one in rows], left=0.085, right=0.985,
         top=1 - _HEAD / height, bottom=_FOOT / height, hspace=0.12,
     )  # fmt: skip
     drawn: list[Axes] = []
-    for row in range(len(rows)):
-        axes = figure.add_subplot(places[row])
-        zone, part = divmod(row, names + 1)
-        if row >= len(rows) - 2:
-            _activity_row(axes, timeline, time, heading=row == len(rows) - 2)
-        elif part == 0:
-            _heading(axes, _zone_title(zones[zone]))
-            continue
-        else:
-            _panel(axes, timeline, zones[zone], part - 1, time)
-        if row != len(rows) - 2:
+    for number, row in enumerate(rows):
+        axes = figure.add_subplot(places[number])
+        row.draw(axes)
+        if row.timed:
             drawn.append(axes)
     for axes in drawn:
         _time_axis(axes, time, labels=axes is drawn[-1])
@@ -97,8 +94,35 @@ def _drawn(timeline: Timeline) -> Figure:
     return figure
 
 
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """A row of the figure: a heading, or a panel over time."""
+
+    draw: Callable[[Axes], None]
+    timed: bool = True
+
+
+def _rows(timeline: Timeline, zones: Sequence[ZoneTimeline], time: _Time) -> list[_Row]:
+    """Return headings and panels: of each zone its indices, then its backscatter; the activity last."""
+    rows = []
+    for zone in zones:
+        rows.append(_Row(partial(_heading, text=_zone_title(timeline, zone)), timed=False))
+        rows += [
+            _Row(partial(_panel, timeline=timeline, zone=zone, column=column, time=time))
+            for column in range(len(timeline.indices))
+        ]
+        rows += [
+            _Row(partial(radar_panel, timeline=timeline, zone=zone, band=band, fine=time.fine))
+            for band in radar_bands(timeline, zone)
+        ]
+    if timeline.dates:
+        rows.append(_Row(partial(_activity_heading, timeline=timeline), timed=False))
+        rows.append(_Row(partial(_activity_row, timeline=timeline, time=time)))
+    return rows
+
+
 def _titles(figure: Figure, timeline: Timeline, not_shown: int, height: float) -> None:
-    simulated = any(one.scene.simulated for one in timeline.dates)
+    simulated = any(one.scene.simulated for one in timeline.acquisitions)
     title = clean(timeline.name) + (f"   {SIMULATED_NOTE}" if simulated else "")
     figure.text(0.015, 1 - 0.28 / height, title, fontsize=14, fontweight="bold", va="center")
     told = textwrap.shorten(finding(timeline), 330, placeholder=" ...")
@@ -107,18 +131,19 @@ def _titles(figure: Figure, timeline: Timeline, not_shown: int, height: float) -
     legend = (
         "Dots: median of the zone's clear pixels, bars their spread (orange: outside the band). Blue: level "
         f"and season without breaks, band ± {timeline.band_sigma:g} standard deviations. Orange strip: a "
-        f"break began in it. Green strip: it was over by its end. Crosses: hidden.{more}"
+        "break began in it. Green strip: it was over by its end. Crosses: hidden."
     )
-    credits = "; ".join(dict.fromkeys(one.scene.credit for one in timeline.dates))
-    figure.text(0.015, 0.30 / height, textwrap.fill(legend, 200), fontsize=7.5, va="center", color="#444444")
+    legend = f"{legend if timeline.dates else ''} {radar_legend(timeline)}{more}".strip()
+    credits = "; ".join(dict.fromkeys(one.scene.credit for one in timeline.acquisitions))
+    figure.text(0.015, 0.42 / height, textwrap.fill(legend, 200), fontsize=7.5, va="center", color="#444444")
     figure.text(0.015, 0.10 / height, f"{credits}. Times in UTC.", fontsize=7.5, va="center", color="#444444")
 
 
-def _zone_title(zone: ZoneTimeline) -> str:
-    used = int(zone.used.sum())
-    return (
-        f"{clean(zone.zone.name)}: {int(zone.zone.mask.sum())} pixels, {used} of {len(zone.used)} dates count"
-    )
+def _zone_title(timeline: Timeline, zone: ZoneTimeline) -> str:
+    counts = [f"{int(zone.zone.mask.sum())} pixels"]
+    if timeline.dates:
+        counts.append(f"{int(zone.used.sum())} of {len(zone.used)} dates count")
+    return f"{clean(zone.zone.name)}: {', '.join([*counts, *radar_counts(timeline, zone)])}"
 
 
 def _heading(axes: Axes, text: str) -> None:
@@ -128,9 +153,7 @@ def _heading(axes: Axes, text: str) -> None:
 
 def _panel(axes: Axes, timeline: Timeline, zone: ZoneTimeline, column: int, time: _Time) -> None:
     for one in zone.breaks:
-        _strip(axes, day_of(one.after), day_of(one.by), BREAK)
-        if one.over_by:
-            _strip(axes, day_of(one.last_seen), day_of(one.over_by), OVER)
+        break_strips(axes, one)
     usual, sigma = (part[:, column] for part in zone.curve(time.fine))
     width = timeline.band_sigma * sigma
     axes.fill_between(time.fine, usual - width, usual + width, color=BAND, linewidth=0)
@@ -151,26 +174,19 @@ def _panel(axes: Axes, timeline: Timeline, zone: ZoneTimeline, column: int, time
         time.days[missing], np.full(int(missing.sum()), 0.03), "x", color="#888888", markersize=4,
         transform=axes.get_xaxis_transform(), clip_on=False,
     )  # fmt: skip
-    _limit(axes, np.concatenate([values, usual - width, usual + width]))
+    limit_values(axes, np.concatenate([values, usual - width, usual + width]))
     axes.set_ylabel(timeline.indices[column], fontsize=9)
     axes.grid(axis="y", alpha=0.3)
 
 
-def _limit(axes: Axes, numbers: NDArray[np.float32]) -> None:
-    """Show all values and bands, and no spread that would flatten them."""
-    finite = numbers[np.isfinite(numbers)]
-    if finite.size:
-        low, high = float(finite.min()), float(finite.max())
-        room = max((high - low) * 0.12, 0.01)
-        axes.set_ylim(low - room, high + room)
-
-
-def _activity_row(axes: Axes, timeline: Timeline, time: _Time, *, heading: bool) -> None:
+def _activity_heading(axes: Axes, timeline: Timeline) -> None:
     found = timeline.activity
-    if heading:
-        text = "Built-up pixels outside their own bands" if found else "No activity index: see the warnings"
-        _heading(axes, f"Whole site: {text}" + (f", of {found.built_pixels}" if found else ""))
-        return
+    text = "Built-up pixels outside their own bands" if found else "No activity index: see the warnings"
+    _heading(axes, f"Whole site: {text}" + (f", of {found.built_pixels}" if found else ""))
+
+
+def _activity_row(axes: Axes, timeline: Timeline, time: _Time) -> None:
+    found = timeline.activity
     if found is not None:
         known = np.isfinite(found.built_share)
         axes.vlines(time.days[known], 0, 100 * found.built_share[known], color=OUTSIDE, linewidth=2)
@@ -213,9 +229,3 @@ def month_starts(low: float, high: float, most: int = 14) -> list[tuple[float, s
         if number % step == 0 and low <= day <= high:
             found.append((day, f"{number // 12}-{number % 12 + 1:02d}"))
     return found
-
-
-def _strip(axes: Axes, start: float, stop: float, colour: str) -> None:
-    axes.axvspan(start, max(stop, start + 1), color=colour, alpha=0.25, linewidth=0)
-    axes.axvline(start, color=colour, linewidth=0.8)
-    axes.axvline(max(stop, start + 1), color=colour, linewidth=0.8)
