@@ -204,6 +204,35 @@ class ChangeResult:
             self, state_file=state_file, reviewer=reviewer, blind=blind, site_name=site_name
         )
 
+    def to_folium(self, tiles: str = "OpenStreetMap") -> Any:  # noqa: ANN401  # folium has no types
+        """Put both images and the candidates on an online map.
+
+        This is the one view that needs a network: whoever serves the background and the scripts of the map
+        learns which place is looked at. `explore` and `report` load nothing.
+
+        Parameters
+        ----------
+        tiles : str
+            Background, as folium names it.
+
+        Returns
+        -------
+        folium.Map
+            With layers to switch, and a popup for each candidate.
+
+        Raises
+        ------
+        UsageError
+            When folium is not installed (``pip install "changedet[maps]"``), or the result has no place.
+
+        Examples
+        --------
+        >>> result.to_folium().save("map.html")                             # doctest: +SKIP
+        """
+        from changedet.notebook.maps import folium_map
+
+        return folium_map(self, tiles)
+
     def to_xarray(self) -> xr.Dataset:
         """Return score, state, kind and both images as a Dataset with CF georeferencing.
 
