@@ -145,9 +145,9 @@ def timeline_html(timeline: Timeline) -> str:
     )
     more = f"<div>and {len(said) - _MOST_LINES} more lines, see <code>print(timeline)</code></div>"
     warned = [facts.clean(text, 300) for text in timeline.warnings]
-    simulated = any(one.scene.simulated for one in timeline.dates)
+    simulated = any(one.scene.simulated for one in timeline.acquisitions)
     alarm = f'<p style="{ALARM}">{escape(facts.SIMULATED_NOTE)}</p>' if simulated else ""
-    dates = f"{len(timeline.dates)} dates, {timeline.dates[0].date} to {timeline.dates[-1].date}"
+    dates = f"{len(timeline.acquisitions)} dates, {' to '.join(timeline.span)}"
     name = escape(facts.clean(timeline.name))
     return (
         f'<div style="{FRAME}">{alarm}<p><strong>{name}: {escape(finding(timeline))}</strong></p>'

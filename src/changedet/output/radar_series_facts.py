@@ -21,6 +21,14 @@ RADAR_CAUTION = (
     "Radar answers to metal, walls, rough ground and water; vehicles, ships, crops, snow and wet ground "
     "change it as well. Its breaks say that the ground sends back more or less, and not what stands there."
 )
+#: What stands on every page of radar alone besides.
+ALONE_CAUTIONS = (
+    "A break is a candidate for a reader to check against optical imagery or another source. Its date is the "
+    "interval between two passes of one track, never a single day.",
+    "No break means that the passes gave no reason to call one. What lasts less than two passes, or is "
+    "smaller than the zone, does not show.",
+    "Level and season are learnt from the same passes. A change on the first or last of them can hide.",
+)
 #: What each state of a break of radar means.
 RADAR_STATES = {
     "persisting": "shows on at least three passes over a month or more, up to the last one",
@@ -91,7 +99,8 @@ def radar_sentences(timeline: Timeline, zone: ZoneTimeline) -> list[str]:
     if not series.breaks_of(zone.zone.name):
         counts = [f"{int(own.used.sum())} passes of {track.track.label}" for track, own in pairs
                   if own.changes_sought]  # fmt: skip
-        found += [f"Radar: no break in {' and '.join(counts)}."] if counts else []
+        least = timeline.parameters["radar"]["settings"]["breaks"]["breaks"]["least_change_db"]
+        found += [f"Radar: no break of {least:g} dB or more in {' and '.join(counts)}."] if counts else []
     gaps = sorted(optical_gaps(timeline, zone), key=lambda one: one.days[0] - one.days[1])[:_MOST_GAPS]
     found += [_gap(one) for one in sorted(gaps, key=lambda one: one.days)]
     return [*found, *(f"Radar, {note}." for _, own in pairs for note in own.notes)]
@@ -193,10 +202,15 @@ def radar_legend(timeline: Timeline) -> str:
     """Say how the panels of radar are to be read; "" without radar."""
     if timeline.radar is None:
         return ""
-    gaps = " Grey: no clear optical date, what radar saw then stands in it." if timeline.dates else ""
-    return (
+    head = (
         "Radar: mean gamma nought of the zone in dB, each track by itself, less what the ground round it "
-        f"shares on that day (rain, frost); lines and bands as above, hollow: outside the band.{gaps}"
+        "shares on that day (rain, frost); hollow: outside the band."
+    )
+    if timeline.dates:
+        return f"{head} Grey: no clear optical date; what radar saw then stands in it."
+    return (
+        f"{head} Lines: level and season without breaks, bands ± {timeline.band_sigma:g} standard "
+        "deviations. Orange strip: a break began in it. Green strip: it was over by its end."
     )
 
 

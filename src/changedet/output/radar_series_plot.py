@@ -124,10 +124,12 @@ def outside_band(timeline: Timeline, own: TrackZone) -> NDArray[np.bool_]:
 def _say_step(axes: Axes, one: RadarBreak, band: str, track: tuple[int, TrackMark]) -> None:
     """Write by how much a polarisation changed beside the strip of a break, a line for each track."""
     (number, mark), step = track, one.steps_db[band]
-    arrow = "▲" if step > 0 else "▼"
+    # on the side of the strip where the values lie at the other end of the panel
+    up, away = step > 0, 0.03 + 0.15 * number
+    arrow, height, side = ("▲", 1 - away, "top") if up else ("▼", away, "bottom")
     axes.text(
-        day_of(one.by), 0.97 - 0.15 * number, f" {arrow} {step:+.1f} dB", fontsize=7, color=mark.colour, va="top",
-        transform=axes.get_xaxis_transform(), zorder=4,
+        day_of(one.after), height, f"{arrow} {step:+.1f} dB ", fontsize=7, color=mark.colour, ha="right",
+        va=side, transform=axes.get_xaxis_transform(), zorder=4,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from changedet.kinds import BUILT_UP_GREENEST, BUILT_UP_MOST_NDVI
 from changedet.output import facts
 from changedet.output.page import render_page
 from changedet.output.picture import to_jpeg_data_url
-from changedet.output.radar_series_facts import RADAR_CAUTION, radar_counts, radar_sentences
+from changedet.output.radar_series_facts import ALONE_CAUTIONS, RADAR_CAUTION, radar_counts, radar_sentences
 from changedet.output.radar_series_page import radar_charts, radar_context, radar_rows, radar_source
 from changedet.output.timeline_charts import activity_chart, zone_charts
 from changedet.output.timeline_chips import chip_zone, sizes_text, stretch_text
@@ -74,7 +74,8 @@ def _head(timeline: Timeline) -> dict[str, Any]:
         centre = timeline.site.centroid
         place = [("Centre", centre.dd), ("MGRS", centre.mgrs), *place]
     first, last = timeline.span
-    cautions = CAUTIONS if timeline.radar is None else (*CAUTIONS, RADAR_CAUTION)
+    cautions = [*(CAUTIONS if timeline.dates else ALONE_CAUTIONS)]
+    cautions += [] if timeline.radar is None else [RADAR_CAUTION]
     return {
         "title": f"{facts.clean(timeline.name)}: timeline, {first} to {last}",
         "name": facts.clean(timeline.name),
