@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: The earth turns this far in an hour.
 _DEG_PER_HOUR = 15.0
+#: A collection whose name begins so holds no real imagery, which every product has to say.
+SIMULATED = "simulated-"
 
 
 def assemble_scenes(found: Sequence[Found], site: Site, provider: str) -> list[Scene]:
@@ -115,6 +117,7 @@ def _scene(group: Sequence[Found], site: Site, provider: str) -> Scene:
         granules=granules,
         coverage=_coverage(granules, site),
         tile_cloud_share=_cloud_share(group),
+        simulated=any(name.startswith(SIMULATED) for name in collections),
     )
 
 
