@@ -67,6 +67,7 @@ ELSEWHERE = {
     ("watch run", "--register"),
     ("watch run", "--persistence"),
     ("watch run", "--webhook"),
+    *(("watch run", f"--{name}") for name in ("mail-to", "mail-from", "smtp-server", "smtp-security")),
     ("watch run", "--wait"),
     ("watch run", "--out"),
     ("watch status", "--state"),

@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from tests.watch.simulated import RULES, SINCE, SITE, SimulatedProvider, built
+from tests.watch.smtp_server import mail_server
 
 from changedet.attempts import Failure
 from changedet.cli import run as command
@@ -26,6 +27,7 @@ from changedet.watch.notify import Webhook, tell
 from changedet.watch.rules import WatchRules, parse_days, parse_persistence
 from changedet.watch.running import ALERTS, DIGEST, DIGEST_PAGE, FEED, WatchRequest, run_watch, write_whole
 from changedet.watch.state import open_state
+from changedet.watch.telling import Receivers
 
 END = datetime(2023, 7, 1, tzinfo=UTC)
 ELSEWHERE = replace(SITE, name="Quay <b>&", folder="North")
@@ -146,8 +148,8 @@ def direct(monkeypatch):
 def test_a_webhook_that_fails_first_is_told_once(tmp_path, direct, caplog):
     caplog.set_level("DEBUG")
     with receiver(503) as (url, sent):
-        report = look(tmp_path, webhook=Webhook(url, pause_s=0.01))
-        again = look(tmp_path, webhook=Webhook(url, pause_s=0.01))
+        report = look(tmp_path, receivers=Receivers(Webhook(url, pause_s=0.01)))
+        again = look(tmp_path, receivers=Receivers(Webhook(url, pause_s=0.01)))
     assert (report.problem, again.problem, len(sent)) == ("", "", 2)
     assert sent[0] == sent[1] and sent[0][1] == sent[0][2]["id"] == report.alerts[0].id
     assert not again.alerts
@@ -159,12 +161,12 @@ def test_a_webhook_that_fails_first_is_told_once(tmp_path, direct, caplog):
 @pytest.mark.allow_hosts(["127.0.0.1"])
 def test_what_a_webhook_refuses_is_kept_for_the_next_run(tmp_path, direct):
     with receiver(410) as (url, sent):
-        report = look(tmp_path, webhook=Webhook(url, pause_s=0.01))
+        report = look(tmp_path, receivers=Receivers(Webhook(url, pause_s=0.01)))
         assert "127.0.0.1 did not take 1 alert(s) (status 410)" in report.problem and len(sent) == 1
         assert "secret-word" not in report.problem
         with open_state(tmp_path / "w.gpkg") as state:
             assert len(read_alerts(state, untold=True)) == 1
-        again = look(tmp_path, webhook=Webhook(url, pause_s=0.01))
+        again = look(tmp_path, receivers=Receivers(Webhook(url, pause_s=0.01)))
     assert (again.problem, len(again.alerts), len(sent), len(lines_of(tmp_path))) == ("", 1, 2, 1)
 
 
@@ -261,12 +263,26 @@ def test_the_command_is_silent_until_something_is_new(line, capsys):
     assert command(["watch", "history", "Quay"]) == 2
 
 
+@pytest.mark.allow_hosts(["127.0.0.1"])
+def test_the_command_sends_mail(line, capsys, monkeypatch):
+    with mail_server() as box:
+        monkeypatch.setenv("CHANGEDET_MAIL_TO", "ann@b.example bob@b.example")
+        monkeypatch.setenv("CHANGEDET_SMTP_SERVER", f"127.0.0.1:{box.port}")
+        days = ["--since", "2023-01", "--until", "2023-07"]
+        assert command([*line, *days, "--smtp-security", "none"]) == 0
+    assert [to for to, _, _ in box.letters] == ["ann@b.example", "bob@b.example"]
+    assert box.messages[1]["From"] == "ann@b.example"
+
+
 def test_the_command_says_what_failed(line, capsys, monkeypatch):
     assert command(["watch", "run"]) == 2
     assert "--sites" in capsys.readouterr().err
     assert command([*line, "--since", "2021-01", "--until", "2021-06"]) == 3
     assert "longer --history" in capsys.readouterr().err
     assert command([*line, "--webhook", "mailto:me"]) == 2
+    for part in (["--mail-to", "a@b.example"], ["--smtp-server", "b.example"], ["--smtp-security", "tls"]):
+        assert command([*line, *part]) == 2
+        assert "give both --mail-to and --smtp-server" in capsys.readouterr().err
     twice = 'name,at,radius\nPier,"38.27033, 126.49796",240m\nPier,"38.3, 126.5",240m\n'
     Path("twice.csv").write_text(twice, encoding="utf-8")
     assert command(["watch", "--sites", "twice.csv"]) == 2

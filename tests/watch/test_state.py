@@ -166,30 +166,30 @@ def test_a_later_layout_is_refused(file):
     connection.commit()
     connection.close()
     for write in (False, True):
-        with pytest.raises(InputFileError, match="layout 99, later than 1"), open_state(file, write=write):
+        with pytest.raises(InputFileError, match="layout 99, later than 2"), open_state(file, write=write):
             pass
 
 
 def test_an_earlier_layout_is_brought_up_to_date_once_and_keeps_what_it_holds(file, monkeypatch):
     with open_state(file, write=True) as state, state.change() as change:
         insert(change, "sites", SITE)
-    monkeypatch.setattr(schema, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", 3)
     monkeypatch.setattr(
-        schema, "MIGRATIONS", {1: "ALTER TABLE sites ADD COLUMN note TEXT NOT NULL DEFAULT '';\n"}
+        schema, "MIGRATIONS", {2: "ALTER TABLE sites ADD COLUMN note TEXT NOT NULL DEFAULT '';\n"}
     )
-    with pytest.raises(InputFileError, match="earlier layout 1; open it once for writing"), open_state(file):
+    with pytest.raises(InputFileError, match="earlier layout 2; open it once for writing"), open_state(file):
         pass
     for _ in range(2):
         with open_state(file, write=True) as state:
             assert state.rows("SELECT name, note FROM sites") == [{"name": "Pier", "note": ""}]
     with open_state(file) as state:
         about = dict(tuple(row.values()) for row in state.rows("SELECT * FROM changedet_meta"))
-    assert about["schema_version"] == "2"
+    assert about["schema_version"] == "3"
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(file, monkeypatch):
-    monkeypatch.setattr(schema, "SCHEMA_VERSION", 2)
-    monkeypatch.setattr(schema, "MIGRATIONS", {1: "CREATE TABLE extra (a);\nCREATE TABLE extra (a);\n"})
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", 3)
+    monkeypatch.setattr(schema, "MIGRATIONS", {2: "CREATE TABLE extra (a);\nCREATE TABLE extra (a);\n"})
     with pytest.raises(InputFileError, match="extra already exists"), open_state(file, write=True):
         pass
     monkeypatch.undo()

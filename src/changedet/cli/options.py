@@ -82,7 +82,8 @@ also of ``train``, whose ``train --out`` is a file; ``review run --object``, ``r
 ``timeline --images``, ``timeline --radar-images``, ``timeline --point``, ``timeline --object``,
 ``timeline --index``, ``timeline --register``, ``timeline --min-clear`` (of a date that is to be read);
 of ``watch run`` its days (``--since``, ``--until``, ``--history``, ``--silent-after``, ``--min-clear``,
-``--register``), ``--persistence``, ``--webhook``, ``--wait`` and ``--out`` (another default); the
+``--register``), ``--persistence``, ``--webhook``, ``--mail-to``, ``--mail-from``, ``--smtp-server``,
+``--smtp-security``, ``--wait`` and ``--out`` (another default); the
 ``--state`` of ``watch``.
 """
 

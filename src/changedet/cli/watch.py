@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -16,12 +17,13 @@ from changedet.cli.tables import table
 from changedet.errors import ProviderError, UsageError
 
 if TYPE_CHECKING:
+    from changedet.watch.mail import Mail
     from changedet.watch.monitor import WatchSpan
     from changedet.watch.notify import Webhook
     from changedet.watch.running import WatchReport
 
 _HELP = "Watch a list of sites: changedet watch --sites FILE; and how they stand."
-_DAYS, _ALARMS = "Which days", "When an alert is made"
+_DAYS, _ALARMS, _MAIL = "Which days", "When an alert is made", "By mail"
 
 app = typer.Typer(help=_HELP, cls=ReviewGroup, rich_markup_mode=None)
 
@@ -70,6 +72,27 @@ WebhookUrl = Annotated[
     typer.Option("--webhook", help="Address that is sent each alert as JSON; never written down.",
                  envvar="CHANGEDET_WEBHOOK", metavar="URL", show_envvar=True),
 ]  # fmt: skip
+MailTo = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--mail-to", help="Address that is sent alerts by mail; may be repeated.",
+                 envvar="CHANGEDET_MAIL_TO", rich_help_panel=_MAIL, metavar="ADDRESS"),
+]  # fmt: skip
+MailFrom = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--mail-from", help="Address of the sender; the first of --mail-to when not given.",
+                 envvar="CHANGEDET_MAIL_FROM", rich_help_panel=_MAIL, metavar="ADDRESS"),
+]  # fmt: skip
+SmtpServer = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--smtp-server", help="Server that takes the mail; its account is read from "
+                 "CHANGEDET_SMTP_USER and CHANGEDET_SMTP_PASSWORD.", envvar="CHANGEDET_SMTP_SERVER",
+                 rich_help_panel=_MAIL, metavar="HOST:PORT"),
+]  # fmt: skip
+SmtpSecurity = Annotated[
+    str,
+    typer.Option("--smtp-security", help="starttls, tls (from the start; usual at port 465) or none; what "
+                 "the port stands for when not given.", rich_help_panel=_MAIL, metavar="NAME"),
+]  # fmt: skip
 Wait = Annotated[
     float,
     typer.Option("--wait", help="Seconds to wait for another watch of the same state file.", min=0.0),
@@ -108,6 +131,10 @@ def run(
     silent_after: SilentAfter = "30d",
     out: OutFolder = None,
     webhook: WebhookUrl = None,
+    mail_to: MailTo = None,
+    mail_from: MailFrom = None,
+    smtp_server: SmtpServer = None,
+    smtp_security: SmtpSecurity = "",
     wait: Wait = 60.0,
     exit_code: options.ExitCode = False,
     as_json: options.AsJson = False,
@@ -121,6 +148,7 @@ def run(
     from changedet.site import parse_area_m2
     from changedet.watch.rules import WatchRules, parse_days, parse_persistence
     from changedet.watch.running import WatchRequest, run_watch
+    from changedet.watch.telling import Receivers
 
     if sites is None:
         raise UsageError("no list of sites was given", todo="name one with --sites")
@@ -135,7 +163,7 @@ def run(
         out or state.with_name(f"{state.stem}-alerts"),
         _span(since, until),
         rules,
-        _hook(webhook),
+        Receivers(_hook(webhook), _mail(mail_to or [], mail_from, smtp_server, smtp_security)),
         wait,
     )
     path, chosen = chosen_sites(sites, site or [], alone={}, radius=radius)
@@ -201,6 +229,16 @@ def _hook(url: str | None) -> Webhook | None:
     from changedet.watch.notify import Webhook
 
     return Webhook(url) if url else None
+
+
+def _mail(to: list[str], sender: str | None, server: str | None, security: str) -> Mail | None:
+    from changedet.watch.mail import Mail, parse_server
+
+    if not (to or sender or server or security):
+        return None
+    if not (to and server):
+        raise UsageError("mail needs an address and a server", todo="give both --mail-to and --smtp-server")
+    return Mail(parse_server(server, security, os.environ), sender or to[0], tuple(dict.fromkeys(to)))
 
 
 def _require_names(path: Path, names: list[str]) -> None:

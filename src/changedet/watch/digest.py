@@ -78,7 +78,7 @@ def digest_html(report: WatchReport, pictures: Mapping[str, tuple[str, str]]) ->
     str
         A complete HTML document under a policy that forbids every load.
     """
-    known = [one for one in report.passes if isinstance(one, SitePass)]
+    known = _known(report)
     context = {
         "simulated": facts.SIMULATED_NOTE if any(one.simulated for one in known) else "",
         "until": report.until_utc[:10],
@@ -103,6 +103,30 @@ def digest_html(report: WatchReport, pictures: Mapping[str, tuple[str, str]]) ->
         "credit": _credit(known),
     }
     return render_page("watch.html.j2", context)
+
+
+def closing_lines(report: WatchReport) -> list[str]:
+    """Return what a letter ends with: what was not observed, what failed, up to when, whose data.
+
+    Parameters
+    ----------
+    report : WatchReport
+        What was found.
+
+    Returns
+    -------
+    list of str
+    """
+    known = _known(report)
+    simulated = [facts.SIMULATED_NOTE] if any(one.simulated for one in known) else []
+    failed = [f"{facts.clean(one.site)}: failed: {facts.clean(one.reason, 300)}" for one in report.failures]
+    lines = [*report.silence(), *failed]
+    ending = [f"Watched up to {report.until_utc[:10]}.", *simulated, _credit(known)]
+    return [*lines, *([""] if lines else []), *filter(None, ending)]
+
+
+def _known(report: WatchReport) -> list[SitePass]:
+    return [one for one in report.passes if isinstance(one, SitePass)]
 
 
 def _finding(report: WatchReport) -> str:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence  # noqa: TC003  # part of a dataclass that others inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from changedet.attempts import Failure, attempt_all
 from changedet.batch import site_label
-from changedet.errors import OutputError, ProviderError
+from changedet.errors import OutputError
 from changedet.progress import begin_site
 from changedet.providers.cache_files import temporary
 from changedet.watch.alerts import append_alerts, feed_xml, read_alerts
-from changedet.watch.following import mark_delivered
 from changedet.watch.gathering import Place
 from changedet.watch.holding import hold
 from changedet.watch.monitor import SitePass, close_abandoned, watch_site
-from changedet.watch.notify import tell
 from changedet.watch.rules import WatchRules  # noqa: TC001
 from changedet.watch.state import open_state
+from changedet.watch.telling import Enclosed, Receivers, Untold, tell_receivers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,13 +28,15 @@ if TYPE_CHECKING:
     from changedet.site import Site
     from changedet.watch.alerts import Alert
     from changedet.watch.monitor import WatchSpan
-    from changedet.watch.notify import Webhook
     from changedet.watch.state import StateFile
 
 #: Form of the summary.
 SCHEMA = "changedet.watch/1"
 #: Files in the folder of a watch.
 ALERTS, DIGEST_PAGE, DIGEST, FEED = "alerts.jsonl", "digest.html", "digest.json", "feed.xml"
+
+
+_NOBODY, _ALL_TOLD = Receivers(), Untold()
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class WatchRequest:
         Which days.
     rules : WatchRules
         What is asked of dates and pixels.
-    webhook : Webhook or None
+    receivers : Receivers
         Who else is told of alerts.
     wait_s : float
         How long to wait for another watch of the same state file, in seconds.
@@ -62,7 +63,7 @@ class WatchRequest:
     out: Path
     span: WatchSpan
     rules: WatchRules
-    webhook: Webhook | None = None
+    receivers: Receivers = _NOBODY
     wait_s: float = 60.0
 
 
@@ -82,8 +83,8 @@ class WatchReport:
         When it was made; to when sites were watched.
     silent_after_days : float
         So long without a usable image is said.
-    problem : str
-        Why the webhook was not told; empty when it was, or there is none.
+    untold : Untold
+        Why the webhook or somebody by mail was not told.
     """
 
     passes: Sequence[SitePass | Failure]
@@ -92,7 +93,12 @@ class WatchReport:
     made_utc: str
     until_utc: str
     silent_after_days: float
-    problem: str = ""
+    untold: Untold = _ALL_TOLD
+
+    @property
+    def problem(self) -> str:
+        """Why somebody was not told, in a line; empty when all were."""
+        return "; ".join(filter(None, (self.untold.webhook, self.untold.mail)))
 
     @property
     def failures(self) -> list[Failure]:
@@ -107,11 +113,14 @@ class WatchReport:
 
     def lines(self) -> list[str]:
         """Return what is new in lines for a reader; nothing when nothing is."""
-        found = [one.text for one in self.alerts]
-        return [*found, *(
+        return [*(one.text for one in self.alerts), *self.silence()]
+
+    def silence(self) -> list[str]:
+        """Return the sites that no usable image has shown for too long in lines for a reader."""
+        return [
             f"{one.site}: no usable image for {one.silent_days:.0f} days, since {one.last[:10]}"
             for one in self.silent
-        )]  # fmt: skip
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable description."""
@@ -125,7 +134,8 @@ class WatchReport:
             "failed": [
                 {"site": one.site, "reason": one.reason, "exit_code": one.exit_code} for one in self.failures
             ],
-            "webhook_problem": self.problem,
+            "webhook_problem": self.untold.webhook,
+            "mail_problem": self.untold.mail,
         }
 
 
@@ -201,8 +211,8 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def _tell(state: StateFile, request: WatchRequest, passes: Sequence[SitePass | Failure]) -> WatchReport:
-    """Write what is new, then tell the webhook, and mark what was told: nothing is lost in between."""
-    from changedet.watch.digest import digest_html, digest_pictures
+    """Write what is new, then tell receivers, and mark what was told: nothing is lost in between."""
+    from changedet.watch.digest import closing_lines, digest_html, digest_pictures
 
     every = read_alerts(state)
     new = [one for one in every if not one.told]
@@ -213,30 +223,12 @@ def _tell(state: StateFile, request: WatchRequest, passes: Sequence[SitePass | F
     )  # fmt: skip
     append_alerts(request.out / ALERTS, every)
     write_whole(request.out / FEED, feed_xml(every, report.made_utc))
-    write_whole(request.out / DIGEST_PAGE, digest_html(report, digest_pictures(state, new)))
-    problem = _told(state, request.webhook, new)
-    report = WatchReport(**{**vars(report), "problem": problem})
+    page = digest_html(report, digest_pictures(state, new))
+    write_whole(request.out / DIGEST_PAGE, page)
+    untold = tell_receivers(state, request.receivers, new, Enclosed(closing_lines(report), page))
+    report = replace(report, untold=untold)
     write_whole(request.out / DIGEST, _json(report.to_dict()))
     return report
-
-
-def _told(state: StateFile, webhook: Webhook | None, new: Sequence[Alert]) -> str:
-    """Mark alerts as told, those of a webhook one by one; return why some were not."""
-
-    def _mark(alert: Alert) -> None:
-        with state.change() as change:
-            mark_delivered(change, [alert.key])
-
-    if webhook is None:
-        if new:
-            with state.change() as change:
-                mark_delivered(change, [one.key for one in new])
-        return ""
-    try:
-        tell(webhook, new, _mark)
-    except ProviderError as error:
-        return str(error)
-    return ""
 
 
 def _json(document: dict[str, Any]) -> str:

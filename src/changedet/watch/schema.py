@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from changedet.watch.geopackage import create_head, list_table, now_text, run_statements
@@ -15,9 +16,7 @@ if TYPE_CHECKING:
 #: Name of the layout; its version is a number of its own.
 SCHEMA_NAME = "changedet.state"
 #: Version of the layout that this version of the program reads and writes.
-SCHEMA_VERSION = 1
-#: What leads from a version to the next: statements, each ending in ";".
-MIGRATIONS: Mapping[int, str] = {}
+SCHEMA_VERSION = 2
 
 #: Table of keys and values that says whose file it is.
 META_TABLE = "changedet_meta"
@@ -112,6 +111,11 @@ TABLES: tuple[Table, ...] = (
         text TEXT NOT NULL, made_utc DATETIME NOT NULL, delivered_utc DATETIME""", True,
     ),
     Table(
+        "deliveries", "who was given which alert, and in which letter, so that nobody is told twice",
+        """alert_id INTEGER NOT NULL REFERENCES alerts(fid), receiver TEXT NOT NULL,
+        letter TEXT NOT NULL DEFAULT '', given_utc DATETIME, UNIQUE (alert_id, receiver)""",
+    ),
+    Table(
         "arrays", "baselines and other large arrays, which are files beside this one",
         f"""{_SITE}, generation INTEGER NOT NULL, file TEXT NOT NULL, sha256 TEXT NOT NULL,
         bytes INTEGER NOT NULL, made_utc DATETIME NOT NULL, UNIQUE (site_id, generation)""",
@@ -131,6 +135,20 @@ BEGIN
   SELECT RAISE(ABORT, 'verdicts are only ever added: record another one');
 END;
 """
+
+
+def _added(name: str) -> str:
+    """Return the statements that add a plain table to a file which lacks it."""
+    (table,) = (one for one in TABLES if one.name == name)
+    listed = f"'{name}', 'attributes', '{name}', '{table.description}', strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
+    return (
+        f"{table.statement}\nINSERT INTO gpkg_contents"
+        f" (table_name, data_type, identifier, description, last_change) VALUES ({listed});\n"
+    )
+
+
+#: What leads from a version to the next: statements, each ending in ";".
+MIGRATIONS: Mapping[int, str] = MappingProxyType({1: _added("deliveries")})
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
