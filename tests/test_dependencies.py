@@ -47,7 +47,8 @@ def declared():
 def extras():
     """What single commands need, and ask for when it is not there."""
     found = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return {re.match(r"[\w.-]+", line)[0] for line in found["optional-dependencies"]["learn"]}
+    groups = (found["optional-dependencies"][name] for name in ("learn", "jupyter", "maps"))
+    return {re.match(r"[\w.-]+", line)[0] for group in groups for line in group}
 
 
 def test_every_import_is_declared():
