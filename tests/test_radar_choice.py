@@ -64,7 +64,7 @@ def test_passes_whose_track_nobody_states_are_never_compared():
     known = [passes(year, 6, 20, 3) for year in (2023, 2025)]
     tracks, sentences = choose_passes(unknown[0] + known[0], unknown[1] + known[1], 12)
     assert len(tracks) == 1
-    assert "descending orbit not stated, with 4 pass(es) before and 4 after: nobody states" in sentences[1]
+    assert "descending, orbit unknown, with 4 pass(es) before and 4 after: nobody states" in sentences[1]
 
 
 def test_opposite_directions_of_one_orbit_are_not_mixed():

@@ -19,9 +19,11 @@ from changedet.objects import build_objects
 from changedet.pairing import Pair, make_pair
 from changedet.progress import Progress, Silent
 from changedet.providers.local import LocalOptions, Source, open_source
+from changedet.providers.radar import SHADOW_NOT_MARKED
 from changedet.radar import SensorChoice
 from changedet.radar_comparison import compare_radar, crop_evidence
-from changedet.radar_result import RadarAsked, radar_result
+from changedet.radar_fusion import without_radar
+from changedet.radar_result import RadarAsked, misfit_refusal, pass_notes, platform_check, radar_result
 from changedet.registration import RESIDUAL_LIMIT_PX, Registration, Views, judge, simplified
 from changedet.resample import pixel_size_m
 from changedet.result import ChangeResult
@@ -214,6 +216,7 @@ def compare_sources(
         pair = make_pair(first, sources[1].load(frame.context), inside)
     except NoUsableImageryError as error:
         return _radar_instead(evidence, radar, asked, error)
+    evidence, radar_notes = _fitting(evidence, radar_notes, settings.residual_limit_px)
     deciders.require(pair.before.bands)
     progress.step("registering")
     registration, moved = register(pair, sources[1], settings.residual_limit_px)
@@ -225,6 +228,8 @@ def compare_sources(
     progress.step("describing the objects")
     objects, kind = build_objects(comparison.flagged, pair.before, comparison.after, inside)
     seasonal = seasonal_objects(comparison.flagged, pair.before, comparison.after, inside)
+    if radar is not None and evidence is None:
+        objects, seasonal = without_radar(objects), without_radar(seasonal)
     window, construction = frame.window, comparison.flagged.construction
     notes = _notes(comparison, pair, deciders, refused)
     return ChangeResult(
@@ -347,7 +352,16 @@ def _radar_beside(
     except NoUsableImageryError as error:
         return None, (f"radar could not be used: {error}", *radar.notes)
     progress.step("reading the images")
-    return evidence, (*evidence.warnings, *radar.notes)
+    marked = (note for note in pass_notes(evidence) if note != SHADOW_NOT_MARKED)
+    return evidence, (*evidence.warnings, *radar.notes, *marked)
+
+
+def _fitting(
+    evidence: RadarEvidence | None, notes: tuple[str, ...], limit_px: float
+) -> tuple[RadarEvidence | None, tuple[str, ...]]:
+    """Leave radar out beside optical images where its own periods do not lie on each other."""
+    misfit = "" if evidence is None else misfit_refusal(platform_check(evidence, limit_px))
+    return (None, (f"radar could not be used: {misfit}", *notes)) if misfit else (evidence, notes)
 
 
 def _radar_instead(

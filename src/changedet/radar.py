@@ -116,9 +116,16 @@ class Track:
 
     @property
     def label(self) -> str:
-        """What a reader calls it, such as ``ascending 127``."""
-        orbit = "orbit not stated" if self.relative_orbit is None else str(self.relative_orbit)
-        return f"{self.orbit_state} {orbit}" if self.orbit_state != "unknown" else orbit
+        """What a reader calls it in tables, such as ``ascending 127``."""
+        stated = self.orbit_state != "unknown"
+        if self.relative_orbit is None:
+            return f"{self.orbit_state}, orbit unknown" if stated else "unknown track"
+        return f"{self.orbit_state} {self.relative_orbit}" if stated else str(self.relative_orbit)
+
+    @property
+    def text(self) -> str:
+        """What a reader calls it in sentences, such as ``track ascending 127``."""
+        return self.label if self == Track() else f"track {self.label}"
 
 
 @dataclass(frozen=True)

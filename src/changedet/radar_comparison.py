@@ -472,9 +472,7 @@ def _joined(*notes: str) -> str:
 def _warnings(reports: Sequence[TrackReport]) -> tuple[str, ...]:
     found = []
     if not any(one.method == LIKELIHOOD_RATIO for one in reports):
-        found.append(
-            "no track of radar has enough passes to be tested: radar ranks, and flags none by itself"
-        )
+        found.append("no track of radar has enough passes to be tested: radar flags none by itself")
     found += [
         f"radar, {one.track.label}: {one.note}" for one in reports if one.note and one.method != LEFT_OUT
     ]

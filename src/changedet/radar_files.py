@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +19,7 @@ from changedet.providers.local_names import BAND_FILE_SUFFIXES
 from changedet.providers.radar import RADAR_LEVEL, fuse_radar, gamma_nought, relative_orbit
 from changedet.providers.rasters import RasterHeader, read_header, read_window
 from changedet.radar import RadarInput, RadarPasses, RadarSettings, Track
+from changedet.radar_geometry import GeometryMap, MapKind, map_kind, maps_of, name_without_map, without_hidden
 from changedet.scene import Asset, Scene
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ _LINEAR, _DEFAULT_SETTINGS = RadarNumbers(), RadarSettings()
 
 @dataclass(frozen=True, eq=False)
 class RadarFile:
-    """One raster and what it says of itself: polarisations by name, geometry, satellite, time."""
+    """One raster and what it says of itself: polarisations by name, geometry, satellite, time; its maps."""
 
     header: RasterHeader
     bands: Mapping[str, int]
@@ -134,6 +135,7 @@ class RadarFile:
     time: Stated | None
     stem: str
     simulated: bool
+    maps: tuple[GeometryMap, ...] = ()
 
 
 def open_radar_files(
@@ -211,8 +213,9 @@ class RadarFiles:
         """Return what a comparison takes in."""
         said: dict[str, Any] = {"in_memory": False, "numbers": self.numbers.to_dict()}
         for word, path, files in zip(("before", "after"), self.given, self.sides, strict=True):
-            hashes = {str(one.header.path): sha256_file(one.header.path) for one in files}
-            said[word] = {"path": str(path), "files": hashes}
+            headers = [header for one in files for header in (one.header, *(m.header for m in one.maps))]
+            used = dict.fromkeys(header.path for header in headers)
+            said[word] = {"path": str(path), "files": {str(one): sha256_file(one) for one in used}}
         return RadarInput(self.load, self.settings, MappingProxyType(said), self.notes())
 
     def load(self, grid: GeoBox) -> tuple[RadarPasses, ...]:
@@ -272,7 +275,8 @@ class RadarFiles:
                 where=str(files[0].header.path),
                 todo=f"name them {NAMES_UNDERSTOOD}",
             )
-        return fuse_radar(list(slices.values()), names, _scene(files, slices), grid)
+        image = fuse_radar(list(slices.values()), names, _scene(files, slices), grid)
+        return without_hidden(image, list(dict.fromkeys(found for one in files for found in one.maps)))
 
     def _layer(self, one: RadarFile, name: str, index: int) -> Layer:
         radiometry = gamma_nought(None, f"local file, {self.numbers.unit}")
@@ -317,14 +321,24 @@ def find_radar_files(path: Path) -> tuple[RadarFile, ...]:
     paths = [path] if path.is_file() else sorted(
         one for one in path.rglob("*") if one.suffix.lower() in BAND_FILE_SUFFIXES and one.name[0] != "."
     )  # fmt: skip
-    files = [one for one in (_read(file, path) for file in paths) if one is not None]
+    passes = [one for one in paths if map_kind(one) is None]
+    files = [one for one in (_read(file, path) for file in passes) if one is not None]
     if not files:
         raise MissingInputError(
             "no file of radar whose polarisation is stated",
             where=str(path),
             todo=f"name them {NAMES_UNDERSTOOD}",
         )
-    return tuple(files)
+    maps = [_read_map(file, path) for file in paths if file not in passes]
+    found = maps_of(maps, [(one.header.path, one.stem, one.track) for one in files])
+    return tuple(replace(one, maps=own) for one, own in zip(files, found, strict=True))
+
+
+def _read_map(path: Path, given: Path) -> GeometryMap:
+    """Read what a map of layover, shadow or incidence says of itself."""
+    kind, header = map_kind(path), read_header(path)
+    track = _track(header.tags, _PRODUCT.search(path.stem), _names_round(path, given))
+    return GeometryMap(header, kind or MapKind.CODES, name_without_map(path), track)
 
 
 def _read(path: Path, given: Path) -> RadarFile | None:

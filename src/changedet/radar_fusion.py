@@ -20,6 +20,7 @@ from changedet.result import State
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import geopandas as gpd
     from numpy.typing import NDArray
 
     from changedet.objects import Flagged
@@ -55,6 +56,8 @@ _RAISED = MappingProxyType({"low": "medium", "medium": "high", "high": "high"})
 _WORDS = MappingProxyType({Direction.BRIGHTER: "brighter", Direction.DARKER: "darker"})
 #: What every object of radar says beside it.
 RADAR_CAVEAT = "ships, cranes, vehicles, crops and wet ground change what radar sees as well"
+#: What every object says where radar was asked as well and could not be used.
+NO_RADAR_WORDS = "radar had nothing to compare"
 #: What every object says of radar beside it where no track has enough passes.
 UNTESTED_WORDS = "too few passes to test it, radar only ranks"
 
@@ -266,6 +269,23 @@ def opinions_of(
             expected = _expected(kind, float(water[index]))
             found.append(_beside(*measured, says=bool(says[index]), expected=expected))
     return tuple(found) if evidence.tested else tuple(_untested(one) for one in found)
+
+
+def without_radar(objects: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Say of objects that both sensors were asked, and that radar had nothing to compare.
+
+    Parameters
+    ----------
+    objects : GeoDataFrame
+        Of an optical comparison.
+
+    Returns
+    -------
+    GeoDataFrame
+        A copy: ``optical only`` as sensor, and the evidence says why.
+    """
+    said = [f"{text}; {NO_RADAR_WORDS}" if text else NO_RADAR_WORDS for text in objects["evidence"]]
+    return objects.assign(sensor=[FoundBy.OPTICAL_ONLY.value] * len(objects), evidence=said)
 
 
 def _strength(evidence: RadarEvidence) -> NDArray[np.float32]:

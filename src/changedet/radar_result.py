@@ -47,9 +47,9 @@ _OPTICAL_ONLY = MappingProxyType(
     }
 )
 _UNTESTED = (
-    "not comparable: too few passes of radar to tell change from weather and speckle, so that pixels were "
-    "ranked and none was flagged; give at least {before} passes of one track before and {after} after, or "
-    "flag the leading share of the site with --budget"
+    "not comparable: too few passes of radar to tell change from weather and speckle, so that nothing is "
+    "said about change; give at least {before} passes of one track before and {after} after, or flag the "
+    "leading share of the site with --budget"
 )
 
 
@@ -109,7 +109,7 @@ def radar_result(evidence: RadarEvidence, asked: RadarAsked) -> ChangeResult:
     objects, kind = build_objects(flagged, evidence.before, evidence.after, asked.inside)
     cropped = crop_evidence(evidence, frame)
     pair = _pair(cropped, asked)
-    notes = (*_season_notes(pair), *_unused_notes(settings), *_notes(cropped))
+    notes = (*_season_notes(pair), *_unused_notes(settings), *pass_notes(cropped))
     return ChangeResult(
         name=asked.site.name if asked.site else _name(evidence.tracks[0].track),
         grid=frame.grid,
@@ -193,6 +193,23 @@ def platform_check(evidence: RadarEvidence, limit_px: float) -> Registration:
     )
 
 
+def misfit_refusal(registration: Registration) -> str:
+    """Say why both periods of radar are not comparable; "" where they are, or nothing could be measured.
+
+    Parameters
+    ----------
+    registration : Registration
+        From `platform_check`.
+    """
+    return "" if registration.passed else f"{registration.reason} between both periods of radar"
+
+
+def pass_notes(evidence: RadarEvidence) -> tuple[str, ...]:
+    """Return what the readers of both pictures have to know of their passes, each note once."""
+    scenes = (*evidence.before.scene.acquisitions, *evidence.after.scene.acquisitions)
+    return tuple(dict.fromkeys(note for scene in scenes for note in scene.notes))
+
+
 def _misfit(evidence: RadarEvidence) -> tuple[float, float, float]:
     """Return rows, columns and reliability of what is left between both periods; NaN where it has no peak."""
     planes = [
@@ -208,8 +225,8 @@ def _misfit(evidence: RadarEvidence) -> tuple[float, float, float]:
 def _refusals(
     evidence: RadarEvidence, registration: Registration, settings: DetectSettings
 ) -> tuple[str, ...]:
-    if not registration.passed:
-        return (f"not comparable: {registration.reason} between both periods of radar",)
+    if misfit := misfit_refusal(registration):
+        return (f"not comparable: {misfit}",)
     if evidence.tested or settings.budget is not None:
         return ()
     asked = evidence.settings
@@ -306,12 +323,6 @@ def _unused_notes(settings: DetectSettings) -> tuple[str, ...]:
     if not unused:
         return ()
     return (f"radar alone does not heed {' and '.join(unused)}: what it flags follows from the passes",)
-
-
-def _notes(evidence: RadarEvidence) -> tuple[str, ...]:
-    """Return what the readers of both pictures have to know of them."""
-    scenes = (*evidence.before.scene.acquisitions, *evidence.after.scene.acquisitions)
-    return tuple(dict.fromkeys(note for scene in scenes for note in scene.notes))
 
 
 def _pixel_m2(evidence: RadarEvidence) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from changedet.access import Plan, compare_plan, surroundings
 from changedet.errors import NoUsableImageryError
 from changedet.radar_access import RadarPlan, RadarTask, compare_radar
+from changedet.radar_fusion import without_radar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from changedet.site import Site
 
 _SIDES = ("before", "after")
+_NO_RADAR = "radar could not be used"
 OpticalPlan = TypeVar("OpticalPlan")
 PlanOfRadar = TypeVar("PlanOfRadar")
 
@@ -176,7 +178,7 @@ def nothing_of(error: NoUsableImageryError, *, radar: bool) -> str:
         For a reader of the result.
     """
     if radar:
-        return f"radar could not be used, optical images stand alone: {error}"
+        return f"{_NO_RADAR}, optical images stand alone: {error}"
     return f"optical images could not be used, radar stands alone: {error}"
 
 
@@ -264,9 +266,12 @@ def with_notes(result: ChangeResult, notes: tuple[str, ...]) -> ChangeResult:
     Returns
     -------
     ChangeResult
-        The very same when there are none.
+        The very same when there are none. Where radar was asked as well and has nothing, the objects say so.
     """
     if not notes:
         return result
+    if any(note.startswith(_NO_RADAR) for note in notes):
+        seasonal = None if result.seasonal is None else without_radar(result.seasonal)
+        result = replace(result, objects=without_radar(result.objects), seasonal=seasonal)
     inputs = {**result.inputs, "notes": list(notes)}
     return replace(result, warnings=(*notes, *result.warnings), inputs=inputs)

@@ -61,8 +61,8 @@ def test_the_plate_of_radar_carries_what_a_reviewer_asks_for(part):
 
 def test_it_has_three_panels_and_its_text_stays_on_the_page():
     figure = drawn_plate(make_both())
-    # three panels, and where on Earth the site lies
-    assert len(figure.axes) == 4
+    # three panels, the legend of kinds, and where on Earth the site lies
+    assert len(figure.axes) == 5
     renderer = figure.canvas.get_renderer()
     width, height = figure.canvas.get_width_height()
     for text in figure.texts:
@@ -71,6 +71,14 @@ def test_it_has_three_panels_and_its_text_stays_on_the_page():
         assert box.y0 >= 0
         assert box.x1 <= width + 1
         assert box.y1 <= height + 1
+
+
+def test_outlines_have_a_legend_of_kinds():
+    result = make_both()
+    (legend,) = [axes.get_legend() for axes in drawn_plate(result).axes if axes.get_legend()]
+    assert {text.get_text() for text in legend.get_texts()} == {str(kind) for kind in result.objects["kind"]}
+    nothing = drawn_plate(replace(result, objects=result.objects.head(0)))
+    assert not any(axes.get_legend() for axes in nothing.axes)
 
 
 def test_many_tracks_are_counted():

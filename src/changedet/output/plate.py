@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from changedet.errors import OutputError, UsageError
-from changedet.kinds import KIND_COLOURS
 from changedet.output import facts, radar_facts
 from changedet.output.ground import length_text, point_of, site_point
 from changedet.output.picture import (
@@ -32,7 +31,10 @@ from changedet.output.plate_parts import (
     LABELS,
     MARGIN,
     PANEL_TITLE,
+    draw_legend,
     foot_height,
+    kind_handles,
+    kinds_present,
     write_foot,
     write_header,
 )
@@ -367,13 +369,8 @@ def _closing_lines(result: ChangeResult, limits: Limits) -> list[str]:
     ]
 
 
-def _kinds_present(result: ChangeResult) -> list[str]:
-    present = {str(kind) for kind in result.objects["kind"]}
-    return sorted(present, key=lambda label: (facts.kind_of(label), label))
-
-
 def _legend_rows(result: ChangeResult) -> int:
-    return (len(_kinds_present(result)) + 4) // 2
+    return (len(kinds_present(result)) + 4) // 2
 
 
 def _legend(sheet: Sheet, box: Box, result: ChangeResult) -> None:
@@ -392,10 +389,7 @@ def _legend(sheet: Sheet, box: Box, result: ChangeResult) -> None:
     holder = sheet.axes(Box(box.left, box.top + 0.26, box.width, max(0.1, box.height - 0.3)))
     holder.set_axis_off()
     if handles:
-        holder.legend(
-            handles=handles, loc="upper left", ncols=2, fontsize=6.8, frameon=False, borderaxespad=0,
-            borderpad=0, handlelength=1.8, columnspacing=1.0, labelspacing=0.4,
-        )  # fmt: skip
+        draw_legend(holder, handles, columns=2)
 
 
 def _bar_ticks(ends: tuple[float, float], seed: float, width: float) -> list[tuple[float, str]]:
@@ -416,15 +410,9 @@ def _label_width(label: str) -> float:
 
 
 def _legend_handles(result: ChangeResult) -> list[Artist]:
-    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
-    from matplotlib.patheffects import Normal, Stroke
 
-    rim = [Stroke(linewidth=3.0, foreground="black"), Normal()]
-    handles: list[Artist] = []
-    for kind in _kinds_present(result):
-        colour = KIND_COLOURS[facts.kind_of(kind)]
-        handles.append(Line2D([], [], color=colour, lw=1.6, label=facts.clean(kind, 40), path_effects=rim))
+    handles: list[Artist] = kind_handles(result)
     for state, name, pattern in (
         (State.NOT_OBSERVED, "not observed", "/////"),
         (State.NOT_COMPARABLE, "not comparable", "xxxxx"),

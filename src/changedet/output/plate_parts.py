@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from changedet.kinds import KIND_COLOURS
 from changedet.output import facts
 from changedet.output.ground import site_point
 from changedet.output.locator import LOCATOR_NOTE, draw_locator
@@ -12,6 +13,9 @@ from changedet.resample import has_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
 
     from changedet.result import ChangeResult
 
@@ -37,6 +41,33 @@ def write_header(sheet: Sheet, result: ChangeResult, title: str, subtitle: str) 
         width -= 3.4
     top = sheet.write(title, Box(MARGIN, MARGIN, width, 0.3), _title_lettering(title, width))
     sheet.write(subtitle, Box(MARGIN, top + 0.02, sheet.width - 2 * MARGIN, 0.4), _SUBTITLE)
+
+
+def kinds_present(result: ChangeResult) -> list[str]:
+    """Return the labels of the kinds of its objects, in the order of their codes."""
+    present = {str(kind) for kind in result.objects["kind"]}
+    return sorted(present, key=lambda label: (facts.kind_of(label), label))
+
+
+def kind_handles(result: ChangeResult) -> list[Artist]:
+    """Return what a legend shows of the outlines: a line for each kind of object."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patheffects import Normal, Stroke
+
+    rim = [Stroke(linewidth=3.0, foreground="black"), Normal()]
+    return [
+        Line2D([], [], color=KIND_COLOURS[facts.kind_of(kind)], lw=1.6, label=facts.clean(kind, 40),
+               path_effects=rim)
+        for kind in kinds_present(result)
+    ]  # fmt: skip
+
+
+def draw_legend(axes: Axes, handles: list[Artist], *, columns: int) -> None:
+    """Write a legend without a frame into the upper left corner of axes that show nothing else."""
+    axes.legend(
+        handles=handles, loc="upper left", ncols=columns, fontsize=6.8, frameon=False, borderaxespad=0,
+        borderpad=0, handlelength=1.8, columnspacing=1.0, labelspacing=0.4,
+    )  # fmt: skip
 
 
 def _title_lettering(title: str, width: float) -> Lettering:

@@ -36,10 +36,18 @@ CANNOT_NOTE = (
     "vehicles, containers, water, ice and ploughing change what radar sees without anything being built. "
     "Radar alone does not tell what something is made of."
 )
-#: What it means that no track has enough passes.
+#: What it means that no track has enough passes: beside optical imagery, where a share of the site was asked
+#: of radar alone, and where nothing was.
 UNTESTED_NOTE = (
-    "No track has enough passes to tell change from speckle and weather: radar ranks, and flags nothing by "
-    "itself."
+    "No track has enough passes to tell change from speckle and weather: radar ranks what optical imagery "
+    "flags, and flags nothing by itself."
+)
+UNTESTED_SHARE_NOTE = (
+    "No track has enough passes to tell change from speckle and weather: radar ranks, and nothing was tested."
+)
+UNTESTED_ALONE_NOTE = (
+    "No track has enough passes to tell change from speckle and weather: nothing was flagged, and nothing is "
+    "said about change."
 )
 #: What is said instead of `facts.CONFIDENCE_NOTE` where both sensors were asked.
 CONFIDENCE_NOTE = (
@@ -112,8 +120,8 @@ def means_text(radar: RadarEvidence) -> str:
     sides = (radar.before.scene.acquisitions, radar.after.scene.acquisitions)
     before, after = (len(side) for side in sides)
     passes = f"{_passes(before)} before and {after:,} after" if before != 1 or after != 1 else "one pass each"
-    track = radar.tracks[0].track.label if radar.tracks else "one track"
-    return f"Mean power of {passes}, track {clean(track, 40)}"
+    track = radar.tracks[0].track.text if radar.tracks else "one track"
+    return f"Mean power of {passes}, {clean(track, 40)}"
 
 
 def track_rows(radar: RadarEvidence) -> list[tuple[str, ...]]:
@@ -289,11 +297,11 @@ def _decision_text(result: ChangeResult, radar: RadarEvidence) -> str:
     """Say what made radar flag a pixel."""
     share, settings = _asked_share(result), radar.settings
     if share is not None:
-        untested = "" if radar.tested else f" {UNTESTED_NOTE}"
+        untested = "" if radar.tested else f" {UNTESTED_SHARE_NOTE}"
         leading = f"The {share_text(share)} of the site that deviate most were flagged, as was asked for, "
         return f"{leading}however little they changed.{untested}"
     if not radar.tested:
-        return UNTESTED_NOTE
+        return UNTESTED_ALONE_NOTE if result.radar_alone else UNTESTED_NOTE
     return (
         "A pixel is flagged by radar where a share of at most "
         f"{share_text(settings.false_discovery_share)} of what is flagged may be there by chance and the "
@@ -338,8 +346,8 @@ def quality(result: ChangeResult) -> tuple[Fact, ...]:
 
 def _passes_fact(radar: RadarEvidence) -> Fact:
     before, after = (sum(len(side) for side in sides) for sides in _sides(radar))
-    tracks = ", ".join(clean(one.track.label, 40) for one in radar.compared)
-    return Fact("Radar passes", f"{before:,} and {after:,}", f"before and after, of track {tracks}")
+    tracks = ", ".join(clean(one.track.text, 40) for one in radar.compared)
+    return Fact("Radar passes", f"{before:,} and {after:,}", f"before and after, of {tracks}")
 
 
 def _seen_fact(result: ChangeResult) -> Fact:

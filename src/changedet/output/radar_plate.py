@@ -12,12 +12,16 @@ from changedet.output.plate_parts import (
     LABELS,
     MARGIN,
     PANEL_TITLE,
+    draw_legend,
     foot_height,
+    kind_handles,
+    kinds_present,
     write_foot,
     write_header,
 )
 from changedet.output.radar_picture import change_band
 from changedet.output.sheet import Box, Lettering, Sheet, View, draw_map, draw_numbers, draw_outlines
+from changedet.radar import Track
 
 if TYPE_CHECKING:
     from changedet.output.radar_picture import RadarPictures
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 RADAR_PLATE_NAME = "radar.png"
 
 _WIDTH, _TALLEST_PANEL = 12.0, 4.6
+_LEGEND_COLUMNS = 4
 _MOST_OUTLINES, _MOST_NUMBERS, _MOST_TRACKS = 2000, 25, 6
 _UNDER = Lettering(6.8, most_lines=3)
 
@@ -53,7 +58,8 @@ def radar_plate(result: ChangeResult, radar: RadarEvidence, drawn: RadarPictures
     room = (_WIDTH - 2 * MARGIN - LABELS - 2 * GAP) / 3
     panel = view.fit(Box(MARGIN + LABELS, 1.22, room, _TALLEST_PANEL))
     closing = _closing_lines(result, radar, drawn)
-    foot_top = panel.bottom + 0.75
+    legend = Box(panel.left, panel.bottom + 0.72, _WIDTH - 2 * MARGIN - LABELS, _legend_height(result))
+    foot_top = legend.bottom + 0.03
     sheet = Sheet.new(_WIDTH, foot_top + foot_height(result, closing, _WIDTH) + MARGIN)
     title = f"{facts.clean(result.name, 80)}: what radar saw"
     write_header(sheet, result, title, radar_facts.sentence(result))
@@ -72,8 +78,17 @@ def radar_plate(result: ChangeResult, radar: RadarEvidence, drawn: RadarPictures
         sheet.write(line, Box(box.left, box.bottom + 0.3, room, 0), _UNDER)
     numbers = [int(one) for one in result.objects["id"][:_MOST_NUMBERS]]
     draw_numbers(axes, shapes[:_MOST_NUMBERS], numbers)
+    if handles := kind_handles(result):
+        holder = sheet.axes(legend)
+        holder.set_axis_off()
+        draw_legend(holder, handles, columns=_LEGEND_COLUMNS)
     write_foot(sheet, foot_top, result, closing)
     return sheet
+
+
+def _legend_height(result: ChangeResult) -> float:
+    """Return what the legend of kinds takes, in inches; nothing where nothing is outlined."""
+    return 0.16 * -(-len(kinds_present(result)) // _LEGEND_COLUMNS)
 
 
 def _closing_lines(result: ChangeResult, radar: RadarEvidence, drawn: RadarPictures) -> list[str]:
@@ -95,5 +110,6 @@ def _closing_lines(result: ChangeResult, radar: RadarEvidence, drawn: RadarPictu
 
 def _track_line(cells: tuple[str, ...]) -> str:
     track, before, after, looks, method, apart, note = cells
-    said = f"Track {track}, {method}, looks {looks}, satellites: {apart}. Before {before}. After {after}."
+    named = track.capitalize() if track == Track().label else f"Track {track}"
+    said = f"{named}, {method}, looks {looks}, satellites: {apart}. Before {before}. After {after}."
     return said if note == "none" else f"{said} Note: {note}."

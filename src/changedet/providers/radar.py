@@ -42,6 +42,11 @@ if TYPE_CHECKING:
 
 #: Level of scenes that are radiometrically corrected for the terrain.
 RADAR_LEVEL = "RTC"
+#: Ground seen steeper than this lies over other ground, or is smeared over several pixels; flatter, it only
+#: grazes the radar's beam. Degrees between line of sight and normal.
+STEEPEST_DEG, FLATTEST_DEG = 10.0, 80.0
+#: The share of unusable ground that is worth a note.
+_SHADOW_NOTE_SHARE = 0.01
 #: What a reader should know of archives without a map of the geometry.
 SHADOW_NOT_MARKED = "radar shadow and layover are not marked in this archive"
 
@@ -228,6 +233,41 @@ def _radiometry(asset: Mapping[str, Any]) -> Radiometry:
     nodata = _stated(asset, "nodata")
     # "nan" is a text in JSON
     return gamma_nought(None if nodata is None else float(nodata), "as stored, corrected for the terrain")
+
+
+def seen_at_angle(angle_deg: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return where radar sees ground neither too steeply nor at a graze.
+
+    Parameters
+    ----------
+    angle_deg : ndarray of float32, shape (y, x)
+        Between line of sight and normal of the ground; NaN where it is not known.
+
+    Returns
+    -------
+    ndarray of bool, shape (y, x)
+        True also where the angle is not known.
+    """
+    return np.asarray(~((angle_deg < STEEPEST_DEG) | (angle_deg > FLATTEST_DEG)))
+
+
+def geometry_note(hidden: NDArray[np.bool_], observed: NDArray[np.bool_]) -> tuple[str, ...]:
+    """Say how much of what a pass observed lies in radar shadow or layover, where it is worth a note.
+
+    Parameters
+    ----------
+    hidden, observed : ndarray of bool, shape (y, x)
+        Where it cannot be used, and where there is power at all.
+
+    Returns
+    -------
+    tuple of str
+        One note, or none.
+    """
+    share = float(hidden[observed].mean()) if observed.any() else 0.0
+    if share < _SHADOW_NOTE_SHARE:
+        return ()
+    return (f"{share:.0%} of the ground lies in radar shadow or layover",)
 
 
 def load_power(layer: Layer, wanted: GeoBox) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ import numpy as np
 from changedet.bands import SCL, band
 from changedet.core.masking import UNUSABLE_CLASSES, unclassified
 from changedet.providers.layers import Layer, LayerSource, load_classes
-from changedet.providers.radar import fuse_radar
+from changedet.providers.radar import fuse_radar, geometry_note, seen_at_angle
 from changedet.providers.sentinel_hub_products import (
     ANGLE_LAYER,
     CLOUD_LAYER,
@@ -35,11 +35,6 @@ if TYPE_CHECKING:
 
 #: A cloud layer above this speaks of cloud; the share of clear pixels above it that is worth a note.
 _CLOUD_PERCENT, _CLOUD_NOTE_SHARE = 65, 0.02
-#: Ground seen steeper than this lies over other ground, or is smeared over several pixels; flatter, it only
-#: grazes the radar's beam. Degrees between line of sight and normal.
-STEEPEST_DEG, FLATTEST_DEG = 10.0, 80.0
-#: The share of unusable ground that is worth a note.
-_SHADOW_NOTE_SHARE = 0.01
 #: What was fetched is kept up to so many bytes; however large they are, two dates can be compared.
 _KEPT_BYTES, _LEAST_KEPT = 500_000_000, 2
 
@@ -224,14 +219,10 @@ def _cloud_notes(fetch: Fetch) -> tuple[str, ...]:
 
 
 def _radar_image(fetch: Fetch, scene: Scene, names: tuple[str, ...], grid: GeoBox) -> Image:
-    angle_deg = fetch.plane(ANGLE_LAYER)
-    steep = (angle_deg < STEEPEST_DEG) | (angle_deg > FLATTEST_DEG)
-    unusable = steep | (fetch.plane(SHADOW_LAYER) > 0)
+    unusable = ~seen_at_angle(fetch.plane(ANGLE_LAYER)) | (fetch.plane(SHADOW_LAYER) > 0)
     observed = np.isfinite(fetch.plane(names[0]))
     clean = replace(fetch, planes=np.where(unusable, np.float32(np.nan), fetch.planes))
-    share = float(unusable[observed].mean()) if observed.any() else 0.0
-    note = f"{share:.0%} of the ground lies in radar shadow or layover"
-    noted = _noted(scene, note) if share >= _SHADOW_NOTE_SHARE else scene
+    noted = _noted(scene, *geometry_note(unusable, observed))
     return fuse_radar([{name: clean.layer(name) for name in names}], names, noted, grid)
 
 
