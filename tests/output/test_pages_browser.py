@@ -99,6 +99,8 @@ def test_the_report_prints_both_dates_side_by_side_and_no_controls(browser, samp
     opacity = opened.page.evaluate("getComputedStyle(document.querySelector('.after img')).opacity")
     assert opacity == "1"
     assert opened.page.locator("button >> visible=true").count() == 0
+    opened.page.set_viewport_size({"width": 700, "height": 1000})
+    assert opened.overflow() == 0
     assert opened.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     opened.close()
 
