@@ -183,6 +183,26 @@ class TestExplorer:
     def test_it_names_itself(self):
         assert repr(make_result().explore()) == "Explorer(Test site, 3 candidates)"
 
+    def test_a_result_whose_place_is_withheld_does_not_send_it(self):
+        view = make_result(redact_coordinates=True).explore()
+        sent = json.dumps([view._about, view._objects, view._counted]) + view.result._repr_html_()
+        for secret in ("52SBH46557610", "38.597", "126.089", "T52SBH", "nan, nan"):
+            assert secret not in sent
+        assert "withheld" in sent
+
+    def test_where_no_kernel_is_a_still_view_stands(self):
+        data, _ = make_result().explore()._repr_mimebundle_()
+        assert "application/vnd.jupyter.widget-view+json" in data
+        assert data["text/html"].count("<img") == 3
+
+    def test_the_divider_is_that_of_the_report(self):
+        from importlib.resources import files
+
+        shared = files("changedet.output.templates").joinpath("viewer.js").read_text("utf-8")
+        view = make_result().explore()
+        assert view._esm.startswith(shared)
+        assert "function startViewer(" in shared
+
 
 class TestVerdicts:
     def click(self, view, number, verdict, note="", reviewer="A. Reader"):

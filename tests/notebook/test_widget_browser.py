@@ -227,6 +227,24 @@ def test_nothing_runs_out_of_the_cell(browser, tmp_path, width):
     one.context.close()
 
 
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_finds_nothing_serious(browser, tmp_path, dark):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
+    one = Opened(browser, tmp_path, result().explore(), dark=dark)
+    one.press("n")
+    # language and title are those of the page round the widget
+    options = {
+        "resultTypes": ["violations"],
+        "rules": {"html-has-lang": {"enabled": False}, "document-title": {"enabled": False}},
+    }
+    found = axe.Axe().run(one.page, options=options).response["violations"]
+    serious = [
+        (v["id"], n["target"]) for v in found if v["impact"] in {"serious", "critical"} for n in v["nodes"]
+    ]
+    assert serious == []
+    one.context.close()
+
+
 def test_hostile_names_stay_text(browser, tmp_path):
     widget = make_result(name=HOSTILE, warnings=(HOSTILE,)).explore(reviewer=HOSTILE)
     one = Opened(browser, tmp_path, widget)

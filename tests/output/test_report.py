@@ -194,8 +194,8 @@ def test_outlines_are_exact_beyond_ten_thousand_pixels():
     from changedet.output import report
 
     ring = np.array([[10000.5, 12345.0], [10003.5, 12345.0], [10003.5, 12347.5], [10000.5, 12345.0]])
-    assert report._path([ring]) == "M10000.5,12345 10003.5,12345 10003.5,12347.5Z"
-    assert "10003.5,12345" in report._path([ring], longest=10)
+    assert report.ring_path([ring]) == "M10000.5,12345 10003.5,12345 10003.5,12347.5Z"
+    assert "10003.5,12345" in report.ring_path([ring], longest=10)
 
 
 def test_without_objects_it_says_so_carefully():

@@ -65,7 +65,9 @@ def _bands(scene: Scene) -> tuple[str, ...]:
         raise UsageError(
             f"not a scene but of type {type(scene).__name__}", todo="give scenes from Site.search"
         )
-    return RADAR_BANDS if scene.sensor == "s1" else NATURAL_COLOUR
+    if scene.sensor != "s1":
+        return NATURAL_COLOUR
+    return tuple(name for name in RADAR_BANDS if name in scene.assets) or RADAR_BANDS
 
 
 def describe_dates(name: str, images: Sequence[Image]) -> dict[str, Any]:

@@ -214,8 +214,8 @@ function renderResult(model, el, about) {
   let exact = model.get("threshold"), exactArea = model.get("min_area_m2");
 
   function repaint() {
-    const share = paint(exact, mode, Number(veil.range.value) / 100), spread = about.mad ? ` (${((exact - about.median) / about.mad).toFixed(1)} spreads above the background)` : "";
-    cut.said.textContent = `${exact.toPrecision(3)}${spread}; ${(100 * share).toFixed(2)} % of judged ground above`;
+    const share = paint(exact, mode, Number(veil.range.value) / 100), spread = about.mad ? `, ${((exact - about.median) / about.mad).toFixed(1)} spreads above background` : "";
+    cut.said.textContent = `${exact.toPrecision(3)}${spread}; ${(100 * share).toFixed(2)} % of ground above`;
     veil.said.textContent = `${veil.range.value} %`;
   }
   function outline() {

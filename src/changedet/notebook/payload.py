@@ -22,6 +22,8 @@ from changedet.output.picture import (
     stretch_limits,
     to_jpeg_data_url,
 )
+from changedet.output.redaction import WITHHELD, published
+from changedet.output.summary import place_text
 from changedet.resample import pixel_size_m
 from changedet.result import State
 
@@ -197,6 +199,7 @@ def describe(result: ChangeResult, sent: SentScore) -> dict[str, Any]:
     dict
         JSON-serialisable; texts are plain, the browser never reads them as HTML.
     """
+    result = published(result)
     height_m, width_m = pixel_size_m(result.grid)
     rows, columns = (int(size) for size in result.grid.shape)
     drawn_low, drawn_high = score_range(result)
@@ -250,19 +253,20 @@ def send_objects(
     for row, rings in zip(objects.to_dict("records"), outlines(objects, result.grid), strict=True):
         corners = np.concatenate(rings) if rings else np.zeros((1, 2))
         box = [*corners.min(axis=0).round(2).tolist(), *corners.max(axis=0).round(2).tolist()]
-        told = _place(row) | ({} if hidden else _opinion(row))
+        told = _place(row, result) | ({} if hidden else _opinion(row))
         colour = "#ffffff" if hidden else KIND_COLOURS[facts.kind_of(str(row["kind"]))]
         found.append(told | {"path": ring_path(rings, _LONGEST_PATH), "box": box, "colour": colour})
     return found
 
 
-def _place(row: Mapping[Any, Any]) -> dict[str, Any]:
+def _place(row: Mapping[Any, Any], result: ChangeResult) -> dict[str, Any]:
+    shut = result.redact_coordinates
     return {
         "id": int(row["id"]),
         "area": facts.area_text(float(row["area_m2"])),
         "area_m2": float(row["area_m2"]),
-        "where": f"{float(row['lat']):.5f}, {float(row['lon']):.5f}",
-        "mgrs": facts.clean(row["mgrs"], 20),
+        "where": WITHHELD if shut else place_text(row),
+        "mgrs": WITHHELD if shut else facts.clean(row["mgrs"], 20),
     }
 
 

@@ -53,9 +53,12 @@ def result_html(result: ChangeResult) -> str:
     -------
     str
         Finding, three pictures, quality, the leading objects and warnings; under 150 kB, loads nothing.
+        Without its place where `ChangeResult.redact_coordinates` says so.
     """
     from changedet.output.picture import draw_image, overlay, score_colour, shrink, stretch_limits
+    from changedet.output.redaction import published
 
+    result = published(result)
     limits = stretch_limits(result.before, result.after, result.before.valid & result.after.valid)
     factor = max(1, THUMBNAIL_PX // max(result.state.shape))
     drawn = shrink(score_colour(result, factor), THUMBNAIL_PX)

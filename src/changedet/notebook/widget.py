@@ -154,6 +154,9 @@ class Explorer(anywidget.AnyWidget):
         if self._book.blind:
             self._show_objects()
 
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:  # noqa: ANN401
+        return with_still(super()._repr_mimebundle_(**kwargs), self.result._repr_html_())
+
     def __repr__(self) -> str:
         return f"Explorer({facts.clean(self.result.name)}, {len(self._found):,} candidates)"
 
@@ -241,9 +244,10 @@ class DateExplorer(anywidget.AnyWidget):
     after = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, name: str, images: tuple[Image, ...]) -> None:
-        from changedet.notebook.dates import describe_dates
+        from changedet.notebook.dates import dates_html, describe_dates
 
         self.scenes: tuple[Scene, ...] = tuple(image.scene for image in images)
+        self._still = dates_html(name, images)
         like = max(images, key=lambda image: float(image.valid.mean()))
         super().__init__(
             **widget_code(),
@@ -261,8 +265,31 @@ class DateExplorer(anywidget.AnyWidget):
         """The two scenes that are shown, before and after."""
         return self.scenes[self.before], self.scenes[self.after]
 
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:  # noqa: ANN401
+        return with_still(super()._repr_mimebundle_(**kwargs), self._still)
+
     def __repr__(self) -> str:
         return f"DateExplorer({len(self.scenes)} dates)"
+
+
+def with_still(
+    bundle: tuple[dict[str, Any], dict[str, Any]] | None, html: str
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Add a still view to what a notebook is given, for where it is read without a kernel.
+
+    Parameters
+    ----------
+    bundle : tuple of two dict, or None
+        Data by media type, and metadata.
+    html : str
+        The still view.
+
+    Returns
+    -------
+    tuple of two dict, or None
+        Front ends that know widgets prefer these.
+    """
+    return None if bundle is None else ({**bundle[0], "text/html": html}, bundle[1])
 
 
 def _recorded(result: ChangeResult) -> tuple[tuple[float, float], bool]:

@@ -379,8 +379,13 @@ def ring_path(rings: list[NDArray[np.float64]], longest: int = 20_000) -> str:
     """
     import shapely
 
-    if sum(map(len, rings)) > longest // 8:
-        rings = [shapely.get_coordinates(shapely.LineString(ring).simplify(0.9)) for ring in rings]
+    text = _path_text(rings)
+    if len(text) <= longest:
+        return text
+    return _path_text([shapely.get_coordinates(shapely.LineString(ring).simplify(0.9)) for ring in rings])
+
+
+def _path_text(rings: list[NDArray[np.float64]]) -> str:
     return "".join("M" + " ".join(f"{x:.7g},{y:.7g}" for x, y in ring[:-1]) + "Z" for ring in rings)
 
 

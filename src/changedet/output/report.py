@@ -26,6 +26,7 @@ from changedet.output.picture import (
     chip,
     draw_image,
     outlines,
+    ring_path,
     score_colour,
     score_colours,
     score_range,
@@ -255,7 +256,7 @@ def _outlines(result: ChangeResult, rings_of_all: list[Rings]) -> list[_Outline]
     for rings, identity, kind, place in zip(
         rings_of_all, objects["id"], objects["kind"], places, strict=True
     ):
-        path = _path(rings)
+        path = ring_path(rings)
         letters += len(path)
         if letters > _MOST_PATH_LETTERS:
             break
@@ -263,17 +264,6 @@ def _outlines(result: ChangeResult, rings_of_all: list[Rings]) -> list[_Outline]
         colour = KIND_COLOURS[facts.kind_of(str(kind))]
         found.append(_Outline(int(identity) if place else 0, path, colour, *corner))
     return found
-
-
-def _path(rings: Rings, longest: int = 20_000) -> str:
-    """Write rings as an SVG path in grid pixels; very ragged ones are simplified to under a pixel."""
-    import shapely
-
-    text = "".join("M" + " ".join(f"{x:.7g},{y:.7g}" for x, y in ring[:-1]) + "Z" for ring in rings)
-    if len(text) <= longest:
-        return text
-    simple = [shapely.get_coordinates(shapely.LineString(ring).simplify(0.9)) for ring in rings]
-    return "".join("M" + " ".join(f"{x:.7g},{y:.7g}" for x, y in ring[:-1]) + "Z" for ring in simple)
 
 
 def _objects(result: ChangeResult, shown: _Shown, rings_of_all: list[Rings]) -> list[dict[str, object]]:
@@ -323,7 +313,7 @@ def _chips(result: ChangeResult, shown: _Shown, rings: Rings) -> dict[str, objec
         "images": cut,
         "box": f"{columns.start} {rows.start} {width} {height}",
         "aspect": width * width_m / (height * height_m),
-        "path": _path(rings, 2_000),
+        "path": ring_path(rings, 2_000),
         "across": length_text(chip_width_m(columns, result)),
     }
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 from changedet.output import facts, radar_facts
+from changedet.output.redaction import WITHHELD
 from changedet.output.scene_facts import ids_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from changedet.registration import Registration
     from changedet.result import ChangeResult
@@ -149,7 +151,7 @@ def object_rows(result: ChangeResult) -> list[tuple[str, ...]]:
             str(int(row["id"])),
             facts.consistent_with(str(row["kind"])),
             facts.area_text(float(row["area_m2"])),
-            f"{float(row['lat']):.5f}, {float(row['lon']):.5f}",
+            place_text(row),
             f"MGRS {facts.clean(row['mgrs'], 20)}",
             f"confidence {facts.clean(row['confidence'], 20)}",
             f"score {facts.number(float(row['score']))}",
@@ -157,6 +159,12 @@ def object_rows(result: ChangeResult) -> list[tuple[str, ...]]:
         )
         for row in result.objects.head(MOST_LISTED).to_dict("records")
     ]
+
+
+def place_text(row: Mapping[Any, Any]) -> str:
+    """Return latitude and longitude of an object, or that its place is withheld."""
+    lat, lon = float(row["lat"]), float(row["lon"])
+    return WITHHELD if math.isnan(lat) else f"{lat:.5f}, {lon:.5f}"
 
 
 def warning_texts(result: ChangeResult) -> list[str]:
