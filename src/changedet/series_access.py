@@ -257,6 +257,37 @@ def plan_local_series(folder: str | Path, site: Site | None = None, during: str 
         When the site lies outside the first date.
     """
     folder = Path(folder)
+    sources, left = dated_sources(folder)
+    if not sources:
+        raise MissingInputError(
+            f"no dated scene in this folder{_first_reason(left)}", where=str(folder),
+            todo="name the folder above the dates, with one folder or one raster for each date, which its "
+            "name or its tags say",
+            details={"left_out": [one.to_dict() for one in left]},
+        )  # fmt: skip
+    return plan_series(sources, site, during, left)
+
+
+def dated_sources(folder: Path) -> tuple[list[Source], list[LeftOut]]:
+    """Open the dated scenes in a folder: folders of bands and products in it, else rasters.
+
+    Parameters
+    ----------
+    folder : Path
+        With one folder or one file for each date.
+
+    Returns
+    -------
+    sources : list of Source
+        Each with a time, in the order of their paths; no pixel has been read.
+    left : list of LeftOut
+        What cannot be opened, or does not say its time, with the reason.
+
+    Raises
+    ------
+    MissingInputError
+        When the folder is not there.
+    """
     if not folder.is_dir():
         raise MissingInputError("no such folder", where=str(folder), todo="check the path")
     sources: list[Source] = []
@@ -271,14 +302,7 @@ def plan_local_series(folder: str | Path, site: Site | None = None, during: str 
             left.append(LeftOut("unknown date", path.name, "nothing says when it was taken"))
         else:
             sources.append(source)
-    if not sources:
-        raise MissingInputError(
-            f"no dated scene in this folder{_first_reason(left)}", where=str(folder),
-            todo="name the folder above the dates, with one folder or one raster for each date, which its "
-            "name or its tags say",
-            details={"left_out": [one.to_dict() for one in left]},
-        )  # fmt: skip
-    return plan_series(sources, site, during, left)
+    return sources, left
 
 
 def _first_reason(left: Sequence[LeftOut]) -> str:

@@ -66,6 +66,7 @@ ELSEWHERE = {
     ("watch run", "--min-clear"),
     ("watch run", "--register"),
     ("watch run", "--persistence"),
+    ("watch run", "--images"),
     ("watch run", "--webhook"),
     *(("watch run", f"--{name}") for name in ("mail-to", "mail-from", "smtp-server", "smtp-security")),
     ("watch run", "--wait"),

@@ -70,7 +70,7 @@ every other one                   detect
 ================================  ==========================================
 
 Options that one other command has alone stand in the file of that command:
-``demo --samples``, ``report --out`` (a file there, not a folder), ``verify --rerun``,
+``demo --samples``, ``report --out`` (a file there, not a folder), ``report --timeline``, ``verify --rerun``,
 ``cache prune --max-size``; ``--period`` and ``--limit`` of search and fetch, ``search --near``,
 ``search --look``, ``fetch --scene``, ``fetch --bands``, ``fetch --clearest``; ``register --reference``,
 ``register --moving``, ``register --out`` (a file too), ``register --local``, ``register --max-shift``,
@@ -81,7 +81,7 @@ also of ``train``, whose ``train --out`` is a file; ``review run --object``, ``r
 ``review mask --until``, ``review mask --end``; ``review precision --by``; ``timeline --during``,
 ``timeline --images``, ``timeline --radar-images``, ``timeline --point``, ``timeline --object``,
 ``timeline --index``, ``timeline --register``, ``timeline --min-clear`` (of a date that is to be read);
-of ``watch run`` its days (``--since``, ``--until``, ``--history``, ``--silent-after``, ``--min-clear``,
+of ``watch run`` its ``--images``, its days (``--since``, ``--until``, ``--history``, ``--silent-after``, ``--min-clear``,
 ``--register``), ``--persistence``, ``--webhook``, ``--mail-to``, ``--mail-from``, ``--smtp-server``,
 ``--smtp-security``, ``--wait`` and ``--out`` (another default); the
 ``--state`` of ``watch``.

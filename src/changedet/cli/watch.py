@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _HELP = "Watch a list of sites: changedet watch --sites FILE; and how they stand."
 _DAYS, _ALARMS, _MAIL = "Which days", "When an alert is made", "By mail"
 
+#: A folder is looked through again for what came late, so that each file is either taken or said to be late.
+_FILES_LATE_DAYS = 400.0
+
 app = typer.Typer(help=_HELP, cls=ReviewGroup, rich_markup_mode=None)
 
 WatchState = Annotated[
@@ -41,6 +44,11 @@ Until = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--until", help="Last day that is watched; now when not given.", rich_help_panel=_DAYS,
                  metavar="DATE"),
+]  # fmt: skip
+Images = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--images", help="Local folder instead of a provider: one scene folder or raster for each "
+                 "date, or below it a folder for each site by its name; no network.", metavar="DIR"),
 ]  # fmt: skip
 History = Annotated[
     str,
@@ -121,6 +129,7 @@ def run(
     until: Until = None,
     history: History = "2y",
     provider: options.ProviderName = "earth-search",
+    images: Images = None,
     min_clear: MinSeen = 0.3,
     max_tile_cloud: options.MaxTileCloud = 0.9,
     max_pu: options.MaxUnits = None,
@@ -144,8 +153,9 @@ def run(
 ) -> None:
     """Look at each site of a list once; print nothing unless something is new."""
     from changedet.cli.run_sites import chosen_sites
-    from changedet.providers.tracked import open_tracked
+    from changedet.providers.tracked import TrackedProvider, open_tracked
     from changedet.site import parse_area_m2
+    from changedet.watch.folders import FolderProvider
     from changedet.watch.rules import WatchRules, parse_days, parse_persistence
     from changedet.watch.running import WatchRequest, run_watch
     from changedet.watch.telling import Receivers
@@ -157,6 +167,7 @@ def run(
         history_days=parse_days(history), min_clear=min_clear, max_tile_cloud=max_tile_cloud,
         min_area_m2=parse_area_m2(min_area), least_later=least, of_later=of, register=register,
         silent_days=parse_days(silent_after),
+        overlap_days=WatchRules.overlap_days if images is None else _FILES_LATE_DAYS,
     )  # fmt: skip
     request = WatchRequest(
         state,
@@ -169,7 +180,12 @@ def run(
     path, chosen = chosen_sites(sites, site or [], alone={}, radius=radius)
     _require_names(path, [one.folder + "/" + one.name for one in chosen])
     with progress_on_terminal(show=progress, quiet=quiet, verbose=verbose) as bar:
-        report = run_watch(chosen, request, open_tracked(provider, cache, max_pu, bar), bar)
+        source = (
+            TrackedProvider(FolderProvider(images), bar)
+            if images
+            else open_tracked(provider, cache, max_pu, bar)
+        )
+        report = run_watch(chosen, request, source, bar)
     _finish(report, request.out, as_json=as_json, quiet=quiet)
     raise typer.Exit(int(exit_code and bool(report.alerts)))
 

@@ -18,6 +18,7 @@ from changedet.providers.local import ImageSource
 from changedet.registration import simplified
 from changedet.series_access import SERIES_BANDS, SeriesSource, frame_of_site, search_span
 from changedet.stacking import align_stack
+from changedet.watch.folders import FolderProvider
 from changedet.watch.passes import SeenScene
 
 if TYPE_CHECKING:
@@ -49,10 +50,13 @@ class FoundDates:
         What shows enough of the site, in order of time.
     left : tuple of SeenScene
         What does not, with the reason.
+    unread : tuple of SeenScene
+        Files of a folder that cannot be opened, with the reason; the next pass tries them again.
     """
 
     kept: tuple[Scene, ...]
     left: tuple[SeenScene, ...]
+    unread: tuple[SeenScene, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +134,17 @@ def find_dates(place: Place, span: Period, unseen: Callable[[Iterable[str]], Seq
             kept.append(look.scene)
     # refused before it is fetched when it would cost more than the limit
     place.provider.expect(kept, place.frame.context, SERIES_BANDS)
-    return FoundDates(tuple(kept), tuple(left))
+    return FoundDates(tuple(kept), tuple(left), _unread(place))
+
+
+def _unread(place: Place) -> tuple[SeenScene, ...]:
+    provider = place.provider.provider
+    if not isinstance(provider, FolderProvider):
+        return ()
+    unreadable = provider.folder_of(place.site).unreadable
+    return tuple(
+        SeenScene(one.scene_id, "s2", one.date, usable=False, reason=one.reason) for one in unreadable
+    )
 
 
 def seen_scene(scene: Scene, reason: str = "") -> SeenScene:

@@ -18,6 +18,7 @@ from changedet.frame import site_mask
 from changedet.periods import Period
 from changedet.watch.arrays import PreparedArrays, add_arrays, prepare_arrays, read_arrays, remove_orphans
 from changedet.watch.baselines import Ground, SiteBaseline, grid_facts, learn, take
+from changedet.watch.candidate_kinds import site_floor
 from changedet.watch.candidates import PERSISTING, Candidate, candidate_table, find_candidates
 from changedet.watch.following import FollowRules, add_alert, follow_objects
 from changedet.watch.gathering import Place, find_dates, load_date, load_history, seen_scene
@@ -30,6 +31,7 @@ from changedet.watch.state import rows_of
 if TYPE_CHECKING:
     import sqlite3
 
+    from changedet.core.detection_floor import DetectionFloor
     from changedet.scene import Image, Scene
     from changedet.watch.following import Sighting
     from changedet.watch.state import StateFile
@@ -88,6 +90,8 @@ class SitePass:
         Share of the site of which the history says what is usual.
     simulated : bool
         Whether any date was simulated.
+    floor : DetectionFloor or None
+        Which maintenance its dates could not show.
     """
 
     site: str
@@ -100,6 +104,7 @@ class SitePass:
     silent_days: float
     watched_share: float
     simulated: bool = False
+    floor: DetectionFloor | None = None
 
     def of(self, status: str) -> tuple[Candidate, ...]:
         """Return the candidates of a status."""
@@ -113,6 +118,7 @@ class SitePass:
             "new_alerts": self.alerts, "candidates": [one.to_dict() for one in self.candidates],
             "last_used_utc": self.last, "silent_days": round(self.silent_days, 1),
             "watched_share": round(self.watched_share, 3), "simulated": self.simulated,
+            "detection_floor": None if self.floor is None else self.floor.to_dict(),
         }  # fmt: skip
 
 
@@ -212,7 +218,7 @@ class _Pass:
         kept: tuple[Scene, ...] = ()
         if start <= self.span.until:
             found = find_dates(self.place, Period(start, self.span.until), self._unseen)
-            kept, left = found.kept, [*left, *found.left]
+            kept, left = found.kept, [*left, *found.left, *found.unread]
             self._note(found.left)
         self.place.progress.step("taking dates")
         for number, scene in enumerate(kept):
@@ -233,7 +239,7 @@ class _Pass:
             self.name, learned, tuple(taken), tuple(left), alerts,
             tuple(find_candidates(base, self.place.rules)), base.times[-1],
             max((self.span.until - last).total_seconds() / 86400, 0.0), base.watched_share,
-            base.simulated,
+            base.simulated, site_floor(base),
         )  # fmt: skip
 
     @property
