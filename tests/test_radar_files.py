@@ -18,12 +18,12 @@ BUILT = np.s_[40:50, 40:52]
 CHANGE = factors((BUILT, 4.0))
 
 
-def write(path, planes, descriptions=(), tags=None, nodata=None):
+def write(path, planes, descriptions=(), tags=None, nodata=None, grid=GRID):
     path.parent.mkdir(parents=True, exist_ok=True)
     planes = np.asarray(planes, np.float32)
     profile = {
         "driver": "GTiff", "count": len(planes), "dtype": "float32", "height": planes.shape[1],
-        "width": planes.shape[2], "crs": GRID.crs.to_wkt(), "transform": GRID.transform, "nodata": nodata,
+        "width": planes.shape[2], "crs": grid.crs.to_wkt(), "transform": grid.transform, "nodata": nodata,
     }  # fmt: skip
     with rasterio.open(path, "w", **profile) as file:
         file.write(planes)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 SAME_DAYS = 60.0
 #: Passes on each side of an interval without which a track has nothing to say of it.
 _LEAST_BEFORE, _LEAST_AFTER = 3, 2
-#: Between clear dates further apart than this, and than twice what is usual of the series, is a gap.
-GAP_DAYS = 30.0
+#: Between clear dates further apart than this, and by so much more than is usual of the series, is a gap.
+GAP_DAYS, _GAP_TIMES = 30.0, 1.5
 
 
 class SeenBy(StrEnum):
@@ -157,7 +157,7 @@ def optical_gaps(timeline: Timeline, zone: ZoneTimeline) -> tuple[GapReport, ...
     Returns
     -------
     tuple of GapReport
-        In order of time, of gaps longer than 30 days and than twice the median between clear dates.
+        In order of time, of gaps longer than 30 days and than 1.5 times the median between clear dates.
     """
     series = timeline.radar
     pairs = () if series is None else series.zones_of(zone.zone.name)
@@ -167,7 +167,7 @@ def optical_gaps(timeline: Timeline, zone: ZoneTimeline) -> tuple[GapReport, ...
     ends = [edge for track, _ in pairs for edge in (track.days[0], track.days[-1])]
     marks = np.unique(np.concatenate([clear, [min(*ends, *clear), max(*ends, *clear)]]))
     usual = float(np.median(np.diff(clear))) if len(clear) > 1 else 0.0
-    least = max(GAP_DAYS, 2 * usual)
+    least = max(GAP_DAYS, _GAP_TIMES * usual)
     return tuple(
         _gap(float(start), float(stop), pairs) for start, stop in pairwise(marks) if stop - start > least
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from changedet.errors import NoUsableImageryError
+from changedet.errors import NoUsableImageryError, UsageError
 from changedet.periods import parse_period
-from changedet.radar import RadarSettings, SensorChoice
+from changedet.radar import RadarSettings, SensorChoice, sensor_of
 from changedet.radar_access import fetch_passes
 from changedet.radar_choice import by_track
 from changedet.radar_files import RadarFiles, RadarNumbers, find_radar_files
@@ -17,7 +18,6 @@ from changedet.series_access import LeftOut, search_span, sorted_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from odc.geo.geobox import GeoBox
 
@@ -67,6 +67,45 @@ class RadarSeriesRequest:
             "sensor": str(self.sensor),
             "radar": {"provider": self.provider, "local": local, "settings": self.settings.to_dict()},
         }
+
+
+def radar_request(
+    sensor: str,
+    images: str | Path | None = None,
+    unit: str = "linear",
+    scaled: tuple[float, float] = (1.0, 0.0),
+    provider: str | None = None,
+) -> RadarSeriesRequest:
+    """Return a request by the names that users give.
+
+    Parameters
+    ----------
+    sensor : str
+        ``s2``, ``s1`` or ``both``.
+    images : str or Path, optional
+        Local files of radar.
+    unit : str
+        Of their numbers: ``linear`` or ``db``.
+    scaled : tuple of float
+        Scale and offset, taken before the unit.
+    provider : str, optional
+        Where radar comes from.
+
+    Returns
+    -------
+    RadarSeriesRequest
+
+    Raises
+    ------
+    UsageError
+        When there is no sensor or unit of a name, or a unit is given without files.
+    """
+    numbers = RadarNumbers(unit, *scaled)  # type: ignore[arg-type]  # checked there
+    if numbers != RadarNumbers() and images is None:
+        raise UsageError(
+            "radar has a unit, and no file of it is read", todo="give its files as --radar-images"
+        )
+    return RadarSeriesRequest(sensor_of(sensor), provider, None if images is None else Path(images), numbers)
 
 
 @dataclass(frozen=True, eq=False)

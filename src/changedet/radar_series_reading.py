@@ -215,8 +215,8 @@ def _track_zone(
     baseline, expected, sigma = usual_course(left, days, settings.baseline)
     breaks = tuple(_break(one, passes, used) for one in found.changes)
     return replace(
-        plain, baseline=baseline if np.isfinite(expected).any() else None, expected=expected, sigma=sigma, breaks=breaks,
-        changes_sought=int(used.sum()) >= least,
+        plain, baseline=baseline if np.isfinite(expected).any() else None, expected=expected, sigma=sigma,
+        breaks=breaks, changes_sought=int(used.sum()) >= least,
     )  # fmt: skip
 
 

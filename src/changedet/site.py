@@ -265,7 +265,7 @@ class Site:
         kept = open_cached(scene.provider, cache)
         return kept.load(scene, self.grid if grid is None else grid, bands, on_received=on_received)
 
-    def timeline(
+    def timeline(  # noqa: PLR0913  # the one call that says all
         self,
         during: str | None = None,
         *,
@@ -274,6 +274,9 @@ class Site:
         point: str | None = None,
         found: str | None = None,
         indices: tuple[str, ...] | None = None,
+        sensor: str = "s2",
+        radar_images: str | Path | None = None,
+        radar_unit: str = "linear",
     ) -> Timeline:
         """Follow this place through time: since when does it differ, and does it still.
 
@@ -291,6 +294,13 @@ class Site:
             An object of an earlier run that is followed besides, as ``"RUNFOLDER:ID"``.
         indices : tuple of str, optional
             Such as ``("NDVI", "BSI")``; NDVI, brightness and NDBI when not given.
+        sensor : str
+            ``"s2"`` (optical), ``"s1"`` (radar) or ``"both"``. Radar comes from another provider where this
+            one has none.
+        radar_images : str or Path, optional
+            Local radar instead: a folder of rasters, each a pass, in folders of their tracks.
+        radar_unit : str
+            Of these: ``"linear"`` or ``"db"``.
 
         Returns
         -------
@@ -315,9 +325,11 @@ class Site:
         """
         from pathlib import Path
 
+        from changedet.radar_series_access import radar_request
         from changedet.timeline import DEFAULT_INDICES, index_names
         from changedet.timeline_making import TimelineRequest, default_settings, make_timeline
 
+        radar = radar_request(sensor, radar_images, radar_unit)
         settings = default_settings(index_names(",".join(indices or DEFAULT_INDICES)))
         request = TimelineRequest(
             during,
@@ -326,6 +338,7 @@ class Site:
             () if point is None else (point,),
             () if found is None else (found,),
             settings,
+            radar=radar,
         )
         return make_timeline(self, request)
 

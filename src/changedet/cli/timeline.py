@@ -12,10 +12,8 @@ from changedet.cli import options  # noqa: TC001  # typer reads the annotations 
 from changedet.cli.bars import progress_on_terminal
 from changedet.cli.console import command_line, emit, say
 from changedet.cli.detect import choose_site, default_folder
-from changedet.errors import UsageError
 
 if TYPE_CHECKING:
-    from changedet.radar_series_access import RadarSeriesRequest
     from changedet.series_access import SeriesPlan
     from changedet.timeline import Timeline
 
@@ -98,12 +96,13 @@ def timeline(
     """Follow a place through time: since when does it differ, and does it still."""
     from changedet.investigation import AccessOptions
     from changedet.output.timeline_folder import check_timeline_target
+    from changedet.radar_series_access import radar_request
     from changedet.timeline import index_names
     from changedet.timeline_making import TimelineRequest, default_settings, make_timeline
 
     started = datetime.now(UTC)
     site = choose_site(at, radius, bbox, aoi, name)
-    radar = _radar(sensor, radar_images, radar_provider, (radar_unit, radar_scale, radar_offset))
+    radar = radar_request(sensor, radar_images, radar_unit, (radar_scale, radar_offset), radar_provider)
     request = TimelineRequest(
         during, provider, images, tuple(point or ()), tuple(followed or ()),
         default_settings(index_names(index), register=register),
@@ -121,22 +120,6 @@ def timeline(
         folder = out or default_folder(f"{found.name}-timeline", found.span[1])
         _save(found, folder, started, overwrite=overwrite)
     _tell(found, folder, as_json=as_json, quiet=quiet)
-
-
-def _radar(
-    sensor: str, images: Path | None, provider: str | None, numbers: tuple[str, float, float]
-) -> RadarSeriesRequest:
-    """Return what is asked of radar; numbers are unit, scale and offset."""
-    from changedet.radar import sensor_of
-    from changedet.radar_files import RadarNumbers
-    from changedet.radar_series_access import RadarSeriesRequest
-
-    asked = RadarNumbers(*numbers)  # type: ignore[arg-type]  # checked there
-    if asked != RadarNumbers() and images is None:
-        raise UsageError(
-            "radar has a unit, and no file of it is read", todo="give its files as --radar-images"
-        )
-    return RadarSeriesRequest(sensor_of(sensor), provider, images, asked)
 
 
 def _save(found: Timeline, folder: Path, started: datetime, *, overwrite: bool) -> None:
