@@ -141,7 +141,7 @@ def run_record(
         "limits": limits(result),
         "credit": facts.credit_lines(result),
         "shown": shown_section(result),
-        **({"redacted": True} if result.redact_coordinates else {}),
+        "redacted": result.redact_coordinates,
         "files": {} if folder is None else file_records(folder, file_names(folder)),
     }
     return {key: to_json_types(value) for key, value in record.items()}

@@ -99,15 +99,17 @@ def north_deg(grid: GeoBox) -> float:
     """Return the direction of true north in the middle of a grid, in degrees clockwise from the top."""
     from odc.geo.crs import CRS
 
+    height_m, width_m = pixel_size_m(grid)
     if not has_place(grid):
-        return 0.0
+        # its rows of metres count northwards
+        _, across, _, _, down, _ = tuple(~grid.transform)[:6]
+        return math.degrees(math.atan2(across * width_m, -down * height_m))
     point = centre(grid)
     ahead = min(point.lat + 1e-4, 90.0)
     x, y = CRS("EPSG:4326").transformer_to_crs(crs_of(grid))(
         np.array([point.lon, point.lon]), np.array([point.lat, ahead])
     )
     columns, rows = ~grid.transform * (np.asarray(x), np.asarray(y))
-    height_m, width_m = pixel_size_m(grid)
     east, north = (columns[1] - columns[0]) * width_m, (rows[0] - rows[1]) * height_m
     return math.degrees(math.atan2(east, north))
 

@@ -16,6 +16,7 @@ from changedet.output.picture import (
     stretch_limits,
     to_jpeg_data_url,
 )
+from changedet.output.redaction import published
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,7 +115,7 @@ def _site(folder: Path, outcome: Outcome, most_bytes: int) -> dict[str, Any]:
         "finding": "", "period": "", "refused": facts.clean(outcome.reason, 300),
     }  # fmt: skip
     try:
-        result = open_run(folder / outcome.folder)
+        result = published(open_run(folder / outcome.folder))
     except ChangedetError as error:
         return said | {"refused": facts.clean(f"the run folder cannot be read: {error.what}", 300)}
     leading = result.objects.head(1)

@@ -43,19 +43,30 @@ _NOWHERE = (
     'ENGCRS["place withheld",EDATUM["place withheld"],CS[Cartesian,2],AXIS["easting (E)",east],'
     'AXIS["northing (N)",north],LENGTHUNIT["metre",1]]'
 )
-#: What a place looks like in any text: degrees with a letter, pairs of decimal degrees, MGRS, tiles, zones.
+#: What stands in the place of a name that is a position.
+_NAMELESS = "Unnamed site"
+#: What a place looks like in any text: degrees with a letter, pairs of decimal degrees, MGRS, tiles, zones;
+#: and what gives it away by calculation: times of day, orbits, the sun.
 _PLACES = (
     r"\d°\s?[NSEW]\b",
     r"\d°\s?\d+'",
-    r"(?<![\d.])-?\d{1,2}\.\d{3,}[,;\s]+-?\d{1,3}\.\d{3,}",
+    r"(?<![\d.])-?[1-9]\d?\.\d{3,}[,;\s]+-?[1-9]\d{0,2}\.\d{3,}",
     r"\b\d{1,2}[C-HJ-NP-X][A-HJ-NP-Z]{2}\d{4,10}\b",
     r"(?<![A-Za-z0-9])T\d{2}[C-HJ-NP-X][A-HJ-NP-Z]{2}(?![A-Za-z0-9])",
     r"\bEPSG:(?:326|327)\d\d\b",
-    r"\b20\d{6}T\d{6}",
+    r"(?<!\d)20\d{6}T\d{6}",
+    r"\b\d\d:\d\d:\d\d\b",
+    r"\b(?:orbit|ascending|descending) \d{1,3}\b",
+    r"\bsun \d+°",
 )
 _SHORTEST_ID = 6
 #: Pictures in a page, whose letters mean nothing.
 _PICTURES = re.compile(r"data:image/[^\"')\s]*")
+
+
+def published(result: ChangeResult) -> ChangeResult:
+    """Return what readers may see of a result: itself, or without its place where it says so."""
+    return redacted(result) if result.redact_coordinates else result
 
 
 def redacted(result: ChangeResult) -> ChangeResult:
@@ -94,7 +105,7 @@ def redacted(result: ChangeResult) -> ChangeResult:
     )
     return replace(
         result,
-        name=clean(result.name),
+        name=_NAMELESS if (name := clean(result.name)) == WITHHELD else name,
         grid=grid,
         objects=_objects(result.objects, result.grid, grid, clean),
         seasonal=None if result.seasonal is None else _objects(result.seasonal, result.grid, grid, clean),
