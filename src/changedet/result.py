@@ -298,7 +298,12 @@ class ChangeResult:
         return save(self, folder, overwrite=overwrite, keep_images=keep_images)
 
     def report(
-        self, path: str | Path, *, overwrite: bool = False, redact_coordinates: bool | None = None
+        self,
+        path: str | Path,
+        *,
+        overwrite: bool = False,
+        redact_coordinates: bool | None = None,
+        timeline: str | Path | None = None,
     ) -> Path:
         """Write the self-contained HTML report alone.
 
@@ -310,6 +315,8 @@ class ChangeResult:
             Replace a file of that name.
         redact_coordinates : bool, optional
             Leave out what says where the site is; when not given, as the result has it.
+        timeline : str or Path, optional
+            Folder of a timeline of the same site, of which the report is to tell.
 
         Returns
         -------
@@ -320,12 +327,15 @@ class ChangeResult:
         ------
         OutputExistsError
             When the file is there and `overwrite` is False.
+        UsageError
+            When the timeline is of another place, or the place is to be withheld.
         OutputError
             When it cannot be written.
         """
         from changedet.output.folder import write_report_again
 
-        return write_report_again(self._shown(redact_coordinates), path, overwrite=overwrite)
+        shown = self._shown(redact_coordinates)
+        return write_report_again(shown, path, overwrite=overwrite, timeline=timeline)
 
     def plate(
         self,

@@ -11,6 +11,7 @@ from changedet.cli import options
 ELSEWHERE = {
     ("demo", "--samples"),
     ("report", "--out"),
+    ("report", "--timeline"),
     ("plate", "--out"),
     ("plate", "--object"),
     ("verify", "--rerun"),

@@ -16,6 +16,12 @@ OutFile = Annotated[
         "--out", "-o", help="HTML file to write; <run folder>-report.html by default.", metavar="FILE"
     ),
 ]
+TimelineFolder = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        "--timeline", help="Folder of a timeline of the site, of which the report is to tell.", metavar="DIR"
+    ),
+]
 
 
 def report(
@@ -23,6 +29,7 @@ def report(
     out: OutFile = None,
     overwrite: options.Overwrite = False,
     redact_coordinates: options.RedactCoordinates = None,
+    timeline: TimelineFolder = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Write the report of a finished run again, outside its folder. No network, no imagery needed."""
@@ -30,5 +37,5 @@ def report(
 
     target = out or folder.resolve().with_name(f"{folder.resolve().name}-report.html")
     found = ChangeResult.open(folder)
-    found.report(target, overwrite=overwrite, redact_coordinates=redact_coordinates)
+    found.report(target, overwrite=overwrite, redact_coordinates=redact_coordinates, timeline=timeline)
     emit({"report": str(target)}, [f"report: {target}"], as_json=as_json)

@@ -25,7 +25,7 @@ from changedet.errors import (
 from changedet.output.geotiff import read_image, read_raster, write_rasters
 from changedet.output.kmz import write_kmz
 from changedet.output.radar_rasters import read_radar, write_radar_rasters
-from changedet.output.redaction import redacted, redacted_record, require_redacted, secrets_of
+from changedet.output.redaction import published, redacted_record, require_redacted, secrets_of
 from changedet.output.vector import read_gpkg, read_seasonal, write_seasonal, write_vectors
 from changedet.output.whole import set_aside, temporary_sibling
 from changedet.pairing import Pair
@@ -224,7 +224,9 @@ def open_run(folder: str | Path) -> ChangeResult:
         )
 
 
-def write_report_again(result: ChangeResult, path: str | Path, *, overwrite: bool = False) -> Path:
+def write_report_again(
+    result: ChangeResult, path: str | Path, *, overwrite: bool = False, timeline: str | Path | None = None
+) -> Path:
     """Write the report of a result alone.
 
     Parameters
@@ -236,6 +238,8 @@ def write_report_again(result: ChangeResult, path: str | Path, *, overwrite: boo
         The HTML file; its folder has to exist.
     overwrite : bool
         Replace a file of that name.
+    timeline : str or Path, optional
+        Folder of a timeline of the same site, of which the report is to tell.
 
     Returns
     -------
@@ -246,6 +250,8 @@ def write_report_again(result: ChangeResult, path: str | Path, *, overwrite: boo
     ------
     OutputExistsError
         When the file is there and `overwrite` is False.
+    UsageError
+        When the timeline is of another place, or the place is to be withheld.
     OutputError
         When it cannot be written, or would still say where the site is though it may not.
     InputFileError
@@ -255,8 +261,21 @@ def write_report_again(result: ChangeResult, path: str | Path, *, overwrite: boo
     record = run_record(result) if result.folder is None else read_record(result.folder)
     # a report cannot hold its own digest: without it the bytes are those of the first one
     files = {name: entry for name, entry in dict(record["files"]).items() if name != REPORT_NAME}
-    _write_report(result, path, {**record, "files": files})
+    said = None if timeline is None else _timeline(result, timeline)
+    _write_report(result, path, {**record, "files": files, "timeline": said})
     return path
+
+
+def _timeline(result: ChangeResult, folder: str | Path) -> dict[str, Any]:
+    from changedet.output.report_timeline import read_timeline
+
+    if result.redact_coordinates:
+        raise UsageError(
+            "a timeline says where the site is",
+            where=str(folder),
+            todo="leave out the timeline, or the redaction",
+        )
+    return read_timeline(folder, result.grid)
 
 
 def write_plate_again(
@@ -292,7 +311,7 @@ def write_plate_again(
     from changedet.output.plate import write_plate
 
     path = _free_path(path, overwrite=overwrite)
-    return write_plate(redacted(result) if result.redact_coordinates else result, path, number=number)
+    return write_plate(published(result), path, number=number)
 
 
 def _free_path(path: str | Path, *, overwrite: bool) -> Path:
@@ -335,7 +354,7 @@ def _write_products(result: ChangeResult, folder: Path, keep_images: bool, progr
 def _write_plates(result: ChangeResult, folder: Path) -> None:
     from changedet.output.plate import write_plates
 
-    write_plates(redacted(result) if result.redact_coordinates else result, folder)
+    write_plates(published(result), folder)
 
 
 def _write_report(result: ChangeResult, path: Path, record: Mapping[str, Any]) -> None:
@@ -345,7 +364,7 @@ def _write_report(result: ChangeResult, path: Path, record: Mapping[str, Any]) -
     if not result.redact_coordinates:
         write_report(result, path, record=record)
         return
-    shown = redacted(result)
+    shown = published(result)
     record = redacted_record(record, shown)
     require_redacted(report_html(shown, record), secrets_of(result), str(path))
     write_report(shown, path, record=record)

@@ -410,6 +410,7 @@ def _provenance(record: Mapping[str, Any]) -> dict[str, object]:
         "limits": [facts.clean(t, 600) for t in ([limits] if isinstance(limits, str) else limits)],
         "version": version("changedet"),
         "schema": facts.clean(record.get("schema", ""), 60),
+        "timeline": record.get("timeline"),
         "libraries": list(facts.flatten(libraries)) if isinstance(libraries, Mapping) else [],
         "input_heads": INPUT_HEADS,
         "input_scenes": scenes,
