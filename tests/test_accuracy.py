@@ -13,7 +13,7 @@ from benchmarks.accuracy_constants import CONSTANTS, Constant, Outcome, best_els
 import changedet as cd
 from changedet.comparison import DetectSettings
 from changedet.core.accuracy import PixelCounts
-from changedet.evaluation_sets import Truth
+from changedet.evaluation_sets import LabelledSite, Truth, TruthFile
 from changedet.pairing import make_pair
 from changedet.samples import SceneSettings, simulate_pair
 
@@ -287,3 +287,19 @@ def test_without_pairs_nothing_is_measured(monkeypatch, tmp_path, capsys):
 
 def test_a_folder_without_the_set_has_no_cities(tmp_path):
     assert accuracy_pairs.cities(Path(tmp_path)) == []
+
+
+def test_what_the_kind_is_worth_is_measured_and_shown(sample):
+    site = LabelledSite("pair", TruthFile(sample / "truth.tif"), sample / "before", sample / "after")
+    found = accuracy_measures.measured_kinds([site])
+    assert set(found["sites"]) == {"pair"}
+    # of one site, the mean and all together are its own figures
+    for ranking in ("by_score", "by_construction"):
+        assert found["pooled"][ranking] == pytest.approx(found["macro"][ranking], nan_ok=True)
+    assert found["pooled"]["by_score"]["average_precision"] > 0.3
+    rows = accuracy_tables.kinds_table({"kinds": found}).splitlines()
+    assert [row.split("|")[1].strip() for row in rows[2:]] == [
+        "pair",
+        "**mean of cities**",
+        "**all together**",
+    ]

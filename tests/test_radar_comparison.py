@@ -93,7 +93,7 @@ def test_periods_that_overlap_are_said():
     evidence = compare_radar([overlapping], SITE)
     said = "the periods overlap: passes before reach to 2025-05-25, those after begin on 2023-05-01"
     assert evidence.tracks[0].note == said
-    assert evidence.warnings == (f"radar, ascending 44: {said}",)
+    assert evidence.warnings == (f"radar, track ascending 44: {said}",)
     assert compare_radar([track], SITE).warnings == ()
 
 

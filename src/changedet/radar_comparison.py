@@ -474,6 +474,6 @@ def _warnings(reports: Sequence[TrackReport]) -> tuple[str, ...]:
     if not any(one.method == LIKELIHOOD_RATIO for one in reports):
         found.append("no track of radar has enough passes to be tested: radar flags none by itself")
     found += [
-        f"radar, {one.track.label}: {one.note}" for one in reports if one.note and one.method != LEFT_OUT
+        f"radar, {one.track.text}: {one.note}" for one in reports if one.note and one.method != LEFT_OUT
     ]
     return tuple(found)

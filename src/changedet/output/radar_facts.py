@@ -346,8 +346,9 @@ def quality(result: ChangeResult) -> tuple[Fact, ...]:
 
 def _passes_fact(radar: RadarEvidence) -> Fact:
     before, after = (sum(len(side) for side in sides) for sides in _sides(radar))
-    tracks = ", ".join(clean(one.track.text, 40) for one in radar.compared)
-    return Fact("Radar passes", f"{before:,} and {after:,}", f"before and after, of {tracks}")
+    tracks = ", ".join(clean(one.track.label, 40) for one in radar.compared)
+    many = "1 track" if len(radar.compared) == 1 else f"{len(radar.compared):,} tracks"
+    return Fact("Radar passes", f"{before:,} and {after:,}", f"before and after, of {many}: {tracks}")
 
 
 def _seen_fact(result: ChangeResult) -> Fact:
