@@ -1,11 +1,11 @@
 """When it changed: steps put into speckle at known dates, gaps, refusals, and cleared forest with dates."""
 
-import csv
 from dataclasses import replace
 from datetime import date
 
 import numpy as np
 import pytest
+from benchmarks.radar_zones import clearings as read_clearings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.scenery import real
@@ -203,27 +203,7 @@ def test_parameters_are_recorded_whole():
 @pytest.fixture(scope="module")
 def clearings():
     """98 slices of 85 passes over forest in which fields are cleared, and 150 points with dates or none."""
-    folder = real("s1_disturbance")
-    scenes = np.load(folder / "ls_s1.npz")
-    stamps = [name[17:25] for name in scenes["names"]]
-    days = np.array([date(int(s[:4]), int(s[4:6]), int(s[6:])).toordinal() for s in stamps], float)
-    power = np.where(scenes["data"] > -9000, 10 ** (scenes["data"] / 1000), np.nan).astype(np.float32)
-    passes = np.unique(days)
-    seen = np.isfinite(power)
-    stack = np.stack(
-        [
-            np.where(seen[days == day].any(0), np.nan_to_num(power[days == day]).sum(0), np.nan)
-            / np.maximum(seen[days == day].sum(0), 1)
-            for day in passes
-        ]
-    ).astype(np.float32)
-    left, _, _, top = scenes["bounds"]
-    with (folder / "dt_ref_dev.csv").open() as file:
-        points = list(csv.DictReader(file))
-    rows = np.array([int((top - float(p["y"])) // 30) for p in points])
-    columns = np.array([int((float(p["x"]) - left) // 30) for p in points])
-    dated = [p["date"] if p["date"] not in ("", "NA") else "nan" for p in points]
-    return stack, passes, (rows, columns), np.array(dated, float) + date(1970, 1, 1).toordinal()
+    return read_clearings(real("s1_disturbance"))
 
 
 def measured(clearings, parameters):
