@@ -1,8 +1,8 @@
 """How well kinds are told by behaviour in time, on made-up series and sites whose truth is known.
 
-    python benchmarks/kinds_in_time.py                     everything, on the seeds that are held out
-    python benchmarks/kinds_in_time.py --only series       series, delay, watch, quiet, floor
-    python benchmarks/kinds_in_time.py --seed 1            other seeds, for work on the rules
+    python -m benchmarks.kinds_in_time                     everything, on the seeds that are held out
+    python -m benchmarks.kinds_in_time --only series       series, delay, watch, quiet, floor
+    python -m benchmarks.kinds_in_time --seed 1            other seeds, for work on the rules
 
 `series` follows single objects as `changedet timeline` does, looking back; `delay` does so date by date.
 `watch` watches whole sites as `changedet watch` does, `quiet` sites on which nothing happens, `floor` counts
@@ -21,9 +21,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+from benchmarks.kinds_watched import site_report
 from benchmarks.made_up_ground import (
     BANDS,
     CLOUD,
+    PAVED,
     YEAR,
     Site,
     construction,
@@ -37,6 +39,7 @@ from changedet.kinds_in_time import TimeKind
 from changedet.series_reading import ZoneReading
 from changedet.series_zones import Zone
 from changedet.timeline import TimelineSettings, zone_timeline
+from changedet.timeline_kinds import zone_floor
 
 #: Seeds of the numbers that are reported; rules were looked at with others.
 HELD_OUT = 90_000
@@ -224,7 +227,126 @@ def delay(seed, count=60):
     }
 
 
-TABLES = {"series": series, "delay": delay}
+def watch(seed, count=36):
+    """Events on sites that are watched for a year: what is told, when, and as what."""
+    rows, facts = [], []
+    for number in range(count):
+        found, about = site_report(seed + number)
+        rows += [row for row in found if _seen_long_enough(row)]
+        facts.append(about)
+    built, kept, decoys = (
+        [row for row in rows if row["truth"] == truth] for truth in ("construction", "maintenance", "decoy")
+    )
+    told = [row for row in built if row["alert"] is not None]
+    as_built = [row for row in built if BUILDING & set(row["said"])]
+    dated = [row for row in as_built if _one_of(row["interval"], row["steps"])]
+    wrong = [row for row in kept if BUILDING & set(row["said"])]
+    right = [row for row in kept if _last_word(row) == TimeKind.MAINTENANCE]
+    false = sum(one["false"] for one in facts) + len(wrong)
+    false += sum(bool(BUILDING & set(row["said"])) for row in decoys)
+    precision, recall = len(as_built) / max(len(as_built) + false, 1), len(as_built) / max(len(built), 1)
+    sizes = {"4 to 8": (0, 8), "8 to 20": (8, 20), "20 to 80": (20, 99)}
+    return {
+        "sites": count, "km2": round(sum(one["km2"] for one in facts), 1),
+        "construction": len(built), "told at all": len(told), "told as construction": len(as_built),
+        "false": false, "F1 of kind and place": round(2 * precision * recall / (precision + recall), 3),
+        "told at all, by pixels": {
+            name: f"{sum(low < r['pixels'] <= high for r in told)} of "
+            f"{sum(low < r['pixels'] <= high for r in built)}"
+            for name, (low, high) in sizes.items()
+        },
+        "a true step in the interval": round(len(dated) / max(len(as_built), 1), 3),
+        "clear dates from onset to the first listing, median": _median(row["first"] for row in built),
+        "clear dates from onset to the alert, median": _median(row["alert"] for row in built),
+        "maintenance": len(kept), "told or listed as maintenance": len(right),
+        "told as construction instead": len(wrong),
+        "maintenance told from construction, of those told": round(
+            0.5 * len(right) / max(len(right) + len(wrong), 1)
+            + 0.5 * len(as_built) / max(len(as_built) + _called_maintenance(built), 1), 3
+        ),
+        "decoys": len(decoys),
+        "decoys told as construction": sum(bool(BUILDING & set(row["said"])) for row in decoys),
+        "false of any kind beside events": sum(one["false of any kind"] for one in facts),
+    }  # fmt: skip
+
+
+def _seen_long_enough(row):
+    """Whether some clear dates show what was built, or what was done."""
+    return row["truth"] == "decoy" or row["shown"] >= 6
+
+
+def _one_of(interval, steps):
+    return any(interval[0] < date_of(step) <= interval[1] for step in steps if np.isfinite(step))
+
+
+def _last_word(row):
+    """What an event is called in the end: among alerts, or where it is set aside."""
+    if row["said"]:
+        return row["said"][-1]
+    return TimeKind.MAINTENANCE if TimeKind.MAINTENANCE in row["aside"] else None
+
+
+def _called_maintenance(rows):
+    return sum(_last_word(row) == TimeKind.MAINTENANCE for row in rows)
+
+
+def _median(values):
+    known = [value for value in values if value is not None]
+    return float(np.median(known)) if known else None
+
+
+def quiet(seed, count=25, size=200):
+    """Sites on which nothing happens: false objects in a year, and their upper bound."""
+    false = other = 0
+    for number in range(count):
+        _, about = site_report(seed + 10_000 + number, size, events=False)
+        false, other = false + about["false"], other + about["false of any kind"]
+        found = _per_area(false, other, (number + 1) * size**2 / 1e4)
+        if seed == HELD_OUT:
+            _keep("quiet", found)
+    return found
+
+
+def _per_area(false, other, km2):
+    from scipy.stats import chi2
+
+    return {
+        "km2 and years": round(km2, 1),
+        "false construction": false,
+        "a 100 km2 and year": round(100 * false / km2, 2),
+        "upper bound, 95 % one-sided": round(50 * float(chi2.ppf(0.95, 2 * false + 2)) / km2, 2),
+        "false candidates of any kind": other,
+        "of any kind, a 100 km2 and year": round(100 * other / km2, 1),
+    }
+
+
+def floor(seed, count=60):
+    """How often the smallest step is found that the program states."""
+    found = []
+    for number in range(count):
+        rng = np.random.default_rng(seed + 20_000 + number)
+        days = np.arange(0, 3 * YEAR, 5.0)
+        days = days[rng.random(len(days)) < 0.5]
+        site, clear = Site(rng, days), np.ones(len(days), bool)
+        values = site.seen(site.cover(str(rng.choice(PAVED))), 9).astype(np.float32)
+        zone = followed(days, values, clear, 9)
+        if zone.baseline is None or zone.breaks:
+            continue
+        stated = zone_floor(zone, TimelineSettings().indices, days)
+        first = len(days) - stated.dates
+        values[first:] += np.float32(stated.steps["brightness"] * (1 if values.mean() < 0.2 else -1))
+        later = followed(days, values, clear, 9)
+        found.append(any(abs(one.change.first - first) <= 2 for one in later.breaks))
+    return {"zones of built-up ground": len(found), "found at the stated floor": round(np.mean(found), 3)}
+
+
+TABLES = {"series": series, "delay": delay, "watch": watch, "quiet": quiet, "floor": floor}
+
+
+def _keep(name, found):
+    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    kept[name] = found
+    RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 def main(arguments=None):
@@ -236,7 +358,6 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=HELD_OUT, help="first seed")
     parser.add_argument("--count", type=int, help="objects or sites of a part")
     chosen = parser.parse_args(arguments)
-    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name, make in TABLES.items():
         if chosen.only not in (None, name):
             continue
@@ -245,8 +366,7 @@ def main(arguments=None):
         found["processor seconds"] = round(time.process_time() - start)
         print(f"{name}\n{json.dumps(found, indent=1)}\n", flush=True)
         if chosen.seed == HELD_OUT and chosen.count is None:
-            kept[name] = found
-            RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+            _keep(name, found)
     return 0
 
 

@@ -103,9 +103,9 @@ class Event:
     onset: float = np.nan
     over: float = np.inf
 
-    def surface(self, site):
-        """Reflectance (time, band) of the object."""
-        out = site.cover(self.before)
+    def surface(self, site, ground=None):
+        """Reflectance (time, band) of the object, on ground that is given or of its own."""
+        out = site.cover(self.before) if ground is None else ground.copy()
         for name, start, stop, share in self.parts:
             inside = (site.days >= start) & (site.days < stop)
             if name == "shade":

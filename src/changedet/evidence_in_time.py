@@ -430,9 +430,10 @@ class _Reading:
         days, known = self.series.days[self.showing], np.isfinite(units)
         if known.sum() < _LATEST or np.ptp(days[known]) <= 0:
             return _NONE
-        from scipy.stats import theilslopes
-
-        return float(100 * theilslopes(units[known], days[known])[0])
+        later, earlier = np.triu_indices(int(known.sum()), 1)[::-1]
+        rise, run = (series[known][later] - series[known][earlier] for series in (units, days))
+        # the median slope of all pairs: Sen 1968, doi:10.1080/01621459.1968.10480934
+        return float(100 * np.median(rise[run > 0] / run[run > 0]))
 
     def back(self) -> float:
         """Return how far off it is after it was over, in standard deviations; NaN where it is not over."""

@@ -227,6 +227,11 @@ def _cleared(e: Evidence) -> bool:
     return e.lasts and e.dates >= LEAST_DATES and (bare or never_green)
 
 
+def _flood(e: Evidence) -> bool:
+    wet = e.water >= _MOST or (e.lasts and e.later == Surface.WATER)
+    return wet and e.before != Surface.WATER and (not e.lasts or e.days < FLOOD_DAYS)
+
+
 def _passed(e: Evidence) -> bool:
     return e.dates <= CLOUD_DATES and e.days <= CLOUD_DAYS
 
@@ -264,8 +269,9 @@ TIME_RULES: tuple[TimeRule, ...] = (
     TimeRule(
         "flood",
         TimeKind.FLOOD,
-        lambda e: e.water >= _MOST and e.before != Surface.WATER and (not e.lasts or e.days < FLOOD_DAYS),
-        f"most dates that show it read as water, and it is over or younger than {FLOOD_DAYS:g} days",
+        _flood,
+        f"most dates that show it read as water, or the last ones do, and it is over or younger than "
+        f"{FLOOD_DAYS:g} days",
         "floods run off or dry up; a reservoir stays",
         "Xu 2006, doi:10.1080/01431160600589179; McFeeters 1996, doi:10.1080/01431169608948714",
         ("water", "days", "over"),
@@ -278,6 +284,15 @@ TIME_RULES: tuple[TimeRule, ...] = (
         "open water is dark in the near and short-wave infrared in every season",
         "Xu 2006, doi:10.1080/01431160600589179",
         ("before", "later", "water", "days"),
+    ),
+    TimeRule(
+        "water before and after",
+        TimeKind.WATER,
+        lambda e: e.before == Surface.WATER and e.later in _WET,
+        "water on both sides of it",
+        "ripples, glint, silt and haze move water; nothing stands on it",
+        "McFeeters 1996, doi:10.1080/01431169608948714",
+        ("before", "after", "later", "largest step"),
     ),
     TimeRule(
         "shadow",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from changedet.core.detection_floor import LOOKING_BACK, DetectionFloor, detection_floor
 from changedet.core.series_behaviour import Pattern
 from changedet.core.series_change import SeriesChange, find_series_changes, noise_of_differences
 from changedet.core.state_change import StateChangeParameters, last_state_change
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from changedet.core.series_change import SeriesChangeParameters
     from changedet.core.state_change import StateChange
     from changedet.series_reading import Reading, ZoneReading
+    from changedet.timeline import ZoneTimeline
 
     Floats = NDArray[np.float32]
 
@@ -196,6 +198,31 @@ def find_kind(
     spans = construction_phases(values, built, series.reading.days, start)
     phases = tuple(PhaseDates(one.phase, dates[one.after], dates[one.by], dates[one.until]) for one in spans)
     return replace(finding, phase=phases[-1].phase if phases else finding.phase), phases
+
+
+def zone_floor(
+    zone: ZoneTimeline, indices: tuple[str, ...], days: NDArray[np.float64]
+) -> DetectionFloor | None:
+    """Say which changes of a zone its dates could not show.
+
+    Parameters
+    ----------
+    zone : ZoneTimeline
+    indices : tuple of str
+        Names of the ones that are followed.
+    days : ndarray of float64, shape (time,)
+        Of all dates.
+
+    Returns
+    -------
+    DetectionFloor or None
+        None without a baseline.
+    """
+    if zone.baseline is None:
+        return None
+    scale = {name: zone.baseline.scale[..., column] for column, name in enumerate(indices)}
+    pixels = int(zone.zone.mask.sum())
+    return detection_floor(scale, days[zone.used], f"{zone.zone.name} itself", pixels, LOOKING_BACK)
 
 
 def _of_others(change: SeriesChange, changes: tuple[SeriesChange, ...], dates: int) -> NDArray[np.bool_]:

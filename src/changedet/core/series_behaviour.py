@@ -217,8 +217,9 @@ def _walk(
     off = np.asarray(later.any(axis=0))
     bursts = np.asarray(off, np.int16)
     recent = np.full((parameters.back_dates, pixels), np.nan, np.float32)
-    for place, date in enumerate(signed):
-        here = later[place]
+    begun = np.flatnonzero(later.any(axis=1))
+    for place in range(int(begun[0]) if len(begun) else len(signed), len(signed)):
+        date, here = signed[place], later[place]
         with np.errstate(invalid="ignore"):
             beyond, usual = here & (date > parameters.beyond), here & (date <= calm)
         quiet_since[usual & (quiet == 0)] = place

@@ -10,6 +10,7 @@ from changedet.core.series_behaviour import Pattern
 from changedet.kinds_in_time import TIME_CAVEATS
 from changedet.output.facts import clean, consistent_with
 from changedet.output.radar_series_facts import radar_finding, radar_sentences
+from changedet.timeline_kinds import zone_floor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,6 +128,25 @@ def zone_sentences(zone: ZoneTimeline) -> list[str]:
     return [*found, *passing, *(f"{_capital(note)}." for note in zone.notes)]
 
 
+def floor_sentence(timeline: Timeline, zone: ZoneTimeline) -> str:
+    """Say which changes of a zone its dates could not show; "" without a baseline.
+
+    Parameters
+    ----------
+    timeline : Timeline
+        With the dates and indices.
+    zone : ZoneTimeline
+        One of its zones.
+
+    Returns
+    -------
+    str
+        Two sentences.
+    """
+    floor = zone_floor(zone, timeline.indices, timeline.days)
+    return "" if floor is None else floor.sentence
+
+
 def finding(timeline: Timeline) -> str:
     """Say what a timeline amounts to, in one or two sentences.
 
@@ -215,6 +235,8 @@ def timeline_lines(timeline: Timeline) -> list[str]:
     for zone in zones_to_show(timeline):
         lines.append(f"{clean(zone.zone.name)} ({int(zone.zone.mask.sum())} pixels)")
         lines += [f"  {text}" for text in [*zone_sentences(zone), *radar_sentences(timeline, zone)]]
+        if zone.zone.kind != "site" and (floor := floor_sentence(timeline, zone)):
+            lines.append(f"  {floor}")
     if sentence := activity_sentence(timeline):
         lines.append(f"Activity: {sentence}")
     radar = () if timeline.radar is None else timeline.radar.left_out

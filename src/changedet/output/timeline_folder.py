@@ -27,6 +27,7 @@ from changedet.provenance import (
     to_json_types,
 )
 from changedet.radar_agreement import break_opinions, optical_gaps
+from changedet.timeline_kinds import zone_floor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -210,11 +211,13 @@ def _radar_zones(timeline: Timeline) -> list[dict[str, Any]]:
 
 
 def _zone_record(timeline: Timeline, zone: ZoneTimeline) -> dict[str, Any]:
+    floor = zone_floor(zone, timeline.indices, timeline.days)
     return zone.zone.to_dict() | {
         "dates_that_count": int(zone.used.sum()),
         "baseline": zone.baseline is not None,
         "breaks": [one.to_dict() for one in zone.breaks],
         "passing": [one.to_dict() for one in zone.passing],
+        "detection_floor": None if floor is None else floor.to_dict(),
         "notes": list(zone.notes),
         "hidden": [
             {"date": one.date, "reason": reason}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from changedet.core.detection_floor import DATE_BY_DATE, DetectionFloor, detection_floor
 from changedet.core.harmonic_baseline import design_of
 from changedet.core.indices import compute_indices
 from changedet.core.object_series import object_series
@@ -20,6 +21,7 @@ from changedet.evidence_in_time import (
     gather_evidence,
     looks_like,
 )
+from changedet.kinds import built_up
 from changedet.kinds_in_time import PHASED, TimeFinding, choose_time_kind
 from changedet.phases import construction_phases
 
@@ -31,6 +33,11 @@ if TYPE_CHECKING:
     from changedet.watch.baselines import SiteBaseline
 
     Floats = NDArray[np.float32]
+
+#: Fewer built-up pixels say nothing of the noise of a site.
+_LEAST_BUILT_PX = 12
+#: Clear dates that say what a candidate looks like now.
+_LATEST = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +131,10 @@ def candidate_finding(base: SiteBaseline, group: PixelGroup) -> TimeFinding:
     finding = choose_time_kind(gather_evidence(series, change))
     if finding.kind not in PHASED or not group.now:
         return finding
-    built = looks_like(series.values, group.now)
+    # deviations are clipped, so that dates are compared with dates, not with what the bands say now
+    latest = showing[-_LATEST:]
+    usual_now = {name: float(np.median(one[latest])) for name, one in series.values.items()}
+    built = looks_like(series.values, usual_now)
     start = (int(clear[clear < first][-1]) if (clear < first).any() else first - 1, first)
     spans = construction_phases(series.values, built, base.days, start)
     return replace(finding, phase=spans[-1].phase) if spans and finding.phase is None else finding
@@ -174,6 +184,30 @@ def _around(base: SiteBaseline, group: PixelGroup, series: ObjectDates, showing:
     if not np.isfinite(off).any() or step == 0:
         return math.nan
     return float(np.nanmedian(off)) / step
+
+
+def site_floor(base: SiteBaseline) -> DetectionFloor:
+    """Say which maintenance at a site its dates could not show, from the noise of its built-up pixels.
+
+    Parameters
+    ----------
+    base : SiteBaseline
+
+    Returns
+    -------
+    DetectionFloor
+        Of all pixels of the site where hardly any is built up.
+    """
+    indices = compute_indices(base.before, base.bands)
+    chosen, measured_on = base.inside, "the whole site, of which hardly any is built up"
+    if "NDVI" in base.names:
+        coefficient = base.states[base.names.index("NDVI")].baseline.coefficient
+        greenest = coefficient[0] + np.sqrt(np.square(coefficient[1:]).sum(axis=0))
+        built = built_up(indices, greenest.astype(np.float32)) & base.inside
+        if built.sum() >= _LEAST_BUILT_PX:
+            chosen, measured_on = built, f"{int(built.sum())} built-up pixels"
+    scale = {name: one.baseline.scale[chosen] for name, one in zip(base.names, base.states, strict=True)}
+    return detection_floor(scale, base.days, measured_on, 1, DATE_BY_DATE)
 
 
 def leading_side(

@@ -231,7 +231,7 @@ class _Ground:
     def _of_kind(self, pixels: NDArray[np.bool_], found: TimeFinding) -> tuple[str, str]:
         kind = found.kind
         if kind in QUIET_KINDS:
-            return ASIDE, f"{TIME_LABELS[kind]}, which season and weather make as well: {found.condition}"
+            return ASIDE, f"{TIME_LABELS[kind]}, which season and weather make as well"
         if kind not in _NO_CROPS and self._in_nearby_weeks(pixels):
             return ASIDE, "as in nearby weeks of earlier years"
         return PERSISTING, ""

@@ -31,6 +31,7 @@ _CHIP_PX, _FACTOR = 64, 6
 _MOST_PICTURES, _PICTURE_BYTES = 40, 24_000
 _LINE_COLOUR = (255, 214, 0)
 _GROWTH_WORDS = {"new": "just begun", "growing": "growing", "stopped": "not growing"}
+_BORNE_OUT = "later clear dates bear it out"
 _STATUS_WORDS = {PERSISTING: "persisting", PROVISIONAL: "provisional: waits", ASIDE: "set aside"}
 
 
@@ -88,6 +89,7 @@ def digest_html(report: WatchReport, pictures: Mapping[str, tuple[str, str]]) ->
         "silent": [(facts.clean(one.site), f"{one.silent_days:.0f}", one.last[:10]) for one in report.silent],
         "failed": [(facts.clean(one.site), facts.clean(one.reason, 300)) for one in report.failures],
         "sites": [_site(one) for one in known],
+        "floors": [(facts.clean(one.site), one.floor.sentence) for one in known if one.floor is not None],
         "listed": [row for one in known for row in _listed(one)],
         "earlier": [
             (
@@ -167,8 +169,8 @@ def _site(one: SitePass) -> tuple[str, ...]:
 
 def _listed(one: SitePass) -> list[tuple[str, ...]]:
     return [
-        (facts.clean(one.site), _STATUS_WORDS[c.status], c.kind, c.reason or c.evidence, c.by[:10],
-         _area(c.area_m2), c.point.mgrs)
+        (facts.clean(one.site), _STATUS_WORDS[c.status], c.kind, c.reason or _BORNE_OUT, c.evidence,
+         c.by[:10], _area(c.area_m2), c.point.mgrs)
         for c in one.candidates
     ]  # fmt: skip
 
