@@ -129,7 +129,7 @@ def dates_html(name: str, images: Sequence[Image]) -> str:
     str
         Under 150 kB; loads nothing.
     """
-    from changedet.notebook.parts import FRAME, QUIET, figure, row
+    from changedet.notebook.parts import ALARM, FRAME, QUIET, figure, row
     from changedet.output.picture import draw_image, stretch_limits
 
     like = max(images, key=lambda image: float(image.valid.mean()))
@@ -147,7 +147,8 @@ def dates_html(name: str, images: Sequence[Image]) -> str:
     )
     told = describe_dates(name, images)
     title, credit = escape(told["title"]), escape(told["credit"])
+    alarm = f'<p style="{ALARM}">{escape(told["simulated"])}</p>' if told["simulated"] else ""
     return (
-        f'<div style="{FRAME}"><p><strong>{title}</strong></p>{drawn}'
+        f'<div style="{FRAME}">{alarm}<p><strong>{title}</strong></p>{drawn}'
         f'<p style="{QUIET}">One stretch for all dates. {credit}.</p></div>'
     )

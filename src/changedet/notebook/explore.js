@@ -173,6 +173,7 @@ function renderDates(model, el, about) {
     { type: "button", title: one.id, onclick: (event) => set(event.shiftKey ? "before" : "after", index) },
     make("img", { src: model.get("_pictures")[index], alt: "" }), make("span", { textContent: one.date }), make("span", { className: "soft", textContent: one.note }))));
   const help = make("p", { className: "soft", textContent: "Click a date to see it as after, with Shift as before. Keys: n and p change the date after, + - 0 zoom." });
+  parts.controls.querySelector("input").parentElement.hidden = true; // dates have no outlines
   const root = make("div", { className: "changedet-explore", "data-lm-suppress-shortcuts": "true" }, make("p", { className: "title", textContent: about.title }),
     ...(about.simulated ? [make("p", { className: "alarm", textContent: about.simulated })] : []), make("div", { className: "row" }, selects.before, selects.after), parts.root, strip, help,
     make("p", { className: "soft", textContent: about.credit }));
