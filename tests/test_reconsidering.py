@@ -4,13 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.radar_passes import factors, make_track_passes
 from tests.synthetic import make_radar_alone, make_result
+from tests.test_radar_fusion import BUILT
+from tests.test_radar_left_out import images, radar_of
 
 from changedet.comparison import DetectSettings, threshold_of
 from changedet.core.threshold import Thresholds
 from changedet.decision import at_seed
 from changedet.errors import UsageError
-from changedet.pipeline import detect
+from changedet.pipeline import compare_radar_passes, detect, detect_with_radar
+from changedet.radar import RadarPasses
 from changedet.reconsidering import reconsider, recorded_thresholds
 from changedet.result import ChangeResult
 from changedet.samples import SceneSettings, simulate_pair
@@ -98,3 +102,32 @@ def test_a_result_that_was_refused_has_no_threshold_to_move(seed):
 def test_thresholds_move_together():
     moved = at_seed(Thresholds(1.0, 0.5, 6.0, 3.5), 0.5)
     assert moved == Thresholds(1.0, 0.5, 3.5, 2.25)
+
+
+@pytest.fixture(scope="module")
+def passes():
+    return make_track_passes(change=factors((BUILT, 4.0)))
+
+
+class TestRadar:
+    def test_both_sensors_together_decide_as_they_did(self, passes):
+        result = detect_with_radar(images(), radar_of(passes))
+        assert "both" in set(result.objects["sensor"])
+        again = reconsider(result)
+        assert told(again.candidates(result.thresholds["seed"], 500.0)) == told(result.objects)
+        settings = DetectSettings(threshold=threshold_of(14.0), min_area_m2=1500.0)
+        fresh = detect_with_radar(images(), radar_of(passes), settings=settings)
+        assert told(again.candidates(seed_of(result, 14.0), 1500.0)) == told(fresh.objects)
+
+    def test_objects_keep_saying_that_radar_was_asked_and_had_nothing(self, passes):
+        few = RadarPasses(passes.track, passes.before, ())
+        result = detect_with_radar(images(), radar_of(few))
+        found = reconsider(result).candidates(result.thresholds["seed"], 500.0)
+        assert set(found["sensor"]) == {"optical only"}
+        assert told(found) == told(result.objects)
+
+    def test_radar_alone_decides_as_it_did(self, passes):
+        result = compare_radar_passes(radar_of(passes), {}, grid=passes.before[0].grid)
+        assert len(result.objects)
+        again = reconsider(result)
+        assert told(again.candidates(result.thresholds["seed"], 500.0)) == told(result.objects)

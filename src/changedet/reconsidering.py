@@ -16,7 +16,7 @@ from changedet.decision import Scored, at_seed, flag_scored, min_pixels, score_e
 from changedet.errors import UsageError
 from changedet.objects import Flagged, build_objects
 from changedet.radar import SensorChoice
-from changedet.radar_fusion import RadarFinding, add_radar, least_pixels
+from changedet.radar_fusion import RadarFinding, add_radar, least_pixels, without_radar
 from changedet.result import State
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ class Reconsidered:
             )
         flagged = self._radar_alone(seed, settings) if self.scored is None else self._flag(factor, settings)
         inside = result.state != State.OUTSIDE
-        return build_objects(flagged, result.before, result.after, inside)[0]
+        found = build_objects(flagged, result.before, result.after, inside)[0]
+        return without_radar(found) if result.radar is None and "radar" in result.inputs else found
 
     def _flag(self, factor: float, settings: DetectSettings) -> Flagged:
         """Decide anew as `changedet.comparison.compare` does."""
@@ -115,7 +116,8 @@ class Reconsidered:
         result = self.result
         if result.radar is None:
             raise UsageError("the result has no scores", todo="compare the images again")
-        chosen = self.judged & (np.nan_to_num(result.score) > seed)
+        large = np.abs(result.radar.change_db) >= np.float32(result.radar.settings.least_change_db)
+        chosen = self.judged & large & (np.nan_to_num(result.score) >= seed)
         least = least_pixels(result.radar, min_pixels(result.before, settings))
         labels = label_components(chosen, chosen, min_pixels=least)
         thresholds = replace(recorded_thresholds(result), seed=seed, grow=seed)
