@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-#: Passes are held with less for each pixel than the images for which memory is reckoned.
-_PASSES_PER_BAND = 3
+#: What a pass takes for each pixel over what is reckoned for a band: its planes, and twice the stack of them.
+_BANDS_A_PASS = 0.75
 _DEFAULT_SETTINGS = RadarSeriesSettings()
 
 
@@ -92,7 +93,7 @@ def read_radar_series(
     found: list[TrackSeries] = []
     left = list(plan.left_out)
     for source in plan.tracks:
-        require_memory(frame.context, -(-len(source.scenes) // _PASSES_PER_BAND))
+        require_memory(frame.context, math.ceil(_BANDS_A_PASS * len(source.scenes)))
         progress.step(f"reading radar of {source.track.label}: {len(source.scenes)} passes")
         images, more = _loaded(source, frame, progress)
         left += more

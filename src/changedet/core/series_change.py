@@ -104,40 +104,25 @@ class SeriesChangeParameters(Described):
 
 
 @dataclass(frozen=True, eq=False)
-class SeriesChange:
-    """A part of a series that stands apart from the rest.
+class ChangeDates:
+    """Between which dates of a series something stands apart from the rest of it.
 
     Attributes
     ----------
     unchanged_until : int
-        The last clear date before.
+        The last date before that shows the place.
     first : int
-        The first clear date that shows the change: it lies between the two.
+        The first date that shows the change: it lies between the two.
     last : int
-        The last clear date that shows it.
+        The last date that shows it.
     over_by : int or None
-        The first clear date that does not show it any more; None when it lasts to the end of the series.
-    step : ndarray of float64, shape (index,)
-        By how much the dates inside differ from those outside on average, level and season apart.
-    course : ndarray of float64, shape (time, index)
-        What the change makes of each date, a season of its own included; 0 on all dates outside.
-    spread : ndarray of float64, shape (index,)
-        Standard deviation of a date round level, season and change.
-    score : float
-        In standard deviations of noise.
-    threshold : float
-        Score that the chosen share of series of noise alone reach.
+        The first date that does not show it any more; None when it lasts to the end of the series.
     """
 
     unchanged_until: int
     first: int
     last: int
     over_by: int | None
-    step: Floats
-    course: Floats
-    spread: Floats
-    score: float
-    threshold: float
 
     def inside(self, dates: int) -> NDArray[np.bool_]:
         """Say which dates lie between the first and the last that show it.
@@ -153,6 +138,31 @@ class SeriesChange:
         """
         number = np.arange(dates)
         return np.asarray((number >= self.first) & (number <= self.last))
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesChange(ChangeDates):
+    """A part of a series that stands apart from the rest.
+
+    Attributes
+    ----------
+    step : ndarray of float64, shape (index,)
+        By how much the dates inside differ from those outside on average, level and season apart.
+    course : ndarray of float64, shape (time, index)
+        What the change makes of each date, a season of its own included; 0 on all dates outside.
+    spread : ndarray of float64, shape (index,)
+        Standard deviation of a date round level, season and change.
+    score : float
+        In standard deviations of noise.
+    threshold : float
+        Score that the chosen share of series of noise alone reach.
+    """
+
+    step: Floats
+    course: Floats
+    spread: Floats
+    score: float
+    threshold: float
 
 
 def find_series_changes(

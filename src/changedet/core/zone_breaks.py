@@ -17,6 +17,7 @@ from changedet.core.breaks import (
 )
 from changedet.core.parameters import Described
 from changedet.core.radar_stack import Direction, check_stack, direction_of, temporal_reference
+from changedet.core.series_change import ChangeDates
 from changedet.core.series_noise import estimate_noise
 
 if TYPE_CHECKING:
@@ -95,19 +96,11 @@ class ZoneSeries:
 
 
 @dataclass(frozen=True, eq=False)
-class RadarChange:
-    """A part of the series of a zone that stands apart from the rest.
+class RadarChange(ChangeDates):
+    """A part of the series of a zone that stands apart from the rest; its dates are passes that see the zone.
 
     Attributes
     ----------
-    unchanged_until : int
-        The last date before that sees the zone.
-    first : int
-        The first date that shows the change: it lies between the two.
-    last : int
-        The last date that shows it.
-    over_by : int or None
-        The first date that does not show it any more; None when it lasts to the end of the series.
     change_db : ndarray of float32, shape (pol,)
         By how much its dates differ, in decibels; fitted with level, season and the other changes.
     direction : Direction
@@ -115,29 +108,10 @@ class RadarChange:
         In standard deviations of noise.
     """
 
-    unchanged_until: int
-    first: int
-    last: int
-    over_by: int | None
     change_db: Floats
     direction: Direction
     score: float
     threshold: float
-
-    def inside(self, dates: int) -> NDArray[np.bool_]:
-        """Say which dates lie between the first and the last that show it.
-
-        Parameters
-        ----------
-        dates : int
-            Length of the series.
-
-        Returns
-        -------
-        ndarray of bool, shape (time,)
-        """
-        number = np.arange(dates)
-        return np.asarray((number >= self.first) & (number <= self.last))
 
 
 @dataclass(frozen=True, eq=False)
