@@ -38,7 +38,7 @@ from changedet.core.indices import compute_indices
 from changedet.kinds_in_time import TimeKind
 from changedet.series_reading import ZoneReading
 from changedet.series_zones import Zone
-from changedet.timeline import TimelineSettings, zone_timeline
+from changedet.timeline import DEFAULT_INDICES, TimelineSettings, zone_timeline
 from changedet.timeline_kinds import zone_floor
 
 #: Seeds of the numbers that are reported; rules were looked at with others.
@@ -80,11 +80,12 @@ def made_up_object(seed):
     return event, days, values.astype(np.float32), clear, pixels
 
 
-def followed(days, values, clear, pixels, until=None):
+def followed(days, values, clear, pixels, until=None, bands=BANDS):
     """The timeline of an object, as the program makes it of what was read."""
     shown = days <= (days[-1] if until is None else until)
     days, values, clear = days[shown], values[shown], clear[shown]
-    indices = compute_indices(values.T, BANDS)
+    indices = compute_indices(values.T, bands)
+    names = tuple(name for name in DEFAULT_INDICES if name in indices)
     table = np.stack(list(indices.values()), axis=1)
     table[~clear] = np.nan
     dates = tuple(
@@ -97,7 +98,7 @@ def followed(days, values, clear, pixels, until=None):
     reading = SimpleNamespace(days=days + _EPOCH, dates=dates, index_names=tuple(indices))
     side = max(int(np.sqrt(pixels)), 1)
     zone = Zone("object", "object", np.ones((side, max(pixels // side, 1)), bool))
-    return zone_timeline(zone, read, reading, TimelineSettings())
+    return zone_timeline(zone, read, reading, TimelineSettings(indices=names))
 
 
 def date_of(day):
@@ -124,7 +125,7 @@ def _since_work_began(zone, event):
     return any(after < date_of(event.onset) <= by for after, by in spans)
 
 
-def series(seed, count=1500):
+def series(seed, count=1000):
     """Kinds of objects that are followed looking back."""
     tally, wrong, exact, found_by = Counter(), Counter(), 0, Counter()
     confusion: dict[str, Counter] = {"maintenance": Counter(), "construction": Counter()}
