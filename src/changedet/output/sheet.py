@@ -366,7 +366,7 @@ def _scale_bar(axes: Axes, view: View) -> None:
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     start, y = left + 0.04 * (right - left), bottom + 0.06 * (top - bottom)
     end = start + length_m / view.pixel_m[1]
-    axes.plot([start, end], [y, y], color="white", lw=2.2, solid_capstyle="butt", path_effects=_rim(1.6))
+    axes.plot([start, end], [y, y], color="white", lw=2.2, solid_capstyle="butt", path_effects=_rim(4.0))
     axes.annotate(
         length_text(length_m), (start, y), (0, 3), textcoords="offset points", ha="left",
         va="bottom", size=6.5, color="white", weight="bold", path_effects=_rim(1.6),
@@ -378,7 +378,7 @@ def _north_arrow(axes: Axes, view: View, box: Box) -> None:
     length = min(0.3, 0.16 * box.height)
     foot = (1 - 0.2 / box.width, 1 - (0.14 + length) / box.height)
     tip = (foot[0] + math.sin(angle) * length / box.width, foot[1] + math.cos(angle) * length / box.height)
-    style: dict[str, Any] = {"arrowstyle": "-|>", "color": "white", "lw": 1.4, "path_effects": _rim(1.4)}
+    style: dict[str, Any] = {"arrowstyle": "-|>", "color": "white", "lw": 1.4, "path_effects": _rim(3.2)}
     axes.annotate(
         "", tip, foot, xycoords="axes fraction", textcoords="axes fraction",
         arrowprops=style | {"shrinkA": 0, "shrinkB": 0},
