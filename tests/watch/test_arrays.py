@@ -89,6 +89,17 @@ def test_orphans_go_and_what_counts_or_is_being_written_stays(state):
     assert read_arrays(state, SITE).generation == 4
 
 
+def test_orphans_of_one_site_go_by_themselves(state):
+    for number in range(3):
+        store(state, number, a=np.zeros(3))
+    elsewhere = array_folder(state.path, "Quay") / "1.npz"
+    elsewhere.parent.mkdir()
+    elsewhere.write_bytes(b"left behind")
+    assert [path.name for path in remove_orphans(state, site=SITE)] == ["1.npz"]
+    assert elsewhere.exists() and files(state) == ["2.npz", "3.npz"]
+    assert remove_orphans(state) == [elsewhere]
+
+
 def test_python_objects_are_neither_written_nor_read(state, tmp_path):
     class Trap:
         def __reduce__(self):

@@ -249,13 +249,15 @@ def read_arrays(state: StateFile, site: str) -> StoredArrays | None:
     return StoredArrays(int(rows[0]["generation"]), MappingProxyType(arrays))
 
 
-def remove_orphans(state: StateFile, *, now: float | None = None) -> list[Path]:
+def remove_orphans(state: StateFile, *, site: str = "", now: float | None = None) -> list[Path]:
     """Remove the files that no row names; what may still be in the making is left for an hour.
 
     Parameters
     ----------
     state : StateFile
         Open for writing.
+    site : str
+        Of this site alone, which takes as long whatever the number of sites; of all when not given.
     now : float, optional
         The time in seconds since 1970; that of the clock when not given.
 
@@ -267,8 +269,9 @@ def remove_orphans(state: StateFile, *, now: float | None = None) -> list[Path]:
     root = state.path.with_name(state.path.name + FOLDER_SUFFIX)
     removed = []
     with state.change() as change:  # so that nobody is between naming a file and its row
-        named = {row["file"] for row in rows_of(change, "SELECT file FROM arrays")}
-        for path in sorted(root.glob("*/*.npz")):
+        own = ("WHERE site_id = (SELECT fid FROM sites WHERE name = ?)", (site,)) if site else ("", ())
+        named = {row["file"] for row in rows_of(change, f"SELECT file FROM arrays {own[0]}", own[1])}
+        for path in sorted(array_folder(state.path, site).glob("*.npz") if site else root.glob("*/*.npz")):
             unfinished = path.name.startswith(".part-")
             if f"{path.parent.name}/{path.name}" in named or (unfinished and not _is_old(path, now)):
                 continue

@@ -231,7 +231,7 @@ class _Pass:
             base = take(base, image)
             alerts += self._commit(base, seen_scene(scene), generation)
             generation += 1
-            remove_orphans(self.state)
+            remove_orphans(self.state, site=self.name)
             taken.append(scene.time_text)
             self.place.progress.advance((number + 1) / len(kept))
         last = _moment(base.times[-1])

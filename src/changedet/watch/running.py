@@ -13,6 +13,7 @@ from changedet.errors import OutputError
 from changedet.progress import begin_site
 from changedet.providers.cache_files import temporary
 from changedet.watch.alerts import append_alerts, feed_xml, read_alerts
+from changedet.watch.arrays import remove_orphans
 from changedet.watch.gathering import Place
 from changedet.watch.holding import hold
 from changedet.watch.monitor import SitePass, close_abandoned, watch_site
@@ -179,6 +180,8 @@ def run_watch(
     request.state.parent.mkdir(parents=True, exist_ok=True)
     with hold(request.state, wait_s=request.wait_s), open_state(request.state, write=True) as state:
         close_abandoned(state)
+        # what somebody who was killed left behind; after that each date clears up at its own site
+        remove_orphans(state)
         places = [(site_label(site), (number, site)) for number, site in enumerate(sites, 1)]
         passes = list(attempt_all(places, _look))
         return _tell(state, request, passes)
