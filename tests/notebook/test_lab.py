@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -10,12 +9,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from tests.output.browsing import MARKS, chromium
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+    *MARKS,
     pytest.mark.skipif(find_spec("jupyterlab") is None, reason="JupyterLab is not installed"),
     pytest.mark.skipif(find_spec("anywidget") is None, reason="anywidget is not installed"),
 ]
@@ -72,17 +69,13 @@ def lab(tmp_path_factory):
 
 @pytest.fixture
 def page(lab):
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        context = chromium.new_context(viewport={"width": 1300, "height": 1300})
+    with chromium() as browser:
+        context = browser.new_context(viewport={"width": 1300, "height": 1300})
         context.route(lambda url: not url.startswith(lab), lambda route: route.abort())
         context.set_default_timeout(60_000)
         opened = context.new_page()
         opened.goto(f"{lab}lab/tree/look.ipynb?reset")
         yield opened
-        chromium.close()
 
 
 def run_cell(page, number):

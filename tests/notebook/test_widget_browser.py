@@ -1,25 +1,19 @@
 """The script of the widgets in a real browser, without a network: it draws, recolours, and tells Python."""
 
-import shutil
 from datetime import timedelta
 from functools import cache
-from io import BytesIO
 
 import numpy as np
 import pytest
 from tests.notebook.host import Kernel, page_of
+from tests.output.browsing import HOSTILE, MARKS, chromium, open_page
 from tests.synthetic import BEFORE_TIME, make_image, make_result
 
 from changedet.notebook.payload import send_pictures
 from changedet.site import Site
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("anywidget", reason="anywidget is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
-]
+pytestmark = MARKS
 # a copy is read: what is shown stays where the browser draws quickly
 READ_CANVAS = """(() => {
   const shown = document.querySelector(".after canvas"), copy = document.createElement("canvas");
@@ -28,7 +22,6 @@ READ_CANVAS = """(() => {
   pen.drawImage(shown, 0, 0);
   return [copy.width, copy.height, ...pen.getImageData(0, 0, copy.width, copy.height).data];
 })()"""
-HOSTILE = "</script><script>alert(1)</script>\u202e<img src=x onerror=alert(2)>"
 
 
 @cache
@@ -38,28 +31,19 @@ def result():
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield chromium
-        chromium.close()
+    with chromium() as one:
+        yield one
 
 
-class Opened:
-    """A widget in a page, with a record of everything that went wrong."""
+class Looked:
+    """A widget in a page with its kernel, and a record of everything that went wrong."""
 
-    def __init__(self, browser, folder, widget, *, width=1000, dark=False, **options):
-        self.context = browser.new_context(offline=True, viewport={"width": width, "height": 900}, **options)
-        self.page, self.troubles, self.requests = self.context.new_page(), [], []
-        self.page.on("console", lambda message: self.troubles.append(message.text))
-        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.troubles.append("dialog"), dialog.dismiss()))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.kernel = Kernel(self.page, widget)
+    def __init__(self, browser, folder, widget, *, width=1000, dark=False):
         path = folder / "widget.html"
         path.write_text(page_of(widget, dark=dark), "utf-8")
-        self.page.goto(path.as_uri())
+        self.opened = open_page(browser, path, width)
+        self.page, self.troubles, self.close = self.opened.page, self.opened.troubles, self.opened.close
+        self.kernel = Kernel(self.page, widget)
         self.page.wait_for_function("window.ready")
         self.page.wait_for_function("Array.from(document.images).every(i => i.complete && i.naturalWidth)")
 
@@ -70,10 +54,7 @@ class Opened:
         return np.array(values, np.uint8).reshape(height, width, 4)
 
     def stage(self):
-        from PIL import Image
-
-        with Image.open(BytesIO(self.page.locator(".stage").screenshot())) as picture:
-            return np.asarray(picture.convert("RGB")).astype(int)
+        return self.opened.pixels(".stage")
 
     def slide(self, label, value, *, release=True):
         knob = self.page.get_by_label(label, exact=True)
@@ -91,11 +72,11 @@ class Opened:
 
 @pytest.fixture
 def opened(browser, tmp_path):
-    one = Opened(browser, tmp_path, result().explore(reviewer="A. Reader"))
+    one = Looked(browser, tmp_path, result().explore(reviewer="A. Reader"))
     yield one
     assert one.troubles == []
-    assert [url for url in one.requests if not url.startswith(("data:", "file:", "blob:"))] == []
-    one.context.close()
+    assert [url for url in one.opened.loaded() if not url.startswith("blob:")] == []
+    one.close()
 
 
 def test_it_draws_both_dates_the_score_and_the_outlines(opened):
@@ -220,43 +201,33 @@ def test_swipe_blink_overlay_and_side_by_side(opened):
 
 @pytest.mark.parametrize("width", [360, 700, 1440])
 def test_nothing_runs_out_of_the_cell(browser, tmp_path, width):
-    one = Opened(browser, tmp_path, result().explore(), width=width, dark=width == 700)
+    one = Looked(browser, tmp_path, result().explore(), width=width, dark=width == 700)
     one.press("n")
-    assert one.page.evaluate("document.documentElement.scrollWidth") == width
+    assert one.opened.overflow() == 0
     assert one.troubles == []
-    one.context.close()
+    one.close()
 
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_axe_finds_nothing_serious(browser, tmp_path, dark):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
-    one = Opened(browser, tmp_path, result().explore(), dark=dark)
+    one = Looked(browser, tmp_path, result().explore(), dark=dark)
     one.press("n")
-    # language and title are those of the page round the widget
-    options = {
-        "resultTypes": ["violations"],
-        "rules": {"html-has-lang": {"enabled": False}, "document-title": {"enabled": False}},
-    }
-    found = axe.Axe().run(one.page, options=options).response["violations"]
-    serious = [
-        (v["id"], n["target"]) for v in found if v["impact"] in {"serious", "critical"} for n in v["nodes"]
-    ]
-    assert serious == []
-    one.context.close()
+    assert one.opened.serious() == []
+    one.close()
 
 
 def test_hostile_names_stay_text(browser, tmp_path):
     widget = make_result(name=HOSTILE, warnings=(HOSTILE,)).explore(reviewer=HOSTILE)
-    one = Opened(browser, tmp_path, widget)
+    one = Looked(browser, tmp_path, widget)
     one.press("n")
     assert "<script>alert(1)</script>" in one.page.locator(".title").inner_text()
     assert one.troubles == []
-    one.context.close()
+    one.close()
 
 
 def test_dates_are_leafed_through(browser, tmp_path):
     images = [make_image(n, BEFORE_TIME + timedelta(days=30 * n)) for n in range(4)]
-    one = Opened(browser, tmp_path, Site.at("38.5847, 126.1079", name="pier").explore(images))
+    one = Looked(browser, tmp_path, Site.at("38.5847, 126.1079", name="pier").explore(images))
     assert one.stage().std() > 20
     assert one.page.locator(".strip button").count() == 4
     source = one.page.locator(".after img").get_attribute("src")
@@ -269,4 +240,4 @@ def test_dates_are_leafed_through(browser, tmp_path):
     assert one.kernel.widget.chosen == (images[1].scene, images[2].scene)
     assert "BEFORE 2023-06-13" in one.page.locator(".before .label").inner_text()
     assert one.troubles == []
-    one.context.close()
+    one.close()
