@@ -188,7 +188,7 @@ def test_watch_alerts_once_and_verdicts_are_kept(workplace):
     assert "accepted by A. Reader" in shown(cells, "verdict")
     assert "unsure by B. Second" in shown(cells, "again")
     assert "A. Reader" in shown(cells, "export") and "B. Second" in shown(cells, "export")
-    assert "picture" in drawn(cells)
+    assert "runs" in drawn(cells)
 
 
 def test_a_notebook_that_wants_a_network_fails(workplace):
