@@ -155,7 +155,7 @@ def test_short_series_are_provisional():
         [], radar_images(dates=40, built_on=START + timedelta(days=20 * STEP_DAYS)), sensor="s1"
     )
     (one,) = found.radar.breaks_of(hall(found).zone.name)
-    assert one.state == "provisional" and "No persisting break." in finding(found)
+    assert one.state == "provisional" and "No persisting break, 1 that are over" in finding(found)
     assert "1.3 years of passes do not tell season from change" in found.warnings[0]
 
 

@@ -53,8 +53,9 @@ def radar_break_sentence(*breaks: RadarBreak) -> str:
         One sentence, without the point at its end. How it went on is told of the first track.
     """
     one = breaks[0]
+    when = "from between" if one.state == "over" else "since between"
     text = " and ".join(
-        f"{step_text(each)} since between {each.after} and {each.by} ({each.track.label})" for each in breaks
+        f"{step_text(each)} {when} {each.after} and {each.by} ({each.track.label})" for each in breaks
     )
     ways = {each.direction for each in breaks}
     if len(ways) == 1 and one.direction in _CONSISTENT:
@@ -173,7 +174,10 @@ def radar_finding(timeline: Timeline) -> str:
     zones = [(one.zone.name, series.breaks_of(one.zone.name)) for one in timeline.zones]
     lasting = [(name, other) for name, found in zones for other in found if other.state == "persisting"]
     if not lasting:
-        return f"{head} No persisting break."
+        others = sum(len(found) for _, found in zones)
+        return f"{head} No persisting break" + (
+            f", {others} that are over or provisional." if others else "."
+        )
     parts = [f"{clean(name)}: {radar_break_sentence(other)}" for name, other in lasting[:2]]
     more = f" {len(lasting) - 2} more below." if len(lasting) > 2 else ""
     return f"{head} {'. '.join(part[:1].upper() + part[1:] for part in parts)}.{more}"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _WIDTH, _LEFT, _RIGHT, _TOP, _PANEL = 960.0, 52.0, 950.0, 22.0, 104.0
 _DATED_FOOT, _PLAIN_FOOT = 22.0, 6.0
 _CURVE_STEPS = 200
+#: Half the width of a label of the time axis: one nearer to the edge would be cut.
+_LABEL_PX = 14.0
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def chart_base(name: str, scale: ChartScale, *, dated: bool) -> dict[str, Any]:
         "top": _TOP, "bottom": bottom, "dated": dated,
         "height": bottom + (_DATED_FOOT if dated else _PLAIN_FOOT),
         "y_ticks": [{"at": scale.y(value), "text": text} for value, text in _ticks(scale.low, scale.high)],
-        "x_ticks": [{"at": scale.x(day), "text": text}
+        "x_ticks": [{"at": scale.x(day), "text": text if scale.x(day) <= _RIGHT - _LABEL_PX else ""}
                     for day, text in month_starts(scale.first, scale.last)],
         "strips": [], "bands": [], "lines": [], "stems": [], "points": [], "hidden": [], "tracks": [],
     }  # fmt: skip

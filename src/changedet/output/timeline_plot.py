@@ -136,6 +136,7 @@ def _titles(figure: Figure, timeline: Timeline, not_shown: int, height: float) -
     legend = f"{legend if timeline.dates else ''} {radar_legend(timeline)}{more}".strip()
     credits = "; ".join(dict.fromkeys(one.scene.credit for one in timeline.acquisitions))
     figure.text(0.015, 0.42 / height, textwrap.fill(legend, 200), fontsize=7.5, va="center", color="#444444")
+    credits = textwrap.shorten(credits, 180, placeholder=" ...")
     figure.text(0.015, 0.10 / height, f"{credits}. Times in UTC.", fontsize=7.5, va="center", color="#444444")
 
 
