@@ -7,6 +7,7 @@ import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 ALERT_SCHEMA = "changedet.alert/1"
 #: Most entries of a feed.
 FEED_ENTRIES = 50
+#: What readers are told of how a thing goes on.
+GROWTH_WORDS = MappingProxyType({"new": "just begun", "growing": "growing", "stopped": "not growing"})
 _ATOM, _GEORSS = "http://www.w3.org/2005/Atom", "http://www.georss.org/georss"
 _QUERY = """
 SELECT alerts.alert_key, alerts.status, alerts.text, alerts.made_utc, alerts.delivered_utc,

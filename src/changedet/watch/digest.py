@@ -11,6 +11,7 @@ from changedet.errors import InputFileError
 from changedet.output import facts
 from changedet.output.page import render_page
 from changedet.output.picture import enlarge, outlines, stretched, to_jpeg_data_url, window
+from changedet.watch.alerts import GROWTH_WORDS
 from changedet.watch.arrays import read_arrays
 from changedet.watch.baselines import SiteBaseline
 from changedet.watch.candidates import ASIDE, PERSISTING, PROVISIONAL
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 _CHIP_PX, _FACTOR = 64, 6
 _MOST_PICTURES, _PICTURE_BYTES = 40, 24_000
 _LINE_COLOUR = (255, 214, 0)
-_GROWTH_WORDS = {"new": "just begun", "growing": "growing", "stopped": "not growing"}
 _BORNE_OUT = "later clear dates bear it out"
 _STATUS_WORDS = {PERSISTING: "persisting", PROVISIONAL: "provisional: waits", ASIDE: "set aside"}
 
@@ -98,7 +98,7 @@ def digest_html(report: WatchReport, pictures: Mapping[str, tuple[str, str]]) ->
                 one.kind,
                 _area(one.area_m2),
                 one.mgrs,
-                _GROWTH_WORDS[one.growth],
+                GROWTH_WORDS[one.growth],
             )
             for one in reversed(report.earlier[-100:])
         ],
@@ -145,7 +145,7 @@ def _alert(alert: Alert, pictures: tuple[str, str] | None) -> dict[str, Any]:
         "facts": [
             ("Area", _area(alert.area_m2)), ("Centre", f"{alert.lat:.5f}, {alert.lon:.5f}"),
             ("DMS", alert.dms), ("MGRS", alert.mgrs),
-            ("Status", f"{alert.status}, {_GROWTH_WORDS[alert.growth]}"),
+            ("Status", f"{alert.status}, {GROWTH_WORDS[alert.growth]}"),
             ("Confidence", alert.confidence),
         ],
         "evidence": facts.clean(alert.evidence, 400),

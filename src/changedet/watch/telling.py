@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from changedet.errors import ProviderError
 from changedet.output import facts
+from changedet.watch.alerts import GROWTH_WORDS
 from changedet.watch.following import mark_delivered
 from changedet.watch.geopackage import note_change, now_text
 from changedet.watch.mail import Letter, post
@@ -202,8 +203,9 @@ def _subject(alerts: Sequence[Alert]) -> str:
 def _text(alerts: Sequence[Alert]) -> list[str]:
     lines = []
     for one in alerts:
+        growth = GROWTH_WORDS[one.growth]
         lines += [
-            f"{facts.clean(one.site)}: candidate of {one.kind}, {one.area_m2:,.0f} m2, {one.growth}",
+            f"{facts.clean(one.site)}: candidate of {one.kind}, {one.area_m2:,.0f} m2, {growth}",
             f"  first seen between {one.after_utc[:10]} and {one.by_utc[:10]}; confidence {one.confidence}",
             f"  {one.lat:.5f}, {one.lon:.5f}   MGRS {one.mgrs}   {one.dms}",
             f"  {facts.clean(one.evidence, 400)}", "",
