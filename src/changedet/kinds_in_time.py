@@ -327,8 +327,8 @@ TIME_RULES: tuple[TimeRule, ...] = (
     TimeRule(
         "works that were filled again",
         TimeKind.MAINTENANCE,
-        lambda e: e.built_ground and not e.lasts,
-        "built-up ground, and over again",
+        lambda e: e.built_ground and not e.lasts and not e.green > _MOST,
+        "built-up ground that was something else than green for a time, and over again",
         "excavation and backfill, staged goods and equipment come and go on ground that stays built-up",
         "Petit et al. 2022, doi:10.3390/land11030360",
         ("built before", "after", "off when over", "days", "episodes"),

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from changedet.core.series_behaviour import Pattern
-from changedet.kinds_in_time import TIME_CAVEATS
-from changedet.output.facts import clean, consistent_with
+from changedet.kinds_in_time import TIME_CAVEATS, TimeFinding, TimeKind
+from changedet.output.facts import clean
 from changedet.output.radar_series_facts import radar_finding, radar_sentences
 from changedet.timeline_kinds import zone_floor
 
@@ -39,6 +39,11 @@ _PATTERNS = {
 }
 
 
+def consistent(found: TimeFinding) -> str:
+    """Say in careful words what a change of this kind is consistent with."""
+    return "of no clear kind" if found.kind == TimeKind.OPEN else f"consistent with {found.label}"
+
+
 def break_sentence(one: ZoneBreak) -> str:
     """Say when a zone changed, what that is consistent with, and whether it still shows.
 
@@ -53,7 +58,7 @@ def break_sentence(one: ZoneBreak) -> str:
         One sentence.
     """
     steps = ", ".join(f"{name} {value:+.2f}" for name, value in one.steps.items())
-    text = f"changed between {one.after} and {one.by}, {consistent_with(one.found.label)} ({steps})"
+    text = f"changed between {one.after} and {one.by}, {consistent(one.found)} ({steps})"
     if one.found.phase is not None:
         text += f", phase {one.found.phase.value}"
     if one.state == "over":
@@ -178,7 +183,7 @@ def finding(timeline: Timeline) -> str:
     for zone in zones[:3]:
         one = next(found for found in reversed(zone.breaks) if found.built)
         since = f"since between {one.after} and {one.by}"
-        parts.append(f"{clean(zone.zone.name)} differs {since}, {consistent_with(one.found.label)}")
+        parts.append(f"{clean(zone.zone.name)} differs {since}, {consistent(one.found)}")
     more = f", and {len(zones) - 3} more" if len(zones) > 3 else ""
     return _both(f"{head} {_capital('; '.join(parts))}{more}.", timeline)
 
