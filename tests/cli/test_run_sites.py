@@ -7,8 +7,10 @@ import pytest
 from tests.world.faults import answers
 from tests.world.world import World
 
+from changedet.kml import read_placemarks
 from changedet.samples import simulate_pair
 from changedet.samples_scene import SceneSettings
+from changedet.site_lists import kml_tree
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 PERIODS = ("--before", "2021-05", "--after", "2023-05", "--min-clear", "0.5")
@@ -72,6 +74,10 @@ def test_each_site_has_a_folder_and_one_that_fails_is_named(cli, sites, workplac
     assert found["error"]["type"] == "SomeSitesFailedError"
     assert (workplace / "runs" / "North" / "Hall" / "report.html").is_file()
     assert json.loads((workplace / "runs" / "batch.json").read_text())["request"]["before"] == "2021-05"
+    listed = read_placemarks(kml_tree(workplace / "runs" / "sites.kmz"))[:3]
+    assert [(one.folder, one.name) for one in listed] == [
+        ("North", "Pier"), ("North", "Hall"), ("South", "Far"),
+    ]  # fmt: skip
     assert re.search(r"South/Far +failed +- +- +no scene covers the site", cli.err)
 
 

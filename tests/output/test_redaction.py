@@ -120,6 +120,16 @@ def test_the_files_of_a_run_that_are_published_are_clean_and_the_data_whole(tmp_
     assert "52SBH46687596" in shown
 
 
+def test_the_index_of_sites_does_not_tell_the_place_of_a_redacted_one(tmp_path):
+    from changedet.batch import Fate, Outcome
+    from changedet.output.index_page import index_html
+
+    save(replace(make_result("Hall"), redact_coordinates=True), tmp_path / "hall")
+    html = index_html(tmp_path, [Outcome("Hall", Fate.COMPLETE, "hall", 3)], name="spring")
+    assert "3 candidate changes were flagged" in html
+    assert telling(html) == []
+
+
 def test_a_plate_that_is_not_redacted_says_the_place_in_its_pdf(tmp_path):
     path = make_result().plate(tmp_path / "a.pdf")
     assert "52SBH46687596" in pdf_words(path.read_bytes())
