@@ -130,6 +130,7 @@ def test_first_look_finds_the_events_and_leaves_a_folder_that_verifies(workplace
     assert "passed: True" in shown(cells, "verify")
     assert shown(cells, "reopen") == "True"
     assert "plot" in drawn(cells)
+    assert outputs_of(cells, "explore")
 
 
 def test_why_flagged_shows_each_cause_and_its_cure(workplace):
