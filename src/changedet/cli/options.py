@@ -81,10 +81,10 @@ also of ``train``, whose ``train --out`` is a file; ``review run --object``, ``r
 ``review mask --until``, ``review mask --end``; ``review precision --by``; ``timeline --during``,
 ``timeline --images``, ``timeline --radar-images``, ``timeline --point``, ``timeline --object``,
 ``timeline --index``, ``timeline --register``, ``timeline --min-clear`` (of a date that is to be read);
-of ``watch run`` its ``--images``, its days (``--since``, ``--until``, ``--history``, ``--silent-after``, ``--min-clear``,
-``--register``), ``--persistence``, ``--webhook``, ``--mail-to``, ``--mail-from``, ``--smtp-server``,
-``--smtp-security``, ``--wait`` and ``--out`` (another default); the
-``--state`` of ``watch``.
+of ``watch run`` its ``--images``, its days (``--since``, ``--until``, ``--history``, ``--silent-after``,
+``--min-clear``, ``--register``), ``--persistence``, ``--webhook``, ``--mail-to``, ``--mail-from``,
+``--smtp-server``, ``--smtp-security``, ``--wait`` and ``--out`` (another default); the ``--state`` of
+``watch``.
 """
 
 from __future__ import annotations
