@@ -60,3 +60,9 @@ def test_an_object_that_fills_the_picture_has_its_number_inside():
     assert place
     assert place.right <= FRAME[0]
     assert place.top >= 0
+
+
+def test_the_number_of_an_object_in_parts_stands_beside_the_largest():
+    small, large = np.array([[1.0, 1.0], [3.0, 3.0]]), np.array([[40.0, 40.0], [60.0, 60.0]])
+    (place,) = place_numbers([[small, large]], [1], (4, 6), (100, 100))
+    assert (place.left, place.top) == (60, 37)

@@ -45,7 +45,7 @@ def place_numbers(
     Parameters
     ----------
     shapes : sequence of sequences of ndarray, shape (point, 2)
-        Rings of each object as (x, y), outer ring first.
+        Rings of each object as (x, y); the number stands beside the largest.
     numbers : sequence of int
         The number of each object.
     letter : tuple of float
@@ -78,10 +78,11 @@ def place_numbers(
 def _corners(
     rings: Sequence[NDArray[np.float64]], number: int, letter: tuple[float, float], frame: tuple[float, float]
 ) -> list[Place]:
-    """Return the boxes beside the four corners of an outline that lie inside the picture."""
+    """Return the boxes beside the four corners of the largest ring that lie inside the picture."""
     if not rings:
         return []
-    (left, top), (right, bottom) = rings[0].min(axis=0), rings[0].max(axis=0)
+    widest = max(rings, key=lambda ring: float((ring.max(axis=0) - ring.min(axis=0)).prod()))
+    (left, top), (right, bottom) = widest.min(axis=0), widest.max(axis=0)
     width, height = letter[0] * len(str(number)), letter[1]
     found = [
         Place(x, y, x + width, y + height)
