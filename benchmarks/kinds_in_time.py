@@ -229,7 +229,7 @@ def delay(seed, count=60):
     }
 
 
-def watch(seed, count=36):
+def watch(seed, count=10):
     """Events on sites that are watched for a year: what is told, when, and as what."""
     rows, facts = [], []
     for number in range(count):
