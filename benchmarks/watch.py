@@ -92,8 +92,9 @@ class Watch:
         pid = self.start(until)
         while time.monotonic() < started + after_s:
             time.sleep(0.002)
-            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                break
+            found, status, used = os.wait4(pid, os.WNOHANG)
+            if found:
+                return _ended(status, used, started)
         os.kill(pid, signal.SIGKILL)
         return ended(pid, started)
 
@@ -124,6 +125,10 @@ class Ended:
 def ended(pid: int, started: float) -> Ended:
     """Wait for a look that was started."""
     _, status, used = os.wait4(pid, 0)
+    return _ended(status, used, started)
+
+
+def _ended(status: int, used: Any, started: float) -> Ended:
     code = os.waitstatus_to_exitcode(status)
     return Ended(code, time.monotonic() - started, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
