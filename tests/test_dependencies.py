@@ -18,6 +18,7 @@ PACKAGES = {
 }
 #: Declared though nothing imports them yet, with the reason.
 RESERVED = {
+    "dask": "odc.geo.xr imports it and does not declare it: to_xarray() fails without",
     "scikit-image": "used by the providers and detectors to come",
 }
 #: Packages that have a namespace in common with others are told apart by their second name.
