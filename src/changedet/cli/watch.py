@@ -17,10 +17,12 @@ from changedet.cli.tables import table
 from changedet.errors import ProviderError, UsageError
 
 if TYPE_CHECKING:
+    from changedet.progress import Progress
+    from changedet.providers.tracked import TrackedProvider
     from changedet.watch.mail import Mail
     from changedet.watch.monitor import WatchSpan
-    from changedet.watch.notify import Webhook
     from changedet.watch.running import WatchReport
+    from changedet.watch.telling import Receivers
 
 _HELP = "Watch a list of sites: changedet watch --sites FILE; and how they stand."
 _DAYS, _ALARMS, _MAIL = "Which days", "When an alert is made", "By mail"
@@ -153,12 +155,10 @@ def run(
 ) -> None:
     """Look at each site of a list once; print nothing unless something is new."""
     from changedet.cli.run_sites import chosen_sites
-    from changedet.providers.tracked import TrackedProvider, open_tracked
+    from changedet.providers.tracked import open_tracked
     from changedet.site import parse_area_m2
-    from changedet.watch.folders import FolderProvider
     from changedet.watch.rules import WatchRules, parse_days, parse_persistence
     from changedet.watch.running import WatchRequest, run_watch
-    from changedet.watch.telling import Receivers
 
     if sites is None:
         raise UsageError("no list of sites was given", todo="name one with --sites")
@@ -169,22 +169,13 @@ def run(
         silent_days=parse_days(silent_after),
         overlap_days=WatchRules.overlap_days if images is None else _FILES_LATE_DAYS,
     )  # fmt: skip
-    request = WatchRequest(
-        state,
-        out or state.with_name(f"{state.stem}-alerts"),
-        _span(since, until),
-        rules,
-        Receivers(_hook(webhook), _mail(mail_to or [], mail_from, smtp_server, smtp_security)),
-        wait,
-    )
+    receivers = _receivers(webhook, mail_to or [], mail_from, (smtp_server, smtp_security))
+    out = out or state.with_name(f"{state.stem}-alerts")
+    request = WatchRequest(state, out, _span(since, until), rules, receivers, wait)
     path, chosen = chosen_sites(sites, site or [], alone={}, radius=radius)
     _require_names(path, [one.folder + "/" + one.name for one in chosen])
     with progress_on_terminal(show=progress, quiet=quiet, verbose=verbose) as bar:
-        source = (
-            TrackedProvider(FolderProvider(images), bar)
-            if images
-            else open_tracked(provider, cache, max_pu, bar)
-        )
+        source = _folder(images, bar) if images else open_tracked(provider, cache, max_pu, bar)
         report = run_watch(chosen, request, source, bar)
     _finish(report, request.out, as_json=as_json, quiet=quiet)
     raise typer.Exit(int(exit_code and bool(report.alerts)))
@@ -241,10 +232,14 @@ def _span(since: str | None, until: str | None) -> WatchSpan:
     return WatchSpan(today if since is None else parse_period(since).start, end)
 
 
-def _hook(url: str | None) -> Webhook | None:
+def _receivers(
+    url: str | None, to: list[str], sender: str | None, server: tuple[str | None, str]
+) -> Receivers:
+    """Return who is told; the server is its address and how the line to it is encrypted."""
     from changedet.watch.notify import Webhook
+    from changedet.watch.telling import Receivers
 
-    return Webhook(url) if url else None
+    return Receivers(Webhook(url) if url else None, _mail(to, sender, *server))
 
 
 def _mail(to: list[str], sender: str | None, server: str | None, security: str) -> Mail | None:
@@ -255,6 +250,13 @@ def _mail(to: list[str], sender: str | None, server: str | None, security: str) 
     if not (to and server):
         raise UsageError("mail needs an address and a server", todo="give both --mail-to and --smtp-server")
     return Mail(parse_server(server, security, os.environ), sender or to[0], tuple(dict.fromkeys(to)))
+
+
+def _folder(images: Path, progress: Progress) -> TrackedProvider:
+    from changedet.providers.tracked import TrackedProvider
+    from changedet.watch.folders import FolderProvider
+
+    return TrackedProvider(FolderProvider(images), progress)
 
 
 def _require_names(path: Path, names: list[str]) -> None:
