@@ -40,8 +40,8 @@ from changedet.core.components import label_components
 from changedet.core.optical import DETECTORS
 from changedet.core.prediction import PredictParameters
 from changedet.core.threshold import robust_thresholds
-from changedet.evaluation_kinds import pool_kinds
-from changedet.evaluation_measures import (
+from changedet.evaluation.kinds import pool_kinds
+from changedet.evaluation.measures import (
     Measures,
     change_vector_groups,
     mean_rates,
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from benchmarks.accuracy_pairs import City
     from numpy.typing import NDArray
 
-    from changedet.evaluation_sets import LabelledSite, Truth
+    from changedet.evaluation.sets import LabelledSite, Truth
     from changedet.result import ChangeResult
 
 #: The default method first.

@@ -14,7 +14,7 @@ from scipy.ndimage import fourier_shift
 
 from changedet.comparison import DetectSettings
 from changedet.core.prediction import PredictParameters
-from changedet.evaluation_sets import read_oscd
+from changedet.evaluation.sets import read_oscd
 from changedet.frame import choose_frame, site_mask
 from changedet.pairing import Pair, make_pair
 from changedet.pipeline import register
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from changedet.core.optical import DetectorParameters
-    from changedet.evaluation_sets import LabelledSite, Truth
+    from changedet.evaluation.sets import LabelledSite, Truth
     from changedet.scene import Image
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -35,11 +35,11 @@ from benchmarks.made_up_ground import (
 )
 
 from changedet.core.indices import compute_indices
-from changedet.kinds_in_time import TimeKind
-from changedet.series_reading import ZoneReading
-from changedet.series_zones import Zone
-from changedet.timeline import DEFAULT_INDICES, TimelineSettings, zone_timeline
-from changedet.timeline_kinds import zone_floor
+from changedet.timeline.kinds import zone_floor
+from changedet.timeline.kinds_in_time import TimeKind
+from changedet.timeline.reading import ZoneReading
+from changedet.timeline.types import DEFAULT_INDICES, TimelineSettings, zone_timeline
+from changedet.timeline.zones import Zone
 
 #: Seeds of the numbers that are reported; rules were looked at with others.
 HELD_OUT = 190_000

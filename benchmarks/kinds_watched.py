@@ -25,8 +25,8 @@ from rasterio.features import geometry_mask
 from changedet.core.components import label_components
 from changedet.core.index_alarms import combine_alarms
 from changedet.core.timeseries import AlarmStatus
-from changedet.kinds_in_time import TimeKind
 from changedet.scene import Image, Scene
+from changedet.timeline.kinds_in_time import TimeKind
 from changedet.watch.baselines import Ground, learn, take
 from changedet.watch.candidates import ASIDE, PERSISTING, find_candidates
 from changedet.watch.rules import WatchRules

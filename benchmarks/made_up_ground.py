@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from changedet.bands import COMPARED_BANDS
-from changedet.samples_scenery import COVERS, SPECTRA, Cover
+from changedet.simulator.scenery import COVERS, SPECTRA, Cover
 
 YEAR = 365.25
 BANDS = ("B02", "B03", "B04", "B08", "B11")

@@ -27,10 +27,10 @@ from changedet.comparison import DetectSettings
 from changedet.core.masking import unclassified
 from changedet.pipeline import compare_radar_passes, detect, detect_with_radar
 from changedet.providers.local import LocalOptions
-from changedet.radar import RadarInput, RadarPasses, RadarSettings, Track
-from changedet.radar_comparison import compare_radar
-from changedet.radar_files import RadarNumbers, open_radar_files
-from changedet.radar_fusion import fused_score
+from changedet.radar.comparison import compare_radar
+from changedet.radar.files import RadarNumbers, open_radar_files
+from changedet.radar.fusion import fused_score
+from changedet.radar.types import RadarInput, RadarPasses, RadarSettings, Track
 from changedet.scene import Image, Scene
 
 if TYPE_CHECKING:

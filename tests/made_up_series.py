@@ -3,8 +3,8 @@
 import numpy as np
 
 from changedet.core.indices import compute_indices
-from changedet.evidence_in_time import Change, ObjectDates, gather_evidence
-from changedet.kinds_in_time import choose_time_kind
+from changedet.timeline.evidence import Change, ObjectDates, gather_evidence
+from changedet.timeline.kinds_in_time import choose_time_kind
 
 BANDS = ("B02", "B03", "B04", "B08", "B11")
 #: Reflectance in these bands.

@@ -7,7 +7,7 @@ import numpy as np
 from tests.synthetic import GRID
 
 from changedet.core.masking import unclassified
-from changedet.radar import RadarPasses, Track
+from changedet.radar.types import RadarPasses, Track
 from changedet.scene import Image, Scene
 
 RISING, FALLING = Track("ascending", 44), Track("descending", 124)

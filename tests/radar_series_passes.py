@@ -8,10 +8,10 @@ from tests.radar_passes import FALLING, RISING, ground, one_pass
 from tests.timelines import GRID, HALL, HALL_PLACE, sources_of
 
 from changedet.frame import Frame
-from changedet.radar import SensorChoice
-from changedet.radar_series_access import RadarSeriesPlan, RadarSeriesRequest, TrackSource
-from changedet.series_access import SeriesPlan, plan_series
-from changedet.timeline_making import TimelineRequest, default_settings, make_timeline
+from changedet.radar.series_access import RadarSeriesPlan, RadarSeriesRequest, TrackSource
+from changedet.radar.types import SensorChoice
+from changedet.timeline.access import SeriesPlan, plan_series
+from changedet.timeline.making import TimelineRequest, default_settings, make_timeline
 
 START, STEP_DAYS = datetime(2021, 3, 2, 9, 30, tzinfo=UTC), 12
 #: Ground round the small site, in pixels.

@@ -14,7 +14,7 @@ from changedet.core.normalization import Normalization
 from changedet.kinds import KIND_LABELS, Kind
 from changedet.objects import COLUMNS
 from changedet.pairing import Pair
-from changedet.radar import FoundBy, RadarEvidence, RadarSettings, Track, TrackReport
+from changedet.radar.types import FoundBy, RadarEvidence, RadarSettings, Track, TrackReport
 from changedet.registration import Registration
 from changedet.result import ChangeResult, State
 from changedet.scene import Asset, Image, Radiometry, Scene

@@ -13,7 +13,7 @@ from benchmarks.accuracy_constants import CONSTANTS, Constant, Outcome, best_els
 import changedet as cd
 from changedet.comparison import DetectSettings
 from changedet.core.accuracy import PixelCounts
-from changedet.evaluation_sets import LabelledSite, Truth, TruthFile
+from changedet.evaluation.sets import LabelledSite, Truth, TruthFile
 from changedet.pairing import make_pair
 from changedet.samples import SceneSettings, simulate_pair
 

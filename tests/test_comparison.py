@@ -24,7 +24,7 @@ from changedet.pairing import make_pair
 from changedet.pipeline import detect
 from changedet.result import State
 from changedet.samples import SceneSettings, simulate_pair
-from changedet.samples_scenery import SPECTRA
+from changedet.simulator.scenery import SPECTRA
 from changedet.site import Site
 
 EVERYWHERE = np.ones((100, 120), bool)

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.models import SENTENCE, model_of
 from tests.synthetic import make_image
 from tests.test_comparison import BOX, EVERYWHERE, changed, pair_of
+from tests.tree_models import SENTENCE, model_of
 
 from changedet.comparison import DetectSettings, compare, threshold_of
 from changedet.core.optical import DETECTORS

@@ -51,14 +51,14 @@ def surfaces_table():
 
 
 def kinds_in_time_table():
-    from changedet.kinds_in_time import TIME_LABELS, TIME_RULES
+    from changedet.timeline.kinds_in_time import TIME_LABELS, TIME_RULES
 
     rows = [[TIME_LABELS[r.kind], r.name, r.text, r.reason, r.source or "-"] for r in TIME_RULES]
     return table(["kind", "rule", "when", "why", "source"], rows)
 
 
 def time_caveats_table():
-    from changedet.kinds_in_time import TIME_CAVEATS, TIME_LABELS
+    from changedet.timeline.kinds_in_time import TIME_CAVEATS, TIME_LABELS
 
     return table(
         ["kind", "what else it is consistent with"], [[TIME_LABELS[k], t] for k, t in TIME_CAVEATS.items()]
@@ -99,12 +99,12 @@ def bands_table():
 
 def parameters_table():
     from changedet import gates, pipeline, registration
+    from changedet.access.selection import SelectionRules
     from changedet.core import masking, normalization
     from changedet.core.alignment import AlignmentSettings
     from changedet.core.prediction import PredictParameters
     from changedet.core.threshold import ThresholdParameters
     from changedet.pairing import LOW_CLEAR_SHARE, SEASON_GAP_DAYS
-    from changedet.selection import SelectionRules
 
     settings = (pipeline.DetectSettings, ThresholdParameters, PredictParameters, SelectionRules)
     own = [

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
-from changedet.access import surroundings
+from changedet.access.choosing import surroundings
 from changedet.errors import UsageError
 from changedet.frame import choose_frame, require_memory
 from changedet.site import Site

@@ -7,13 +7,13 @@ import pytest
 from tests.world.world import World
 
 import changedet as cd
+from changedet.access.selection import SelectionRules
 from changedet.comparison import DetectSettings
 from changedet.errors import UsageError
 from changedet.investigation import AccessOptions, Investigation
-from changedet.radar import RadarSettings, SensorChoice, sensor_of
+from changedet.radar.types import RadarSettings, SensorChoice, sensor_of
 from changedet.samples import simulate_pair
-from changedet.samples_scene import SceneSettings
-from changedet.selection import SelectionRules
+from changedet.simulator.scene import SceneSettings
 
 ASKED = Investigation("2021-05", "2023-05")
 

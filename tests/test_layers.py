@@ -58,7 +58,10 @@ def test_the_core_knows_nobody(module):
     [
         # a stage knows the one before it by its data type, never by its module
         ("changedet.providers", {"changedet.pipeline", "changedet.comparison", "changedet.output"}),
-        ("changedet.output", {"changedet.pipeline", "changedet.access", "changedet.cli", "changedet.watch"}),
+        (
+            "changedet.output",
+            {"changedet.pipeline", "changedet.access.choosing", "changedet.cli", "changedet.watch"},
+        ),
         ("changedet.watch", {"changedet.cli"}),
         ("changedet.resample", {"changedet.site", "changedet.providers", "changedet.output"}),
         ("changedet.pairing", {"changedet.providers", "changedet.comparison", "changedet.output"}),

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.registration import phase_cross_correlation
 
-from changedet import samples_scenery as scenery
 from changedet.bands import COMPARED_BANDS, band
 from changedet.core.masking import SceneClass
 from changedet.errors import OutputError, UsageError
@@ -25,8 +24,9 @@ from changedet.samples import (
     write_samples,
     write_scene,
 )
-from changedet.samples_atmosphere import Weather, diffuse_share, make_sky, sampling_weights, sun_position
-from changedet.samples_ground import make_ground, view_on
+from changedet.simulator import scenery as scenery
+from changedet.simulator.atmosphere import Weather, diffuse_share, make_sky, sampling_weights, sun_position
+from changedet.simulator.ground import make_ground, view_on
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 needs_samples = pytest.mark.skipif(not (SAMPLES / "pair").is_dir(), reason="the bundled samples are not here")

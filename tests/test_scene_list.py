@@ -78,7 +78,7 @@ def test_only_a_scene_can_be_fetched(wrong):
 
 
 def test_a_search_gives_such_a_list(scenes, monkeypatch):
-    monkeypatch.setattr("changedet.fetching.find_scenes", lambda *_: list(scenes))
+    monkeypatch.setattr("changedet.access.fetching.find_scenes", lambda *_: list(scenes))
     found = Site.at("38.5, 126.1").search("2023")
     assert type(found) is SceneList
     assert json.dumps([one.to_dict() for one in found])

@@ -15,8 +15,8 @@ from changedet.errors import InputFileError
 from changedet.kinds import Kind
 from changedet.output.vector import read_seasonal, write_seasonal
 from changedet.provenance import run_record
-from changedet.samples_scenery import SPECTRA
 from changedet.seasonal import _two_wide, looks_seasonal, set_seasonal_aside
+from changedet.simulator.scenery import SPECTRA
 
 ROAD, FIELD = np.s_[70:74, 60:90], np.s_[60:100, 60:100]
 

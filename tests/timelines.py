@@ -8,8 +8,8 @@ from odc.geo.geobox import GeoBox
 
 from changedet.providers.local import ImageSource
 from changedet.scene import Image, Scene
-from changedet.series_access import SERIES_BANDS, plan_series
-from changedet.timeline_making import TimelineRequest, default_settings, make_timeline
+from changedet.timeline.access import SERIES_BANDS, plan_series
+from changedet.timeline.making import TimelineRequest, default_settings, make_timeline
 
 GRID = GeoBox((40, 40), Affine(10, 0, 281000, 0, -10, 4239000), "EPSG:32652")
 HALL, YARD = (slice(20, 26), slice(8, 16)), (slice(2, 14), slice(2, 14))

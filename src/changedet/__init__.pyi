@@ -1,3 +1,4 @@
+from .access.selection import SelectionRules as SelectionRules
 from .comparison import DetectSettings as DetectSettings
 from .coordinates import GeoPoint as GeoPoint
 from .coordinates import parse_point as parse_point
@@ -16,6 +17,5 @@ from .result import ChangeResult as ChangeResult
 from .result import State as State
 from .scene import Image as Image
 from .scene import Scene as Scene
-from .selection import SelectionRules as SelectionRules
 from .site import Site as Site
 from .site_lists import read_sites as read_sites

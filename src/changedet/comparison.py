@@ -25,7 +25,7 @@ from changedet.decision import (
 from changedet.errors import UsageError
 from changedet.gates import unlikeness
 from changedet.objects import Flagged
-from changedet.radar_fusion import add_radar, judged_by_radar
+from changedet.radar.fusion import add_radar, judged_by_radar
 from changedet.registration import RESIDUAL_LIMIT_PX
 from changedet.resample import pixel_size_m
 from changedet.result import State
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from changedet.core.optical import DetectorParameters
     from changedet.pairing import Pair
-    from changedet.radar import RadarEvidence
+    from changedet.radar.types import RadarEvidence
     from changedet.scene import Image
 
 #: Snow edges melt: this many pixels round snow on one date are not compared either.
@@ -77,7 +77,7 @@ class DetectSettings:
         candidates of a place where something is known to have happened. None, the usual, flags what stands
         out, which may be nothing.
     model : str or None
-        File of a trained model that decides in place of `method`, see `changedet.trained_model`.
+        File of a trained model that decides in place of `method`, see `changedet.models.trained`.
     model_sha256 : str
         SHA-256 digest that this file must have; empty for whichever file is there.
     """

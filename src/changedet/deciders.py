@@ -10,7 +10,7 @@ from changedet.core.smoothing import smooth_score
 from changedet.core.threshold import outline_pixels, robust_thresholds
 from changedet.errors import InputFileError
 from changedet.hashing import sha256_file
-from changedet.trained_model import model_score, open_model, require_bands
+from changedet.models.trained import model_score, open_model, require_bands
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from changedet.core.optical import Detector, DetectorParameters
     from changedet.core.prediction import Prediction
     from changedet.core.threshold import ThresholdParameters, Thresholds
-    from changedet.radar import RadarEvidence
+    from changedet.models.trained import TrainedModel
+    from changedet.radar.types import RadarEvidence
     from changedet.scene import Image
-    from changedet.trained_model import TrainedModel
 
 #: Which detector gives the second opinion on what another one flags.
 _SECOND_OPINION = {"predict": "cva"}

@@ -11,7 +11,7 @@ from changedet.bands import SENTINEL2_BANDS
 from changedet.core.components import label_components
 from changedet.core.smoothing import smooth_score
 from changedet.objects import Flagged, construction_map, split_by_kind
-from changedet.radar_fusion import fused_score
+from changedet.radar.fusion import fused_score
 from changedet.resample import pixel_size_m
 from changedet.seasonal import SetAside, set_seasonal_aside
 

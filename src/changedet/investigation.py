@@ -6,26 +6,26 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from changedet.access.selection import SelectionRules
 from changedet.comparison import DetectSettings
 from changedet.errors import InputFileError, ProviderError, UsageError
 from changedet.periods import parse_period
 from changedet.progress import Progress, Silent, TotalProgress
-from changedet.radar import RadarSettings, SensorChoice, sensor_of
-from changedet.selection import SelectionRules
+from changedet.radar.types import RadarSettings, SensorChoice, sensor_of
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from changedet.access import Plan
-    from changedet.archives import Archives
+    from changedet.access.archives import Archives
+    from changedet.access.choosing import Plan
+    from changedet.access.plans import PlanStore
+    from changedet.access.sensor_plans import Plans
     from changedet.periods import Period
-    from changedet.plans import PlanStore
     from changedet.providers.base import Estimate
     from changedet.providers.tracked import TrackedProvider
-    from changedet.radar_access import RadarPlan
+    from changedet.radar.access import RadarPlan
     from changedet.result import ChangeResult
-    from changedet.sensor_plans import Plans
     from changedet.site import Site
 
 _SILENT = Silent()
@@ -112,7 +112,7 @@ class Investigation:
         How many radar passes are taken, and how they are compared.
     radar_provider : str or None
         Where radar comes from; None = from `provider` where that has radar, else from
-        `changedet.archives.RADAR_PROVIDER`.
+        `changedet.access.archives.RADAR_PROVIDER`.
     """
 
     before: str
@@ -170,7 +170,7 @@ class Investigation:
         UsageError
             When there is no provider of this name, or the one for radar has none.
         """
-        from changedet.archives import open_archives
+        from changedet.access.archives import open_archives
         from changedet.providers.tracked import open_tracked
 
         access, total = self.access, TotalProgress(progress)
@@ -209,11 +209,11 @@ class Investigation:
         BudgetError
             When carrying it out would cost more than the limit.
         NoUsableImageryError, ProviderError, CredentialsError
-            As by `changedet.access.make_plan` and `changedet.radar_access.make_radar_plan`; when both sensors
-            were asked for, only where neither has anything.
+            As by `changedet.access.choosing.make_plan` and `changedet.radar.access.make_radar_plan`; when
+            both sensors were asked for, only where neither has anything.
         """
-        from changedet.access import surroundings
-        from changedet.looking import cost_of_looks
+        from changedet.access.choosing import surroundings
+        from changedet.access.looking import cost_of_looks
 
         store, request = self._store(), self._request(archives)
         archives.begin(surroundings(site.grid))
@@ -235,9 +235,9 @@ class Investigation:
         return parse_period(self.before), parse_period(self.after)
 
     def _chosen(self, site: Site, archives: Archives, progress: Progress, *, looking: bool) -> Plans:
-        from changedet.access import make_plan, provisional_plan
-        from changedet.radar_access import make_radar_plan
-        from changedet.sensor_plans import plan_sensors
+        from changedet.access.choosing import make_plan, provisional_plan
+        from changedet.access.sensor_plans import plan_sensors
+        from changedet.radar.access import make_radar_plan
 
         access, periods = self.access, self._periods
 
@@ -259,7 +259,7 @@ class Investigation:
         )
 
     def _store(self) -> PlanStore:
-        from changedet.plans import PlanStore
+        from changedet.access.plans import PlanStore
         from changedet.providers.cache import default_folder
 
         return PlanStore((self.access.cache or default_folder()) / _PLANS)
@@ -287,9 +287,9 @@ class Investigation:
         Raises
         ------
         NoUsableImageryError, ProviderError, CredentialsError
-            As by `changedet.sensor_plans.compare_plans`.
+            As by `changedet.access.sensor_plans.compare_plans`.
         """
-        from changedet.sensor_plans import Sensors, compare_plans
+        from changedet.access.sensor_plans import Sensors, compare_plans
 
         sensors = Sensors(archives.optical, archives.radar, self.settings, self.radar)
         try:

@@ -15,8 +15,8 @@ from changedet.core.construction import construction_score, construction_weight
 from changedet.core.context import window_share
 from changedet.core.indices import compute_indices
 from changedet.kinds import KIND_CAVEATS, KIND_LABELS, Kind, choose_kind, map_kinds
-from changedet.radar import FoundBy
-from changedet.radar_fusion import RADAR_CAVEAT, opinions_of
+from changedet.radar.fusion import RADAR_CAVEAT, opinions_of
+from changedet.radar.types import FoundBy
 from changedet.resample import crs_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
     from changedet.core.threshold import Thresholds
-    from changedet.radar_fusion import RadarFinding
+    from changedet.radar.fusion import RadarFinding
     from changedet.scene import Image, Scene
 
 #: Columns of the object table, in order, before ``geometry``. The same in every vector file.
@@ -36,7 +36,7 @@ COLUMNS: tuple[str, ...] = (
     "score_mads",  # float, the same in robust standard deviations above the background median
     "construction",  # float, 95th percentile of the score by its likeness to construction; it ranks
     "context_share",  # float, share of windows of its size in the context that score at least as high
-    "sensor",  # str, which sensors flagged it, a value of changedet.radar.FoundBy
+    "sensor",  # str, which sensors flagged it, a value of changedet.radar.types.FoundBy
     "radar_db",  # float, mean change of radar power inside, decibels, NaN where radar did not judge
     "radar_deviations",  # float, mean deviations of radar inside, positive where brighter, NaN as above
     "confidence",  # str: low, medium, high

@@ -20,10 +20,10 @@ from changedet.pairing import Pair, make_pair
 from changedet.progress import Progress, Silent
 from changedet.providers.local import LocalOptions, Source, open_source
 from changedet.providers.radar import SHADOW_NOT_MARKED
-from changedet.radar import SensorChoice
-from changedet.radar_comparison import compare_radar, crop_evidence
-from changedet.radar_fusion import without_radar
-from changedet.radar_result import RadarAsked, misfit_refusal, pass_notes, platform_check, radar_result
+from changedet.radar.comparison import compare_radar, crop_evidence
+from changedet.radar.fusion import without_radar
+from changedet.radar.result import RadarAsked, misfit_refusal, pass_notes, platform_check, radar_result
+from changedet.radar.types import SensorChoice
 from changedet.registration import RESIDUAL_LIMIT_PX, Registration, Views, judge, simplified
 from changedet.resample import pixel_size_m
 from changedet.result import ChangeResult
@@ -33,15 +33,18 @@ from changedet.site import utm_grid
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import geopandas as gpd
+    import numpy as np
     import xarray as xr
+    from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
     from changedet.comparison import Comparison
     from changedet.core.displacement import DisplacementField
     from changedet.deciders import Deciders
     from changedet.frame import Frame
-    from changedet.radar import RadarEvidence, RadarInput
-    from changedet.radar_files import RadarFiles
+    from changedet.radar.files import RadarFiles
+    from changedet.radar.types import RadarEvidence, RadarInput
     from changedet.scene import Image, Scene
     from changedet.site import Site
 
@@ -127,7 +130,7 @@ def detect_with_radar(
     images : tuple of two (input, LocalOptions)
         Before and after, each as `detect` takes it.
     radar : RadarInput
-        Radar of the same place and periods, such as `changedet.radar_files.open_radar_files` finds it.
+        Radar of the same place and periods, such as `changedet.radar.files.open_radar_files` finds it.
     site, settings, progress
         As in `detect`.
 
@@ -143,7 +146,7 @@ def detect_with_radar(
 
     Examples
     --------
-    >>> from changedet.radar_files import open_radar_files            # doctest: +SKIP
+    >>> from changedet.radar.files import open_radar_files            # doctest: +SKIP
     >>> radar = open_radar_files(Path("s1/2023"), Path("s1/2025"))    # doctest: +SKIP
     >>> images = ("s2/2023", LocalOptions()), ("s2/2025", LocalOptions())   # doctest: +SKIP
     >>> detect_with_radar(images, radar.task()).objects["sensor"]     # doctest: +SKIP
@@ -226,8 +229,7 @@ def compare_sources(
     comparison = compare(pair, inside, settings, refused=bool(refused), deciders=deciders, radar=evidence)
     refused = (comparison.refusal,) if comparison.refusal else refused
     progress.step("describing the objects")
-    objects, kind = build_objects(comparison.flagged, pair.before, comparison.after, inside)
-    seasonal = seasonal_objects(comparison.flagged, pair.before, comparison.after, inside)
+    (objects, seasonal), kind = _described(comparison, pair.before, inside)
     if radar is not None and evidence is None:
         objects, seasonal = without_radar(objects), without_radar(seasonal)
     window, construction = frame.window, comparison.flagged.construction
@@ -254,6 +256,14 @@ def compare_sources(
         refusals=refused,
         radar=None if evidence is None else crop_evidence(evidence, frame),
     )
+
+
+def _described(
+    comparison: Comparison, before: Image, inside: NDArray[np.bool_]
+) -> tuple[tuple[gpd.GeoDataFrame, gpd.GeoDataFrame], NDArray[np.uint8]]:
+    """Return the tables of what is flagged and of what is seasonal, and the kind of every flagged pixel."""
+    objects, kind = build_objects(comparison.flagged, before, comparison.after, inside)
+    return (objects, seasonal_objects(comparison.flagged, before, comparison.after, inside)), kind
 
 
 def compare_radar_passes(
@@ -288,7 +298,7 @@ def compare_radar_passes(
     Returns
     -------
     ChangeResult
-        With radar's bands as images; see `changedet.radar_result.radar_result`.
+        With radar's bands as images; see `changedet.radar.result.radar_result`.
 
     Raises
     ------
@@ -322,7 +332,7 @@ def compare_radar_files(
     Parameters
     ----------
     radar : RadarFiles
-        From `changedet.radar_files.open_radar_files`.
+        From `changedet.radar.files.open_radar_files`.
     site, settings, progress
         As in `compare_radar_passes`; the grid is that of the first file, or UTM if the settings ask for it.
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from changedet.providers.base import Provider
-    from changedet.radar_files import RadarFiles
+    from changedet.radar.files import RadarFiles
     from changedet.result import ChangeResult
     from changedet.scene import Scene
 
@@ -157,8 +157,8 @@ def repeat(
 
 def _local_radar(described: Mapping[str, Any], where: Path) -> RadarFiles:
     """Find the local radar of a run again, and refuse files that have changed."""
-    from changedet.radar import RadarSettings
-    from changedet.radar_files import RadarNumbers, open_radar_files
+    from changedet.radar.files import RadarNumbers, open_radar_files
+    from changedet.radar.types import RadarSettings
 
     paths = []
     for word in ("before", "after"):
@@ -174,10 +174,10 @@ def _repeat_from_provider(
     inputs: Mapping[str, Any], where: Path, fetching: Fetching, progress: Progress
 ) -> ChangeResult:
     """Fetch the recorded scenes again, or take them from the cache, and compare them."""
-    from changedet.access import compare_scenes
+    from changedet.access.choosing import compare_scenes
+    from changedet.access.sensor_plans import with_notes
     from changedet.comparison import DetectSettings
-    from changedet.radar_access import RadarTask, compare_radar
-    from changedet.sensor_plans import with_notes
+    from changedet.radar.access import RadarTask, compare_radar
     from changedet.site import site_from_dict
 
     opened = cache(partial(_opened, fetching))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from changedet.notebook.explore import StillView
     from changedet.notebook.widget import Explorer
     from changedet.pairing import Pair
-    from changedet.radar import RadarEvidence
+    from changedet.radar.types import RadarEvidence
     from changedet.registration import Registration
     from changedet.scene import Image
 

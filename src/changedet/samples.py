@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from changedet.errors import UsageError
-from changedet.samples_atmosphere import Weather
-from changedet.samples_files import write_label_raster, write_scene, write_truth
-from changedet.samples_ground import Ground, make_ground
-from changedet.samples_scene import (
+from changedet.simulator.atmosphere import Weather
+from changedet.simulator.files import write_label_raster, write_scene, write_truth
+from changedet.simulator.ground import Ground, make_ground
+from changedet.simulator.scene import (
     CLOUD_CLASSES,
     CORNER_M,
     EPSG,
@@ -37,7 +37,7 @@ from changedet.samples_scene import (
     acquire,
     sky_of,
 )
-from changedet.samples_scenery import MARGIN_M, SITE_M, Happening, decoys, events
+from changedet.simulator.scenery import MARGIN_M, SITE_M, Happening, decoys, events
 
 if TYPE_CHECKING:
     import geopandas as gpd

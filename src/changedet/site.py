@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from changedet.providers.base import Level, OnReceived, Sensor
     from changedet.scene import Image, Scene
     from changedet.scene_list import SceneList
-    from changedet.timeline import Timeline
+    from changedet.timeline.types import Timeline
 
 #: Ground sampling distance of the site grid in metres.
 GRID_RESOLUTION_M = 10
@@ -203,7 +203,7 @@ class Site:
         >>> for scene in site.search("2025-05", max_tile_cloud=0.3):         # doctest: +SKIP
         ...     print(scene.time_text, scene.tile_cloud_share)
         """
-        from changedet.fetching import SceneQuery, find_scenes
+        from changedet.access.fetching import SceneQuery, find_scenes
         from changedet.providers.registry import open_provider
         from changedet.scene_list import SceneList
 
@@ -305,7 +305,7 @@ class Site:
         Returns
         -------
         Timeline
-            With ``plot()``, ``save(folder)`` and ``to_xarray()``. `changedet.timeline_making.make_timeline`
+            With ``plot()``, ``save(folder)`` and ``to_xarray()``. `changedet.timeline.making.make_timeline`
             takes further settings.
 
         Raises
@@ -325,9 +325,9 @@ class Site:
         """
         from pathlib import Path
 
-        from changedet.radar_series_access import radar_request
-        from changedet.timeline import DEFAULT_INDICES, index_names
-        from changedet.timeline_making import TimelineRequest, default_settings, make_timeline
+        from changedet.radar.series_access import radar_request
+        from changedet.timeline.making import TimelineRequest, default_settings, make_timeline
+        from changedet.timeline.types import DEFAULT_INDICES, index_names
 
         radar = radar_request(sensor, radar_images, radar_unit)
         settings = default_settings(index_names(",".join(indices or DEFAULT_INDICES)))

@@ -10,7 +10,7 @@ import rasterio
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.models import SENTENCE, model_of
+from tests.tree_models import SENTENCE, model_of
 
 from changedet.cli.detect import parse_share, settings_of
 from changedet.errors import UsageError

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 import rasterio
+from tests.radar.test_files import BUILT, write_periods
 from tests.radar_passes import FALLING, RISING
-from tests.test_radar_files import BUILT, write_periods
 
 from changedet.provenance import verify
 

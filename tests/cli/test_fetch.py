@@ -23,8 +23,8 @@ def world(days, workplace, monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(workplace / "cache"))
-    monkeypatch.setattr("changedet.access.CONTEXT_WIDTH_M", 0.0)
-    monkeypatch.setattr("changedet.access.CONTEXT_MARGIN_M", 20.0)
+    monkeypatch.setattr("changedet.access.choosing.CONTEXT_WIDTH_M", 0.0)
+    monkeypatch.setattr("changedet.access.choosing.CONTEXT_MARGIN_M", 20.0)
     with small_world(days, granule_px=256) as found:
         monkeypatch.setenv("CHANGEDET_PROVIDERS__EARTH_SEARCH__URL", found.earth_search)
         yield found
@@ -132,7 +132,7 @@ def test_of_several_sites_one_may_fail(cli, world, box, workplace):
 
 
 def test_a_bug_at_one_site_does_not_end_the_others(cli, world, box, workplace, monkeypatch):
-    from changedet import fetching
+    from changedet.access import fetching as fetching
 
     find = fetching.find_scenes
 

@@ -12,10 +12,10 @@ from tests.world.world import Options, World
 
 from changedet.investigation import AccessOptions, Investigation
 from changedet.output.folder import open_run
-from changedet.radar import RadarSettings, SensorChoice
+from changedet.radar.types import RadarSettings, SensorChoice
 from changedet.result import State
 from changedet.samples import simulate_pair
-from changedet.samples_scene import SceneSettings
+from changedet.simulator.scene import SceneSettings
 from changedet.site import Site
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
@@ -77,8 +77,8 @@ def shelf(tmp_path_factory):
 def world(running, workplace, shelf, monkeypatch, no_plates):
     environment(monkeypatch, running)
     monkeypatch.setenv("XDG_CACHE_HOME", str(shelf / "cache"))
-    monkeypatch.setattr("changedet.access.CONTEXT_WIDTH_M", 2200.0)
-    monkeypatch.setattr("changedet.access.CONTEXT_MARGIN_M", 300.0)
+    monkeypatch.setattr("changedet.access.choosing.CONTEXT_WIDTH_M", 2200.0)
+    monkeypatch.setattr("changedet.access.choosing.CONTEXT_MARGIN_M", 300.0)
     yield running
     running.clear_faults()
 

@@ -9,7 +9,7 @@ from tests.world.world import World
 
 from changedet.kml import read_placemarks
 from changedet.samples import simulate_pair
-from changedet.samples_scene import SceneSettings
+from changedet.simulator.scene import SceneSettings
 from changedet.site_lists import kml_tree
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
@@ -33,8 +33,8 @@ def world(workplace, scenes, monkeypatch, no_plates):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(workplace / "cache"))
     # a narrow frame: here it matters what is done, not what is found
-    monkeypatch.setattr("changedet.access.CONTEXT_WIDTH_M", 800.0)
-    monkeypatch.setattr("changedet.access.CONTEXT_MARGIN_M", 60.0)
+    monkeypatch.setattr("changedet.access.choosing.CONTEXT_WIDTH_M", 800.0)
+    monkeypatch.setattr("changedet.access.choosing.CONTEXT_MARGIN_M", 60.0)
     (workplace / "sites.csv").write_text(LIST)
     with World(scenes) as found:
         monkeypatch.setenv("CHANGEDET_PROVIDERS__EARTH_SEARCH__URL", found.earth_search)

@@ -7,9 +7,9 @@ import pytest
 from tests.providers.remote_world import small_world, three_days
 from tests.world.faults import answers
 
+from changedet.access.selection import Look
 from changedet.cli.search import _lines, _Listed
 from changedet.scene import Asset, Radiometry, Scene
-from changedet.selection import Look
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 PLACE = ("--at", "38.27, 126.5", "--radius", "300m")

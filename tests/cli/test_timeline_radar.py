@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from tests.radar.test_files import write
 from tests.radar_passes import FALLING
 from tests.radar_series_passes import WIDE, radar_images
 from tests.radar_world import radar_pass
-from tests.test_radar_files import write
-from tests.test_timeline_world import CHANGED, FIRST, ROOF, STEP_DAYS, place, scenes  # noqa: F401  # a fixture
+from tests.timeline.test_world import CHANGED, FIRST, ROOF, STEP_DAYS, place, scenes  # noqa: F401  # a fixture
 from tests.timelines import HALL_PLACE
 from tests.world.world import World
 

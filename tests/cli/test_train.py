@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from tests.test_training import SETTINGS, folders
+from tests.tree_models.test_training import SETTINGS, folders
 
-from changedet.growing import grow_trees
 from changedet.hashing import sha256_file
-from changedet.trained_model import open_model
+from changedet.models.growing import grow_trees
+from changedet.models.trained import open_model
 
 __all__ = ["folders"]  # a fixture
 
@@ -15,7 +15,9 @@ __all__ = ["folders"]  # a fixture
 @pytest.fixture(autouse=True)
 def few_trees(monkeypatch):
     """Grow few trees, which is quick."""
-    monkeypatch.setattr("changedet.training.grow_trees", lambda samples, _: grow_trees(samples, SETTINGS))
+    monkeypatch.setattr(
+        "changedet.models.training.grow_trees", lambda samples, _: grow_trees(samples, SETTINGS)
+    )
 
 
 def test_a_model_is_written_with_its_figures(cli, folders, workplace):

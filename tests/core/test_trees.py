@@ -10,8 +10,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from changedet.core.blocks import THREADS
 from changedet.core.trees import Trees, sum_trees
-from changedet.growing import grow_trees
-from changedet.training import TrainingSettings
+from changedet.models.growing import grow_trees
+from changedet.models.training import TrainingSettings
 
 STUMP = Trees(
     np.int16([[0, -1, -1]]), np.float32([[5, 0, 0]]), np.int16([[1, 0, 0]]), np.int16([[2, 0, 0]]),

@@ -11,9 +11,9 @@ from tests.synthetic import GRID, make_result
 
 from changedet.attempts import Failure
 from changedet.errors import OutputError, OutputExistsError
-from changedet.evaluation import Evaluation, SiteEvaluation
-from changedet.evaluation_measures import measure
-from changedet.evaluation_sets import Truth
+from changedet.evaluation.evaluating import Evaluation, SiteEvaluation
+from changedet.evaluation.measures import measure
+from changedet.evaluation.sets import Truth
 from changedet.output.evaluation_page import (
     CAUTIONS,
     RATES,

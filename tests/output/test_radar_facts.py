@@ -22,7 +22,7 @@ from changedet.output.radar_picture import change_band
 from changedet.output.report_radar import radar_words
 from changedet.output.scene_facts import COMPOSITE_LABEL, MEAN_LABEL, scene_rows
 from changedet.output.summary import object_rows, result_text
-from changedet.radar import FoundBy, RadarSettings, TrackReport
+from changedet.radar.types import FoundBy, RadarSettings, TrackReport
 
 FORBIDDEN = re.compile(r"confirmed|no change\b|\bAI\b|probabilit", re.IGNORECASE)
 

@@ -17,7 +17,7 @@ from changedet.output import folder as run_folder
 from changedet.output.folder import open_run, save
 from changedet.output.radar_rasters import radar_section, seen_codes, write_radar_rasters
 from changedet.provenance import compare_folders, read_record, verify
-from changedet.radar import SEEN_LABELS, Seen
+from changedet.radar.types import SEEN_LABELS, Seen
 from changedet.result import State
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -18,7 +18,7 @@ from changedet.output.timeline_facts import zone_sentences, zones_to_show
 from changedet.output.timeline_folder import COLUMNS, SCHEMA, save_timeline, timeline_csv, timeline_record
 from changedet.output.timeline_page import timeline_html
 from changedet.output.timeline_plot import day_of, month_starts
-from changedet.series_access import LeftOut
+from changedet.timeline.access import LeftOut
 
 STARTED = datetime(2024, 1, 2, tzinfo=UTC)
 FILES = {"timeline.csv", "timeline.json", "timeline.png", "timeline.html", "contact_sheet.png",

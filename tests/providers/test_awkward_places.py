@@ -11,7 +11,7 @@ from tests.providers.places import DIALECTS, EVERYONE, open_any, scene_at
 from tests.providers.remote_world import provider_of, small_world
 from tests.world.granules import whole
 
-from changedet.access import make_plan
+from changedet.access.choosing import make_plan
 from changedet.antimeridian import continuous
 from changedet.errors import NoUsableImageryError, ProviderError, UsageError, exit_code
 from changedet.periods import parse_period

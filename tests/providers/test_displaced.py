@@ -14,8 +14,8 @@ from tests.providers.test_cached import GRID as PLACE
 from tests.providers.test_cached import Counting, assert_same, scene
 from tests.world.granules import across_zones, quick_scene
 
+from changedet.access.composite import ProviderSource
 from changedet.bands import COMPARED_BANDS, SCL
-from changedet.composite import ProviderSource
 from changedet.core.displacement import DisplacementField
 from changedet.errors import UsageError
 from changedet.frame import displaced

@@ -15,7 +15,7 @@ from tests.world.world import Options, World
 
 from changedet.providers.cache import Condition, SceneCache
 from changedet.samples import simulate_pair
-from changedet.samples_scene import SceneSettings
+from changedet.simulator.scene import SceneSettings
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 

@@ -10,7 +10,7 @@ import pytest
 from tests.providers.remote_world import provider_of, query_of, site_of, small_world
 from tests.world.granules import quick_scene, whole
 
-from changedet.access import compare_scenes
+from changedet.access.choosing import compare_scenes
 from changedet.errors import ProviderError
 from changedet.progress import Silent
 from changedet.providers.cache import SceneCache
@@ -86,8 +86,8 @@ def test_bright_ground_alone_tells_nothing(days, monkeypatch):
 
 
 def test_a_run_records_the_offset_that_was_used(provider, days, monkeypatch):
-    monkeypatch.setattr("changedet.access.CONTEXT_WIDTH_M", 0.0)
-    monkeypatch.setattr("changedet.access.CONTEXT_MARGIN_M", 20.0)
+    monkeypatch.setattr("changedet.access.choosing.CONTEXT_WIDTH_M", 0.0)
+    monkeypatch.setattr("changedet.access.choosing.CONTEXT_MARGIN_M", 20.0)
     first, second = provider.search(query_of(days[0]))
     site = replace(site_of(replace(days[0], grid=days[0].grid.pad(-8, -8))), name="Pier")
     result = compare_scenes(((first,), (second,)), provider, site, reason="they match", progress=Silent())

@@ -11,7 +11,7 @@ from tests.world.asking import item_of
 from tests.world.granules import whole
 from tests.world.world import Options, World
 
-from changedet.access import compare_scenes, surroundings
+from changedet.access.choosing import compare_scenes, surroundings
 from changedet.bands import COMPARED_BANDS, SCL, band
 from changedet.core.masking import cloud_buffer_px, usable_from_classes
 from changedet.pipeline import compare_sources

@@ -15,10 +15,10 @@ from tests.watch.simulated import BUILT, CLOUD, GREEN, PAVED, SNOW, SOIL
 from tests.world.granules import QUICK_CORNER_M, Granule, whole
 
 from changedet.providers.base import Estimate
-from changedet.samples_atmosphere import sun_position
-from changedet.samples_scene import EPSG, SimulatedScene
 from changedet.scene import Image, Scene
-from changedet.series_access import SERIES_BANDS
+from changedet.simulator.atmosphere import sun_position
+from changedet.simulator.scene import EPSG, SimulatedScene
+from changedet.timeline.access import SERIES_BANDS
 
 #: Pixels of the square round each site, of the site itself, and squares in a row.
 CELL_PX, SITE_PX, IN_A_ROW = 32, 20, 8

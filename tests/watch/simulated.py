@@ -11,8 +11,8 @@ from changedet.progress import Silent
 from changedet.providers.base import Estimate
 from changedet.providers.tracked import TrackedProvider
 from changedet.scene import Image, Scene
-from changedet.series_access import SERIES_BANDS
 from changedet.site import Site
+from changedet.timeline.access import SERIES_BANDS
 from changedet.watch.gathering import Place
 from changedet.watch.holding import hold
 from changedet.watch.monitor import WatchSpan, watch_site

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from tests.watch.simulated import BUILT, CLOUD, FIELD, HALL, SOIL, YARD, Happening, SimulatedProvider, watch
 
-from changedet.kinds_in_time import Phase, TimeKind
+from changedet.timeline.kinds_in_time import Phase, TimeKind
 
 APRIL, JUNE = datetime(2023, 4, 1, tzinfo=UTC), datetime(2023, 6, 1, tzinfo=UTC)
 PAD = (slice(4, 10), slice(3, 11))

@@ -15,8 +15,8 @@ from changedet.frame import Frame
 from changedet.progress import Silent
 from changedet.providers.base import SearchQuery
 from changedet.providers.tracked import TrackedProvider
-from changedet.series_access import SERIES_BANDS
 from changedet.site import Site
+from changedet.timeline.access import SERIES_BANDS
 from changedet.watch.folders import FolderProvider
 from changedet.watch.monitor import WatchSpan
 from changedet.watch.running import WatchRequest, run_watch

@@ -10,7 +10,7 @@ from tests.world.granules import quick_scene
 from tests.world.world import World
 
 from changedet.cli import run as command
-from changedet.series_access import SERIES_BANDS
+from changedet.timeline.access import SERIES_BANDS
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 FIRST, DATES, WATCHED, CHANGED, STEP_DAYS = date(2021, 5, 21), 24, 13, 15, 56

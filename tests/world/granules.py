@@ -10,8 +10,8 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from changedet.bands import COMPARED_BANDS, band
-from changedet.samples_atmosphere import sun_position
-from changedet.samples_scene import EPSG, SimulatedScene
+from changedet.simulator.atmosphere import sun_position
+from changedet.simulator.scene import EPSG, SimulatedScene
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tests.world.granules import Granule
 
-    from changedet.samples_scene import SimulatedScene
+    from changedet.simulator.scene import SimulatedScene
 
 #: How numbers relate to reflectance: as the baseline says, always + 1000, never, or no reflectance at all.
 Flavour = Literal["baseline", "collection-1", "shifted", "codes", "gamma0"]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.world.items import Item
     from tests.world.plumbing import Entry
 
-    from changedet.samples_scene import SimulatedScene
+    from changedet.simulator.scene import SimulatedScene
 
 __all__ = ["Options", "World"]
 

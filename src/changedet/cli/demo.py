@@ -130,7 +130,7 @@ def _pair_folder(samples: Path | None, out: Path, *, overwrite: bool) -> Iterato
 
 def _check_pair_folder(folder: Path, *, overwrite: bool) -> None:
     """Refuse a place for the simulated scenes that is in use, before any work is done."""
-    from changedet.samples_files import holds_simulated_scenes
+    from changedet.simulator.files import holds_simulated_scenes
 
     if not (folder.exists() or folder.is_symlink()):
         return

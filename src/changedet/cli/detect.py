@@ -15,7 +15,7 @@ from changedet.cli.bars import progress_on_terminal
 from changedet.cli.console import command_line, emit, say
 from changedet.cli.detect_radar import RadarOptions
 from changedet.errors import QualityGateError, UsageError
-from changedet.radar import SensorChoice, sensor_of
+from changedet.radar.types import SensorChoice, sensor_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from changedet.comparison import DetectSettings
     from changedet.progress import Progress
     from changedet.providers.local import LocalOptions
-    from changedet.radar_files import RadarFiles
+    from changedet.radar.files import RadarFiles
     from changedet.result import ChangeResult
     from changedet.site import Site
 

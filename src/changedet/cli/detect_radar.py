@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from changedet.errors import UsageError
-from changedet.radar import SensorChoice
+from changedet.radar.types import SensorChoice
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from changedet.radar_files import RadarFiles
+    from changedet.radar.files import RadarFiles
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class RadarOptions:
         MissingInputError, InputFileError
             When there is no radar, or it cannot be used.
         """
-        from changedet.radar_files import RadarNumbers, open_radar_files
+        from changedet.radar.files import RadarNumbers, open_radar_files
 
         given = [name for name, path in zip(_NAMES, self.paths, strict=True) if path is not None]
         if self.sensor is not SensorChoice.BOTH and given:

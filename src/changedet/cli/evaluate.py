@@ -19,7 +19,7 @@ from changedet.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from changedet.evaluation_sets import SitePlace
+    from changedet.evaluation.sets import SitePlace
     from changedet.result import ChangeResult
 
 _LABELLED = "What is evaluated on"
@@ -95,7 +95,7 @@ def evaluate(
     progress: options.ShowProgress = None,
 ) -> None:
     """Measure how well a method finds labelled changes, site by site and in all. No network is used."""
-    from changedet.evaluation import evaluate as measure
+    from changedet.evaluation.evaluating import evaluate as measure
     from changedet.output.evaluation_page import check_evaluation_folder, write_evaluation
 
     found = labelled_sites(dataset, pairs, (runs, truth), site or [])
@@ -153,7 +153,7 @@ def labelled_sites(
         When there is no labelled site.
     """
     from changedet.batch import safe_name
-    from changedet.evaluation_sets import only_sites, read_oscd, read_pairs, read_runs
+    from changedet.evaluation.sets import only_sites, read_oscd, read_pairs, read_runs
 
     given = [
         option

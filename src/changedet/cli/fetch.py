@@ -20,7 +20,7 @@ from changedet.errors import ChangedetError, ProviderError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from changedet.fetching import SceneFile, SceneQuery
+    from changedet.access.fetching import SceneFile, SceneQuery
     from changedet.progress import Progress
     from changedet.providers.base import Estimate
     from changedet.providers.tracked import TrackedProvider
@@ -84,7 +84,7 @@ def fetch(
     progress: options.ShowProgress = None,
 ) -> None:
     """Fetch the scenes of a place and its surroundings into the cache, and as files that detect can read."""
-    from changedet.fetching import SceneQuery
+    from changedet.access.fetching import SceneQuery
     from changedet.providers.tracked import open_tracked
 
     product = checked_product(sensor, level)
@@ -159,8 +159,8 @@ def _site_row(label: str, found: dict[str, Any] | Failure) -> dict[str, Any]:
 
 
 def _fetch_one(place: _Place, task: _Task, provider: TrackedProvider, bar: Progress) -> dict[str, Any]:
-    from changedet.access import surroundings
-    from changedet.fetching import SceneFile, find_scenes
+    from changedet.access.choosing import surroundings
+    from changedet.access.fetching import SceneFile, find_scenes
 
     bar.step("searching")
     grid = surroundings(place.site.grid)
@@ -191,8 +191,8 @@ def _narrowed(
     site: Site, scenes: list[Scene], task: _Task, provider: TrackedProvider, bar: Progress
 ) -> tuple[list[Scene], Estimate]:
     """Keep the clearest scenes where that is asked; say what the looks take that a dry run leaves out."""
-    from changedet.fetching import clearest
-    from changedet.looking import cost_of_looks, look_at_kept
+    from changedet.access.fetching import clearest
+    from changedet.access.looking import cost_of_looks, look_at_kept
     from changedet.providers.base import Estimate
 
     if task.clearest is None:
@@ -206,7 +206,7 @@ def _load_all(
     files: Sequence[SceneFile], site: Site, task: _Task, provider: TrackedProvider
 ) -> dict[str, ChangedetError]:
     """Fetch scenes; return what went wrong with single ones, by their names."""
-    from changedet.looking import SPOILT
+    from changedet.access.looking import SPOILT
 
     failed: dict[str, ChangedetError] = {}
     in_a_row = 0

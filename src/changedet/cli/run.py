@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from changedet.investigation import Investigation
-    from changedet.radar import RadarSettings, SensorChoice
+    from changedet.radar.types import RadarSettings, SensorChoice
     from changedet.site import Site
 
 
@@ -63,8 +63,8 @@ def run(
     progress: options.ShowProgress = None,
 ) -> None:
     """Fetch the clearest matching dates of a place, or of each of a list, compare them, write run folders."""
+    from changedet.access.selection import SelectionRules
     from changedet.investigation import AccessOptions, Investigation
-    from changedet.selection import SelectionRules
 
     sensors, radar = _asked_of_radar(sensor, radar_provider, radar_dates)
     rules = SelectionRules(min_clear_share=min_clear, max_season_gap_days=max_season_gap, max_dates=max_dates)
@@ -84,7 +84,7 @@ def run(
 
 def _asked_of_radar(sensor: str, provider: str | None, dates: int) -> tuple[SensorChoice, RadarSettings]:
     """Return which sensors are compared, and how radar is."""
-    from changedet.radar import RadarSettings, sensor_of
+    from changedet.radar.types import RadarSettings, sensor_of
 
     sensors = sensor_of(sensor)
     unusual = None if dates == RadarSettings.most_dates else dates

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from changedet.access import Plan
-    from changedet.archives import Archives
+    from changedet.access.archives import Archives
+    from changedet.access.choosing import Plan
+    from changedet.access.selection import Look
     from changedet.investigation import Investigation, Planned
     from changedet.progress import Progress
     from changedet.providers.base import Estimate
-    from changedet.radar_access import RadarPlan
+    from changedet.radar.access import RadarPlan
     from changedet.result import ChangeResult
-    from changedet.selection import Look
     from changedet.site import Site
 
 

@@ -25,7 +25,7 @@ from changedet.providers.cache_files import digest_of, without_secrets
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from changedet.archives import Archives
+    from changedet.access.archives import Archives
     from changedet.cli.run_one import Display, Output
     from changedet.investigation import Investigation, Planned
     from changedet.result import ChangeResult

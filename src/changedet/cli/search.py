@@ -17,10 +17,10 @@ from changedet.errors import NoUsableImageryError, UsageError
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from changedet.access.selection import Look
     from changedet.investigation import Investigation
     from changedet.providers.base import Level, Sensor
     from changedet.scene import Scene
-    from changedet.selection import Look
     from changedet.site import Site
 
 #: Columns that only ``-v`` shows; the first is longer than all others together.
@@ -68,11 +68,11 @@ def search(
     verbose: options.Verbose = 0,
 ) -> None:
     """List the scenes of a place and a period, and why some would not be used; no reflectance is fetched."""
-    from changedet.fetching import SceneQuery, find_scenes
+    from changedet.access.fetching import SceneQuery, find_scenes
+    from changedet.access.selection import SelectionRules
     from changedet.investigation import AccessOptions, Investigation
     from changedet.progress import Silent
     from changedet.providers.tracked import open_tracked
-    from changedet.selection import SelectionRules
 
     site = required_site(choose_site(at, radius, bbox, aoi, name))
     rules = SelectionRules(min_clear_share=min_clear, max_season_gap_days=max_season_gap)
@@ -86,7 +86,7 @@ def search(
     scenes = find_scenes(site, query, opened)
     looks: dict[str, Look] = {}
     if look:
-        from changedet.looking import look_at_all
+        from changedet.access.looking import look_at_all
 
         looks = {one.scene.id: one for one in look_at_all(site, scenes, opened, Silent())}
     listed = [_listed(scene, asked, near, looks.get(scene.id)) for scene in scenes]
@@ -156,7 +156,7 @@ class _Listed:
 
 
 def _listed(scene: Scene, asked: Investigation, near: str | None, look: Look | None) -> _Listed:
-    from changedet.candidates import MIN_COVERAGE
+    from changedet.access.candidates import MIN_COVERAGE
     from changedet.pairing import season_gap_days
 
     rules, reasons = asked.access.rules, []

@@ -14,8 +14,8 @@ from changedet.cli.console import command_line, emit, say
 from changedet.cli.detect import choose_site, default_folder
 
 if TYPE_CHECKING:
-    from changedet.series_access import SeriesPlan
-    from changedet.timeline import Timeline
+    from changedet.timeline.access import SeriesPlan
+    from changedet.timeline.types import Timeline
 
 _DATES, _ZONES = "Which dates", "What is followed"
 
@@ -96,9 +96,9 @@ def timeline(
     """Follow a place through time: since when does it differ, and does it still."""
     from changedet.investigation import AccessOptions
     from changedet.output.timeline_folder import check_timeline_target
-    from changedet.radar_series_access import radar_request
-    from changedet.timeline import index_names
-    from changedet.timeline_making import TimelineRequest, default_settings, make_timeline
+    from changedet.radar.series_access import radar_request
+    from changedet.timeline.making import TimelineRequest, default_settings, make_timeline
+    from changedet.timeline.types import index_names
 
     started = datetime.now(UTC)
     site = choose_site(at, radius, bbox, aoi, name)

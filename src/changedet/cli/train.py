@@ -15,7 +15,7 @@ from changedet.cli.evaluate import Dataset, Pairs, Runs, TruthFolder, labelled_s
 from changedet.cli.tables import table
 
 if TYPE_CHECKING:
-    from changedet.trained_model import TrainedModel
+    from changedet.models.trained import TrainedModel
 
 ModelFile = Annotated[
     Path, typer.Option("--out", "-o", help="File for the model, such as quarries.json.", metavar="FILE")
@@ -51,8 +51,8 @@ def train(
     """Train a small model on labelled pairs, and say what it is worth at sites that it has not seen."""
     from changedet.comparison import DetectSettings
     from changedet.hashing import sha256_file
-    from changedet.trained_model import check_model_file
-    from changedet.training import train as grow
+    from changedet.models.trained import check_model_file
+    from changedet.models.training import train as grow
 
     check_model_file(out, overwrite=overwrite)
     found = labelled_sites(dataset, pairs, (runs, truth), site or [])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from changedet.scene import Scene
     from changedet.site import Site
-    from changedet.timeline import Timeline
+    from changedet.timeline.types import Timeline
 
 _SKETCH_PX, _SKETCH_ROOM_PX = 180.0, 14.0
 #: Corners of an outline that are drawn; more cannot be seen in a sketch.

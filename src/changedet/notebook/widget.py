@@ -11,15 +11,15 @@ import traitlets
 from changedet.errors import ChangedetError, UsageError
 from changedet.notebook import payload
 from changedet.output import facts
-from changedet.reconsidering import reconsider, recorded_thresholds
+from changedet.timeline.reconsidering import reconsider, recorded_thresholds
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
     from changedet.notebook.verdict_book import VerdictBook
-    from changedet.reconsidering import Reconsidered
     from changedet.result import ChangeResult
     from changedet.scene import Image, Scene
+    from changedet.timeline.reconsidering import Reconsidered
 
 #: The slider of the threshold ends at this many times the recorded one, or at the highest score.
 _SLIDER_FACTOR = 3.0

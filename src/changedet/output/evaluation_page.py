@@ -84,7 +84,7 @@ def write_evaluation(document: Mapping[str, Any], folder: str | Path) -> Path:
     Parameters
     ----------
     document : mapping
-        From `changedet.evaluation.Evaluation.to_dict`.
+        From `changedet.evaluation.evaluating.Evaluation.to_dict`.
     folder : str or Path
         Made when it is not there.
 

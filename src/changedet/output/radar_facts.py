@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from changedet.output import facts
 from changedet.output.facts import Fact, clean, number, share_text
-from changedet.radar import SEEN_LABELS, FoundBy, Seen
-from changedet.radar_platforms import CORRECTED_FROM_PX
+from changedet.radar.platforms import CORRECTED_FROM_PX
+from changedet.radar.types import SEEN_LABELS, FoundBy, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from changedet.output.picture import Limits
-    from changedet.radar import RadarEvidence, TrackReport
+    from changedet.radar.types import RadarEvidence, TrackReport
     from changedet.result import ChangeResult
     from changedet.scene import Scene
 

@@ -20,7 +20,7 @@ from changedet.output.picture import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from changedet.radar import RadarEvidence
+    from changedet.radar.types import RadarEvidence
     from changedet.result import ChangeResult
     from changedet.scene import Image
 

@@ -21,11 +21,11 @@ from changedet.output.plate_parts import (
 )
 from changedet.output.radar_picture import change_band
 from changedet.output.sheet import Box, Lettering, Sheet, View, draw_map, draw_numbers, draw_outlines
-from changedet.radar import Track
+from changedet.radar.types import Track
 
 if TYPE_CHECKING:
     from changedet.output.radar_picture import RadarPictures
-    from changedet.radar import RadarEvidence
+    from changedet.radar.types import RadarEvidence
     from changedet.result import ChangeResult
 
 #: Name of the plate.

@@ -19,8 +19,8 @@ from changedet.output.geotiff import (
     write_cog,
     write_image,
 )
-from changedet.radar import SEEN_LABELS, RadarEvidence, RadarSettings, Seen, TrackReport
-from changedet.radar_fusion import judged_by_radar
+from changedet.radar.fusion import judged_by_radar
+from changedet.radar.types import SEEN_LABELS, RadarEvidence, RadarSettings, Seen, TrackReport
 from changedet.result import State
 from changedet.scene import Scene
 

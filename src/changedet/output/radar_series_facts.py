@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from changedet.core.radar_stack import Direction
 from changedet.output.facts import clean
-from changedet.radar_agreement import BreakOpinion, SeenBy, break_opinions, optical_gaps
-from changedet.radar_fusion import CONSISTENT_WITH
+from changedet.radar.agreement import BreakOpinion, SeenBy, break_opinions, optical_gaps
+from changedet.radar.fusion import CONSISTENT_WITH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from changedet.radar_agreement import GapReport
-    from changedet.radar_series import RadarBreak, RadarSeries
-    from changedet.timeline import Timeline, ZoneTimeline
+    from changedet.radar.agreement import GapReport
+    from changedet.radar.series import RadarBreak, RadarSeries
+    from changedet.timeline.types import Timeline, ZoneTimeline
 
 #: What stands on every page with radar.
 RADAR_CAUTION = (

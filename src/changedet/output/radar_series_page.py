@@ -19,13 +19,13 @@ from changedet.output.timeline_charts import (
     chart_strip,
     known_runs,
 )
-from changedet.radar_agreement import break_opinions, optical_gaps
+from changedet.radar.agreement import break_opinions, optical_gaps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from changedet.radar_series import RadarSeries, TrackSeries, TrackZone
-    from changedet.timeline import Timeline, ZoneTimeline
+    from changedet.radar.series import RadarSeries, TrackSeries, TrackZone
+    from changedet.timeline.types import Timeline, ZoneTimeline
 
     Floats = NDArray[np.float32]
 

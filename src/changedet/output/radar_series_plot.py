@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from changedet.periods import day_of
-from changedet.radar_agreement import optical_gaps
+from changedet.radar.agreement import optical_gaps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from changedet.radar_series import RadarBreak, TrackSeries, TrackZone
-    from changedet.timeline import Timeline, ZoneBreak, ZoneTimeline
+    from changedet.radar.series import RadarBreak, TrackSeries, TrackZone
+    from changedet.timeline.types import Timeline, ZoneBreak, ZoneTimeline
 
     Floats = NDArray[np.float32]
 

@@ -8,14 +8,14 @@ import numpy as np
 
 from changedet.output.radar_series_plot import outside_band
 from changedet.output.tables import csv_text, number_text
-from changedet.radar_agreement import optical_gaps
+from changedet.radar.agreement import optical_gaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from changedet.radar_agreement import GapReport
-    from changedet.radar_series import TrackSeries, TrackZone
-    from changedet.timeline import Timeline
+    from changedet.radar.agreement import GapReport
+    from changedet.radar.series import TrackSeries, TrackZone
+    from changedet.timeline.types import Timeline
 
 #: Columns of the table.
 RADAR_COLUMNS = (

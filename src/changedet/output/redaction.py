@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
     from changedet.coordinates import GeoPoint
-    from changedet.radar import RadarEvidence, TrackReport
+    from changedet.radar.types import RadarEvidence, TrackReport
     from changedet.result import ChangeResult
     from changedet.scene import Image, Scene
 

@@ -9,13 +9,13 @@ from changedet.output.picture import shrink, to_jpeg_data_url
 from changedet.output.radar_picture import change_band
 from changedet.output.radar_rasters import seen_codes, seen_shares
 from changedet.output.scene_facts import caption_line
-from changedet.radar import SEEN_LABELS
+from changedet.radar.types import SEEN_LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from changedet.output.radar_picture import RadarPictures
-    from changedet.radar import RadarEvidence
+    from changedet.radar.types import RadarEvidence
     from changedet.result import ChangeResult
     from changedet.scene import Scene
 

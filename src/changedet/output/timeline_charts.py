@@ -14,7 +14,7 @@ from changedet.periods import day_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from changedet.timeline import Timeline, ZoneTimeline
+    from changedet.timeline.types import Timeline, ZoneTimeline
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _PANEL = 960.0, 52.0, 950.0, 22.0, 104.0
 _DATED_FOOT, _PLAIN_FOOT = 22.0, 6.0

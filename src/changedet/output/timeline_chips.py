@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from changedet.series_reading import Chips
-    from changedet.timeline import Timeline, ZoneTimeline
+    from changedet.timeline.reading import Chips
+    from changedet.timeline.types import Timeline, ZoneTimeline
 
     Picture = NDArray[np.uint8]
 

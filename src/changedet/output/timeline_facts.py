@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from changedet.core.series_behaviour import Pattern
-from changedet.kinds_in_time import TIME_CAVEATS, TimeFinding, TimeKind
 from changedet.output.facts import clean
 from changedet.output.radar_series_facts import radar_finding, radar_sentences
-from changedet.timeline_kinds import zone_floor
+from changedet.timeline.kinds import zone_floor
+from changedet.timeline.kinds_in_time import TIME_CAVEATS, TimeFinding, TimeKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from changedet.series_access import LeftOut
-    from changedet.timeline import Timeline, ZoneBreak, ZoneTimeline
+    from changedet.timeline.access import LeftOut
+    from changedet.timeline.types import Timeline, ZoneBreak, ZoneTimeline
 
 #: What stands on every page.
 CAUTIONS = (

@@ -26,18 +26,18 @@ from changedet.provenance import (
     library_versions,
     to_json_types,
 )
-from changedet.radar_agreement import break_opinions, optical_gaps
-from changedet.timeline_kinds import zone_floor
+from changedet.radar.agreement import break_opinions, optical_gaps
+from changedet.timeline.kinds import zone_floor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from matplotlib.figure import Figure
 
-    from changedet.timeline import Timeline, ZoneTimeline
+    from changedet.timeline.types import Timeline, ZoneTimeline
 
 #: Layout of the record.
-SCHEMA = "changedet.timeline/1"
+SCHEMA = "changedet.timeline.types/1"
 #: Names of the files.
 RECORD, TABLE, PLOT, PAGE = "timeline.json", "timeline.csv", "timeline.png", "timeline.html"
 CHIPS, SHEET, ANIMATION = "chips", "contact_sheet.png", "animation.webp"

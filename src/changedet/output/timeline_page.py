@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from changedet.timeline import Timeline, ZoneTimeline
+    from changedet.timeline.types import Timeline, ZoneTimeline
 
 #: What all chips of a page may take together, and a single one, in bytes before they are written as text.
 _CHIP_BYTES, _ONE_CHIP_BYTES = 1_000_000, 16_000

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from changedet.timeline import Timeline, ZoneTimeline
+    from changedet.timeline.types import Timeline, ZoneTimeline
 
 #: Told apart also by readers with colour-vision deficiency (Okabe and Ito 2008).
 BAND, LINE, DOT, OUTSIDE = "#cfe3f3", "#0072b2", "#1a1d21", "#d55e00"

@@ -13,7 +13,8 @@ from changedet.core.harmonic_baseline import design_of
 from changedet.core.indices import compute_indices
 from changedet.core.object_series import object_series
 from changedet.core.series_behaviour import BehaviourParameters, Pattern, behaviour
-from changedet.evidence_in_time import (
+from changedet.kinds import built_up
+from changedet.timeline.evidence import (
     Change,
     ObjectDates,
     Outline,
@@ -21,9 +22,8 @@ from changedet.evidence_in_time import (
     gather_evidence,
     looks_like,
 )
-from changedet.kinds import built_up
-from changedet.kinds_in_time import PHASED, TimeFinding, choose_time_kind
-from changedet.phases import construction_phases
+from changedet.timeline.kinds_in_time import PHASED, TimeFinding, choose_time_kind
+from changedet.timeline.phases import construction_phases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

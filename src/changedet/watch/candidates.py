@@ -16,8 +16,8 @@ from changedet.core.season import YEAR_DAYS
 from changedet.core.series_behaviour import Pattern, behaviour
 from changedet.core.timeseries import AlarmStatus
 from changedet.kinds import choose_kind
-from changedet.kinds_in_time import DECOYS, TIME_LABELS, TimeFinding, TimeKind
 from changedet.objects import area_m2
+from changedet.timeline.kinds_in_time import DECOYS, TIME_LABELS, TimeFinding, TimeKind
 from changedet.watch.candidate_kinds import (
     PixelGroup,
     candidate_finding,
@@ -64,7 +64,7 @@ class Candidate:
     reason : str
         Why it waits or is set aside; empty when it persists.
     kind : str
-        A label of `changedet.kinds_in_time`.
+        A label of `changedet.timeline.kinds_in_time`.
     evidence : str
         The surfaces, the rule and the numbers behind it, for a reader.
     after, by : str

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from changedet.errors import InputFileError, MissingBandError, MissingInputError
 from changedet.providers.base import Estimate, ProviderInfo
-from changedet.series_access import dated_sources
+from changedet.timeline.access import dated_sources
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from changedet.providers.base import OnReceived, SearchQuery
     from changedet.providers.layers import Source
     from changedet.scene import Image, Scene
-    from changedet.series_access import LeftOut
     from changedet.site import Site
+    from changedet.timeline.access import LeftOut
 
 #: What imagery of a folder is said to come from.
 LOCAL = "local"

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from changedet.access.looking import look_at_all
 from changedet.core.alignment import AlignmentSettings, align
 from changedet.core.displacement import DisplacementField
 from changedet.core.medians import median_of_dates
 from changedet.core.small_shift import least_squares_shift
 from changedet.errors import InputFileError
-from changedet.looking import look_at_all
 from changedet.providers.local import ImageSource
 from changedet.registration import simplified
-from changedet.series_access import SERIES_BANDS, SeriesSource, frame_of_site, search_span
 from changedet.stacking import align_stack
+from changedet.timeline.access import SERIES_BANDS, SeriesSource, frame_of_site, search_span
 from changedet.watch.folders import FolderProvider
 from changedet.watch.passes import SeenScene
 

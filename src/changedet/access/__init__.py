@@ -1,0 +1,1 @@
+"""From a site and two periods to scenes that can be compared: search, look, choose, fetch."""

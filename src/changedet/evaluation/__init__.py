@@ -1,0 +1,1 @@
+"""What a method is worth at labelled sites."""

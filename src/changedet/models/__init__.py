@@ -1,0 +1,1 @@
+"""Models that a user trains: grown, kept as numbers, asked."""

@@ -1,0 +1,1 @@
+"""The scene simulator: scenery, ground, atmosphere, acquisition, files."""
