@@ -230,10 +230,9 @@ def compare_sources(
     refused = (comparison.refusal,) if comparison.refusal else refused
     progress.step("describing the objects")
     (objects, seasonal), kind = _described(comparison, pair.before, inside)
-    if radar is not None and evidence is None:
+    if radar and not evidence:
         objects, seasonal = without_radar(objects), without_radar(seasonal)
     window, construction = frame.window, comparison.flagged.construction
-    notes = _notes(comparison, pair, deciders, refused)
     return ChangeResult(
         name=default_name(site, sources[0].scene),
         grid=frame.grid,
@@ -251,7 +250,7 @@ def compare_sources(
         parameters=_parameters(settings, pair.before, frame, deciders) | _radar_parameters(evidence),
         thresholds=asdict(comparison.flagged.thresholds),
         detection_floor=comparison.detection_floor,
-        warnings=(*notes, *radar_notes),
+        warnings=(*_notes(comparison, pair, deciders, refused), *radar_notes),
         inputs={**inputs, **_asked_for(site, settings, deciders), **_radar_inputs(radar)},
         refusals=refused,
         radar=None if evidence is None else crop_evidence(evidence, frame),
