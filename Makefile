@@ -20,7 +20,7 @@ demo: $(READY) ## run the whole job on the bundled simulated scenes
 	$(BIN)/changedet demo --samples samples --out $(OUT) --overwrite
 
 test: $(READY) ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-pgstac: $(READY) $(PGSTAC)/.ready ## ask a real STAC server what the tests ask their stand-ins
 	CHANGEDET_PGSTAC_PYTHON=$(PGSTAC)/bin/python $(BIN)/python -m pytest tests/pgstac -m pgstac

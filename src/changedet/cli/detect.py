@@ -90,8 +90,7 @@ def detect(
     )
     output = _Output(out, overwrite, keep_images, as_json, quiet, bool(redact_coordinates))
     display = partial(progress_on_terminal, show=progress, quiet=quiet, verbose=verbose)
-    result = task.carry_out(output, display, strict=strict)
-    raise typer.Exit(exit_code_of(result, exit_code=exit_code))
+    raise typer.Exit(exit_code_of(task.carry_out(output, display, strict=strict), exit_code=exit_code))
 
 
 @dataclass(frozen=True)
