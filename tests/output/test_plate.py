@@ -103,7 +103,7 @@ def test_a_degree_grid_is_drawn_in_true_proportions():
 
 def test_files_repeat_byte_for_byte_and_are_printable(tmp_path):
     result = make_result(boxes=[(30, 42, 40, 55)], kinds=[Kind.CONSTRUCTION])
-    first, second = (write_plates(result, tmp_path / name) for name in "ab")
+    first, second = (list(write_plates(result, tmp_path / name)) for name in "ab")
     assert [p.name for p in first] == ["overview.png", "object-1.png", "overview.pdf"]
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
     picture = cv2.imread(str(first[0]))
@@ -114,18 +114,20 @@ def test_files_repeat_byte_for_byte_and_are_printable(tmp_path):
 
 def test_the_look_does_not_depend_on_the_users_settings_and_leaves_them_alone(tmp_path):
     result = make_result(boxes=[], kinds=[])
-    plain = write_plates(result, tmp_path / "plain")[0].read_bytes()
+    plain = next(iter(write_plates(result, tmp_path / "plain"))).read_bytes()
     with mpl.rc_context({"font.size": 30, "axes.facecolor": "red", "image.cmap": "jet"}):
         before = dict(mpl.rcParams)
-        assert write_plates(result, tmp_path / "own")[0].read_bytes() == plain
+        assert next(iter(write_plates(result, tmp_path / "own"))).read_bytes() == plain
         assert dict(mpl.rcParams) == before
 
 
 def test_only_the_leading_objects_get_plates(tmp_path, monkeypatch):
     monkeypatch.setattr(sheet.Sheet, "save", lambda self, path, title: path.write_bytes(b""))
     boxes = [(10 * i + 2, 10 * i + 6, 30, 36) for i in range(9)]
-    written = write_plates(make_result(boxes=boxes, kinds=[Kind.SURFACE] * 9), tmp_path)
-    assert [p.name for p in written[1:-1]] == [f"object-{i}.png" for i in range(1, MOST_OBJECT_PLATES + 1)]
+    written = list(write_plates(make_result(boxes=boxes, kinds=[Kind.SURFACE] * 9), tmp_path))
+    assert [p.name for p in written[1:-1]] == [
+        f"object-{i}.png" for i in range(1, MOST_OBJECT_PLATES + 1)
+    ]
 
 
 def test_without_objects_the_overview_says_so_carefully():

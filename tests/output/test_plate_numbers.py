@@ -16,7 +16,7 @@ from changedet.output.plate import write_plate, write_plates
 from changedet.provenance import run_record
 from changedet.result import ChangeResult
 
-#: What every plate says alike; degrees along edges, lengths of scale bars and widths are round by themselves.
+#: What every plate says alike.
 ALIKE = ("WGS 84", "Natural Earth 1:110m", "1 or 2 of")
 ROOT = Path(__file__).resolve().parents[2]
 AGAIN = """
@@ -33,15 +33,10 @@ for name in ("a.png", "a.pdf"):
 
 @pytest.fixture
 def words(monkeypatch):
-    """The words of each plate that is drawn, without the labels of axes and bars, which are round."""
+    """The words of each plate that is drawn, all of them."""
 
     def _save(self, path, title):
-        figure = self.figure
-        text = [one.get_text() for one in figure.texts]
-        for axes in figure.axes:
-            legend = axes.get_legend()
-            text += [one.get_text() for one in (legend.get_texts() if legend else ())]
-        said[path.name] = " ".join(text)
+        said[path.name] = self.words.replace("\n", " ")
 
     said = {}
     monkeypatch.setattr(sheet.Sheet, "save", _save)
@@ -51,8 +46,9 @@ def words(monkeypatch):
 @pytest.mark.parametrize("make", [make_result, make_both, make_radar_alone])
 def test_every_number_of_the_plates_is_in_the_record(make, words, tmp_path):
     result = make()
-    write_plates(result, tmp_path)
+    labels = write_plates(result, tmp_path)
     record = json.loads(json.dumps(run_record(result)))
+    record["shown"]["plates"] = [said for plate in labels.values() for said in plate]
     across = sheet.View.whole(result.grid).size_m[0]
     besides = (*ALIKE, f"{float(f'{across:.3g}') / 1000:g} km", json.dumps(list(map(str, words))))
     for name, text in words.items():

@@ -113,8 +113,9 @@ def save(
         keep_images = math.prod(result.grid.shape) < KEEP_IMAGES_BELOW_PX
     started = started or datetime.now(UTC)
     with _own_errors(target), temporary_sibling(target) as temporary:
-        _write_products(result, temporary, keep_images, progress or Silent())
+        labels = _write_products(result, temporary, keep_images, progress or Silent())
         record = run_record(result, temporary, started=started, command=command)
+        record["shown"]["plates"] = labels
         _write_report(result, temporary / REPORT_NAME, record)
         files = record["files"] | file_records(temporary, [REPORT_NAME])
         write_record(temporary, {**record, "files": dict(sorted(files.items()))})
@@ -335,7 +336,10 @@ def _record_errors(folder: Path) -> Iterator[None]:
         raise VerificationError(what, where=str(folder / RECORD_NAME), todo=_AGAIN) from error
 
 
-def _write_products(result: ChangeResult, folder: Path, keep_images: bool, progress: Progress) -> None:
+def _write_products(
+    result: ChangeResult, folder: Path, keep_images: bool, progress: Progress
+) -> dict[str, list[str]]:
+    """Write everything but the report and the record; return what stands along the maps of each plate."""
     progress.step("writing the rasters")
     write_rasters(result, folder, images=keep_images)
     write_radar_rasters(result, folder, images=keep_images)
@@ -347,14 +351,15 @@ def _write_products(result: ChangeResult, folder: Path, keep_images: bool, progr
     progress.step("drawing the plates")
     plates = folder / "plates"
     plates.mkdir()
-    _write_plates(result, plates)
+    labels = _write_plates(result, plates)
     progress.step("writing the report")
+    return labels
 
 
-def _write_plates(result: ChangeResult, folder: Path) -> None:
+def _write_plates(result: ChangeResult, folder: Path) -> dict[str, list[str]]:
     from changedet.output.plate import write_plates
 
-    write_plates(published(result), folder)
+    return {path.name: list(labels) for path, labels in write_plates(published(result), folder).items()}
 
 
 def _write_report(result: ChangeResult, path: Path, record: Mapping[str, Any]) -> None:

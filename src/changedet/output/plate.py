@@ -103,7 +103,7 @@ class _Pictures:
     shapes: list[list[NDArray[np.float64]]]
 
 
-def write_plates(result: ChangeResult, folder: Path) -> list[Path]:
+def write_plates(result: ChangeResult, folder: Path) -> dict[Path, tuple[str, ...]]:
     """Write ``overview.png`` and ``.pdf``, with radar ``radar.png``, and ``object-<id>.png`` of the leading.
 
     Parameters
@@ -115,8 +115,9 @@ def write_plates(result: ChangeResult, folder: Path) -> list[Path]:
 
     Returns
     -------
-    list of Path
-        The files written, the overview first. The same result gives the same bytes.
+    dict of Path to tuple of str
+        The files written, the overview first, and what stands along the edges of their maps and bars and on
+        them. The same result gives the same bytes.
 
     Raises
     ------
@@ -138,7 +139,7 @@ def write_plates(result: ChangeResult, folder: Path) -> list[Path]:
             folder.mkdir(parents=True, exist_ok=True)
             for name, sheet in sheets.items():
                 _save(sheet, folder / name, result)
-    return [folder / name for name in sheets]
+    return {folder / name: sheet.labels for name, sheet in sheets.items()}
 
 
 def write_plate(result: ChangeResult, path: Path, *, number: int = 0) -> Path:

@@ -218,6 +218,16 @@ class Sheet:
 
         return "\n".join(one.get_text() for one in self.figure.findobj(Text))
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What stands along the edges of its maps and bars and on them, each text once."""
+        said = [
+            label.get_text()
+            for axes in self.figure.axes
+            for label in (*axes.get_xticklabels(), *axes.get_yticklabels(), *axes.texts)
+        ]
+        return tuple(dict.fromkeys(text for text in said if text))
+
     def save(self, path: Path, title: str) -> None:
         """Write the page as PNG or, to a name that ends in ``.pdf``, as PDF; the same page, the same bytes.
 
