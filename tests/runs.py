@@ -31,7 +31,7 @@ def write_no_plates(result, folder):
     """Stand in for `changedet.output.plate.write_plates`, which takes most of the time of a run."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "overview.png").write_bytes(result.name.encode(errors="replace"))
-    return [folder / "overview.png"]
+    return {folder / "overview.png": ()}
 
 
 def rewrite(source, target, change=lambda numbers, band: numbers, *, tags=None, **profile):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.tree_models.test_training import SETTINGS, folders
+from tests.models.test_training import SETTINGS, folders
 
 from changedet.hashing import sha256_file
 from changedet.models.growing import grow_trees

@@ -125,9 +125,7 @@ def test_only_the_leading_objects_get_plates(tmp_path, monkeypatch):
     monkeypatch.setattr(sheet.Sheet, "save", lambda self, path, title: path.write_bytes(b""))
     boxes = [(10 * i + 2, 10 * i + 6, 30, 36) for i in range(9)]
     written = list(write_plates(make_result(boxes=boxes, kinds=[Kind.SURFACE] * 9), tmp_path))
-    assert [p.name for p in written[1:-1]] == [
-        f"object-{i}.png" for i in range(1, MOST_OBJECT_PLATES + 1)
-    ]
+    assert [p.name for p in written[1:-1]] == [f"object-{i}.png" for i in range(1, MOST_OBJECT_PLATES + 1)]
 
 
 def test_without_objects_the_overview_says_so_carefully():

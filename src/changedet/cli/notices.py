@@ -44,6 +44,8 @@ class Notices:
         self._caught.__enter__()
         # what becomes of a warning is decided here, not by where it was raised
         warnings.simplefilter("always", CacheWarning)
+        # rasterio sets this aside while it warps, which two threads undo for each other
+        warnings.filterwarnings("ignore", "Dataset has no geotransform")
         self._otherwise = warnings.showwarning
         warnings.showwarning = self._show
         self._level = self._logger.level

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _SAMPLE_PX = 512
 #: Endings of files that are inputs and no rasters of GDAL's.
 _NO_RASTERS = frozenset({".xml", ".txt", ".nc", ".nc4", ".cdf", ".h5"})
+_ONE_OPENS = threading.Lock()
 _NUMBERED = re.compile(r"\bband[ _]?(\d{1,3})\b", re.IGNORECASE)
 
 
@@ -240,9 +242,12 @@ def _opened(path: Path) -> Iterator[DatasetReader]:
     silent = logging.NullHandler()
     log.addHandler(silent)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.Env(**OFFLINE_OPTIONS), rasterio.open(path) as dataset:
+        with rasterio.Env(**OFFLINE_OPTIONS):
+            # filters belong to the process: two threads that set them aside would put back each other's
+            with _ONE_OPENS, warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                opened = rasterio.open(path)
+            with opened as dataset:
                 yield dataset
     except RasterioError as error:
         raise _unreadable(path, error) from error
