@@ -91,6 +91,17 @@ def round_textbook(before, after, _):
     return _textbook(x, y, chi2.sf(chi_square, BANDS))[0]
 
 
+def mad_ours(before, after, valid):
+    """One fit on every pixel: the statistic."""
+    return irmad(before, after, valid, IrMadParameters(iterations=0, sample=0)).chi_square
+
+
+def mad_textbook(before, after, _):
+    """The same in float64."""
+    x, y = (image.reshape(BANDS, -1).astype(np.float64) for image in (before, after))
+    return _textbook(x, y, np.ones(x.shape[1]))[1].reshape(before.shape[1:])
+
+
 def irmad_ours(before, after, valid):
     """Rounds on a sample, then the whole image: the statistic."""
     return irmad(before, after, valid).chi_square

@@ -62,33 +62,45 @@ def _compiled_magnitude():
     return magnitude
 
 
-#: The program of the Orfeo ToolBox that computes with bands.
-BAND_MATH = "otbcli_BandMath"
+#: The programs of the Orfeo ToolBox that compute with bands, and find alterations of them.
+BAND_MATH, ALTERATIONS = "otbcli_BandMath", "otbcli_MultivariateAlterationDetector"
 
 
 def magnitude_otb(before, after, _, factors):
     """The same by the Orfeo ToolBox, from files to a file: it knows no arrays."""
-    import rasterio
-    from rasterio.errors import NotGeoreferencedWarning
-
     terms = [
         f"(im1b{band}*{fx:.9g} + im2b{band}*{fy:.9g} + {added:.9g})^2"
         for band, (fx, fy, added) in enumerate(zip(*factors, strict=True), start=1)
     ]
+    expression = f"sqrt({' + '.join(terms)})".replace("+ -", "- ")
+    return _by_files(BAND_MATH, before, after, lambda paths: ["-il", *paths, "-exp", expression])[0]
+
+
+def alterations_otb(before, after, _):
+    """Alterations of a pair by the Orfeo ToolBox, from files to a file; the squares summed in NumPy."""
+    found = _by_files(ALTERATIONS, before, after, lambda paths: ["-in1", paths[0], "-in2", paths[1]])
+    variances = found.reshape(len(found), -1).var(axis=1, dtype=np.float64).astype(np.float32)
+    return np.einsum("byx,byx,b->yx", found, found, 1 / variances)
+
+
+def _by_files(program, before, after, inputs):
+    """Write both dates, let a program of the Orfeo ToolBox work, and read what it wrote."""
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        paths = [str(Path(folder) / f"{name}.tif") for name in ("before", "after", "length")]
+        paths = [str(Path(folder) / f"{name}.tif") for name in ("before", "after", "found")]
         for path, image in zip(paths, (before, after), strict=False):
             bands, height, width = image.shape
             with rasterio.open(
                 path, "w", driver="GTiff", count=bands, height=height, width=width, dtype="float32"
             ) as file:
                 file.write(image)
-        expression = f"sqrt({' + '.join(terms)})".replace("+ -", "- ")
-        command = [BAND_MATH, "-il", *paths[:2], "-out", paths[2], "float", "-exp", expression]
+        command = [program, *inputs(paths[:2]), "-out", paths[2], "float"]
         subprocess.run(command, check=True, capture_output=True)
         with rasterio.open(paths[2]) as file:
-            return file.read(1)
+            return file.read()
 
 
 def median_bottleneck(stack):

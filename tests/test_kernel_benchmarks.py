@@ -226,6 +226,7 @@ def test_the_orfeo_toolbox_is_asked_for_the_same_length(monkeypatch):
         given = dict(itertools.pairwise(command))
         assert command[0] == "otbcli_BandMath"
         names = {}
+        assert command[1] == "-il"
         for number, path in enumerate(command[2:4], start=1):
             with rasterio.open(path) as file:
                 names |= {f"im{number}b{band}": file.read(band) for band in range(1, file.count + 1)}
@@ -238,6 +239,35 @@ def test_the_orfeo_toolbox_is_asked_for_the_same_length(monkeypatch):
     kernel = kernel_named("change_vectors.length")
     arguments = kernel.prepare(64)
     kernel.agree(kernel.ours(*arguments), peers.magnitude_otb(*arguments))
+
+
+def test_the_orfeo_toolbox_is_asked_for_the_same_alterations(monkeypatch):
+    """What stands in for the program finds them by the textbook, in an order and with signs of its own."""
+    import rasterio
+
+    def detector(command, **_):
+        given = dict(itertools.pairwise(command))
+        assert command[0] == "otbcli_MultivariateAlterationDetector"
+        dates = []
+        for name in ("-in1", "-in2"):
+            with rasterio.open(given[name]) as file:
+                dates.append(file.read().reshape(file.count, -1).astype(np.float64))
+                profile = file.profile
+        x, y = (date - date.mean(axis=1, keepdims=True) for date in dates)
+        ways = [np.linalg.inv(np.linalg.cholesky(np.cov(date))) for date in (x, y)]
+        left, _, right = np.linalg.svd(ways[0] @ np.cov(x, y)[: len(x), len(x) :] @ ways[1].T)
+        found = (right @ ways[1] @ y - left.T @ ways[0] @ x)[::-1].reshape(-1, *profile_shape(profile))
+        with rasterio.open(given["-out"], "w", **{**profile, "count": len(found)}) as file:
+            file.write(found.astype(np.float32))
+
+    monkeypatch.setattr(subprocess, "run", detector)
+    kernel = kernel_named("mad.statistic")
+    arguments = kernel.prepare(64)
+    kernel.agree(kernel.ours(*arguments), peers.alterations_otb(*arguments))
+
+
+def profile_shape(profile):
+    return profile["height"], profile["width"]
 
 
 def report():
@@ -352,7 +382,11 @@ def test_no_peer_is_a_dependency_of_the_package():
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed = " ".join(project["dependencies"]).lower()
-    measured = {peer.package for kernel in KERNELS for peer in kernel.peers} - {"", peers.BAND_MATH}
+    measured = {peer.package for kernel in KERNELS for peer in kernel.peers} - {
+        "",
+        peers.BAND_MATH,
+        peers.ALTERATIONS,
+    }
     assert measured
     for package in measured:
         assert package not in needed
