@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.world.world import World
+from tests.world.world import World, without_proxies
 
 import changedet as cd
 from changedet.access.selection import SelectionRules
@@ -93,8 +93,7 @@ def test_swapped_periods_are_refused_before_anything_is_asked():
 
 @pytest.mark.allow_hosts(["127.0.0.1"])
 def test_running_in_python(workplace, monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
     pair = simulate_pair(SceneSettings(after_shift_px=(0.0, 0.0)))
     heard = []
 

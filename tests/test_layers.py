@@ -60,7 +60,7 @@ def test_the_core_knows_nobody(module):
         ("changedet.providers", {"changedet.pipeline", "changedet.comparison", "changedet.output"}),
         (
             "changedet.output",
-            {"changedet.pipeline", "changedet.access.choosing", "changedet.cli", "changedet.watch"},
+            {"changedet.pipeline", "changedet.access", "changedet.cli", "changedet.watch"},
         ),
         ("changedet.watch", {"changedet.cli"}),
         ("changedet.resample", {"changedet.site", "changedet.providers", "changedet.output"}),

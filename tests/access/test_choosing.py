@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.world.faults import answers, delays
 from tests.world.granules import quick_scene
-from tests.world.world import World
+from tests.world.world import World, without_proxies
 
 from changedet.access.candidates import MOST_LOOKS
 from changedet.access.choosing import compare_plan, make_plan, surroundings
@@ -64,8 +64,7 @@ def scenes(clear):
 
 @contextmanager
 def served(scenes, patch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        patch.delenv(name, raising=False)
+    without_proxies(patch)
     with World(scenes) as found:
         patch.setenv("CHANGEDET_PROVIDERS__EARTH_SEARCH__URL", found.earth_search)
         yield found

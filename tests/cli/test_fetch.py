@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tests.providers.remote_world import small_world, three_days
 from tests.world.faults import answers
+from tests.world.world import without_proxies
 
 import changedet as cd
 
@@ -20,8 +21,7 @@ def days():
 
 @pytest.fixture
 def world(days, workplace, monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
     monkeypatch.setenv("XDG_CACHE_HOME", str(workplace / "cache"))
     monkeypatch.setattr("changedet.access.choosing.CONTEXT_WIDTH_M", 0.0)
     monkeypatch.setattr("changedet.access.choosing.CONTEXT_MARGIN_M", 20.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.radar_world import AFTER, BUILT, both_periods, clouded, radar_passes
-from tests.world.world import Options, World
+from tests.world.world import Options, World, without_proxies
 
 from changedet.investigation import AccessOptions, Investigation
 from changedet.output.folder import open_run
@@ -44,8 +44,7 @@ def passes_of(optical):
 
 
 def environment(patch, world):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        patch.delenv(name, raising=False)
+    without_proxies(patch)
     service = world.sentinel_hub_service
     said = {
         "CHANGEDET_PROVIDERS__EARTH_SEARCH__URL": world.earth_search,

@@ -5,7 +5,7 @@ import re
 
 import pytest
 from tests.world.faults import answers
-from tests.world.world import World
+from tests.world.world import World, without_proxies
 
 from changedet.kml import read_placemarks
 from changedet.samples import simulate_pair
@@ -29,8 +29,7 @@ def scenes():
 
 @pytest.fixture
 def world(workplace, scenes, monkeypatch, no_plates):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
     monkeypatch.setenv("XDG_CACHE_HOME", str(workplace / "cache"))
     # a narrow frame: here it matters what is done, not what is found
     monkeypatch.setattr("changedet.access.choosing.CONTEXT_WIDTH_M", 800.0)

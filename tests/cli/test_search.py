@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from tests.providers.remote_world import small_world, three_days
 from tests.world.faults import answers
+from tests.world.world import without_proxies
 
 from changedet.access.selection import Look
 from changedet.cli.search import _lines, _Listed
@@ -22,8 +23,7 @@ def days():
 
 @pytest.fixture
 def world(days, workplace, monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
     with small_world(days, granule_px=256) as found:
         for name in ("earth-search", "planetary-computer", "stac"):
             prefix = f"CHANGEDET_PROVIDERS__{name.replace('-', '_').upper()}__"

@@ -12,7 +12,7 @@ from tests.radar_series_passes import WIDE, radar_images
 from tests.radar_world import radar_pass
 from tests.timeline.test_world import CHANGED, FIRST, ROOF, STEP_DAYS, place, scenes  # noqa: F401  # a fixture
 from tests.timelines import HALL_PLACE
-from tests.world.world import World
+from tests.world.world import World, without_proxies
 
 from changedet.output.radar_series_table import RADAR_COLUMNS
 from changedet.output.timeline_folder import save_timeline
@@ -53,8 +53,7 @@ def kept(tmp_path_factory):
 
 @pytest.fixture
 def world(running, workplace, monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
     monkeypatch.setenv("CHANGEDET_PROVIDERS__EARTH_SEARCH__URL", running.earth_search)
     monkeypatch.setenv("CHANGEDET_PROVIDERS__PLANETARY_COMPUTER__URL", running.planetary_computer)
     monkeypatch.setenv("CHANGEDET_PROVIDERS__PLANETARY_COMPUTER__SIGNING_URL", running.signing)

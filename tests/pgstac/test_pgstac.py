@@ -7,6 +7,7 @@ from tests.providers import searching
 from tests.providers.places import DIALECTS
 from tests.providers.remote_world import QUICK, provider_of, query_of
 from tests.world.items import collection
+from tests.world.world import without_proxies
 
 from changedet.providers.catalog import stac
 from changedet.providers.earth_search import earth_search
@@ -24,8 +25,7 @@ DAY = "2023-05-16T00:00:00Z/2023-05-17T00:00:00Z"
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
 
 
 @pytest.fixture(scope="module")

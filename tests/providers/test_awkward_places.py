@@ -10,6 +10,7 @@ from shapely.geometry import MultiPolygon, Polygon, mapping, shape
 from tests.providers.places import DIALECTS, EVERYONE, open_any, scene_at
 from tests.providers.remote_world import provider_of, small_world
 from tests.world.granules import whole
+from tests.world.world import without_proxies
 
 from changedet.access.choosing import make_plan
 from changedet.antimeridian import continuous
@@ -33,8 +34,7 @@ RESAMPLED = 0.02
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
 
 
 def found(provider, site):

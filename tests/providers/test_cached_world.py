@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 import numpy as np
 import pytest
 from tests.world.granules import quick_scene
-from tests.world.world import World
+from tests.world.world import World, without_proxies
 
 from changedet.providers.base import SearchQuery
 from changedet.providers.cache import SceneCache
@@ -25,8 +25,7 @@ def day():
 
 @pytest.fixture
 def world(day, monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
     with World([day]) as found:
         yield found
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tests.providers.remote_world import query_of, small_world, three_days
+from tests.world.world import without_proxies
 
 from changedet.errors import InputFileError, MissingInputError, NoUsableImageryError, UsageError
 from changedet.providers.catalog import contents_digest, read_catalog, stac
@@ -46,8 +47,7 @@ def test_files_on_disk_give_the_truth_without_any_request(world, days, tmp_path,
 
 
 def test_links_to_the_network_are_followed_for_pixels(world, days, tmp_path, monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
     provider = opened(world.write_item_collection(tmp_path / "items.json"))
     scene = provider.search(query_of(days[0]))[0]
     assert provider.load(scene, days[0].grid, ("B04",)).valid.any()

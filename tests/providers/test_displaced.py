@@ -13,6 +13,7 @@ from tests.providers.remote_world import provider_of, query_of, small_world
 from tests.providers.test_cached import GRID as PLACE
 from tests.providers.test_cached import Counting, assert_same, scene
 from tests.world.granules import across_zones, quick_scene
+from tests.world.world import without_proxies
 
 from changedet.access.composite import ProviderSource
 from changedet.bands import COMPARED_BANDS, SCL
@@ -137,8 +138,7 @@ def test_what_a_field_reaches_is_read(largest_px, seed):
 
 @pytest.fixture
 def world(monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
     with small_world([quick_scene()]) as found:
         yield found
 

@@ -12,6 +12,7 @@ import pytest
 from tests.providers.remote_world import provider_of, query_of, small_world, three_days
 from tests.world.faults import Fault, answers, delays, drops, truncates
 from tests.world.granules import split
+from tests.world.world import without_proxies
 
 from changedet.bands import COMPARED_BANDS
 from changedet.errors import InputFileError, ProviderError, exit_code
@@ -29,8 +30,7 @@ GRID = DAY.grid
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
 
 
 @pytest.fixture

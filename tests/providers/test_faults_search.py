@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.providers.remote_world import provider_of, query_of, small_world, three_days
 from tests.world.faults import Fault, answers, delays, drops
+from tests.world.world import without_proxies
 
 from changedet.errors import ChangedetError, NoUsableImageryError, ProviderError, exit_code
 from changedet.providers import stac
@@ -24,8 +25,7 @@ QUERY = query_of(DAYS[0])
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
 
 
 @pytest.fixture(scope="module")

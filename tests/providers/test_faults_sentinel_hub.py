@@ -11,6 +11,7 @@ from tests.providers.remote_world import query_of, small_world
 from tests.world.faults import Fault, answers, delays, drops
 from tests.world.granules import quick_scene
 from tests.world.sentinel_hub import quota_used_up
+from tests.world.world import without_proxies
 
 from changedet.cli import run as command_line
 from changedet.errors import CredentialsError, ProviderError, exit_code
@@ -29,8 +30,8 @@ PATIENCE = {"retry_delay_s": 0.01, "max_retries": 2, "total_deadline_s": 20.0}
 
 @pytest.fixture(autouse=True)
 def no_surroundings(monkeypatch, tmp_path):
-    proxies = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
-    for name in (*proxies, "SH_PROFILE", "SH_CLIENT_ID", "SH_CLIENT_SECRET"):
+    without_proxies(monkeypatch)
+    for name in ("SH_PROFILE", "SH_CLIENT_ID", "SH_CLIENT_SECRET"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 

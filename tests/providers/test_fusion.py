@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tests.providers.remote_world import provider_of, query_of, site_of, small_world
 from tests.world.granules import quick_scene, whole
+from tests.world.world import without_proxies
 
 from changedet.access.choosing import compare_scenes
 from changedet.errors import ProviderError
@@ -30,8 +31,7 @@ def days():
 @pytest.fixture
 def world(days, monkeypatch):
     """A catalogue whose flag says that the offset was not applied, over pixels to which it was."""
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
     with small_world([whole(day, offset_flag=False) for day in days]) as found:
         yield found
 
@@ -74,8 +74,7 @@ def test_a_decided_scene_loads_as_before_and_is_one_entry_of_the_cache(provider,
 
 
 def test_bright_ground_alone_tells_nothing(days, monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
     bright = {name: np.maximum(numbers, 3500) for name, numbers in days[0].numbers.items()}
     with small_world([whole(replace(days[0], numbers=bright), offset_flag=False)]) as world:
         rules = MappingProxyType({"sentinel-2-l2a": offset_by_flag})

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.world.faults import answers, drops, trickles
 from tests.world.plumbing import Response, Server, json_response
+from tests.world.world import without_proxies
 from urllib3.exceptions import MaxRetryError, ResponseError
 
 from changedet.errors import ProviderError
@@ -36,8 +37,7 @@ SETTINGS = ProviderSettings(max_retries=2, retry_delay_s=0.01, total_deadline_s=
 
 @pytest.fixture
 def server(monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
     found = Server(lambda request: json_response({"path": request.path}))
     yield found
     found.close()

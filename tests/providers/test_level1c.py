@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tests.providers.remote_world import provider_of, query_of, small_world
 from tests.world.granules import quick_scene, whole
+from tests.world.world import without_proxies
 
 from changedet.bands import COMPARED_BANDS
 from changedet.core.masking import SceneClass, spectral_classes
@@ -51,8 +52,8 @@ INSIDE = (slice(CLOUD[0] + 2, CLOUD[0] + CLOUD[2] - 2), slice(CLOUD[1] + 2, CLOU
 
 @pytest.fixture(autouse=True)
 def no_surroundings(monkeypatch, tmp_path):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "SH_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
+    monkeypatch.delenv("SH_PROFILE", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.providers.remote_world import provider_of
 from tests.world.asking import item_of
 from tests.world.granules import whole
-from tests.world.world import Options, World
+from tests.world.world import Options, World, without_proxies
 
 from changedet.access.choosing import compare_scenes, surroundings
 from changedet.bands import COMPARED_BANDS, SCL, band
@@ -40,9 +40,9 @@ DARK = (slice(100, 112), slice(60, 84))
 
 @pytest.fixture(autouse=True, scope="module")
 def no_surroundings():
-    proxies = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
     with pytest.MonkeyPatch.context() as patch:
-        for name in (*proxies, "SH_PROFILE", "SH_CLIENT_ID", "SH_CLIENT_SECRET"):
+        without_proxies(patch)
+        for name in ("SH_PROFILE", "SH_CLIENT_ID", "SH_CLIENT_SECRET"):
             patch.delenv(name, raising=False)
         yield
 

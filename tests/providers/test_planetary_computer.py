@@ -6,6 +6,7 @@ from itertools import count
 import pytest
 from tests.world.faults import answers
 from tests.world.plumbing import Server, json_response
+from tests.world.world import without_proxies
 
 from changedet.errors import ProviderError
 from changedet.providers.planetary_computer import Signatures
@@ -17,8 +18,7 @@ ARCHIVE = "https://sentinel2l2a01.blob.core.windows.net/sentinel2-l2/33/a.tif"
 
 @pytest.fixture
 def service(monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
     life, issued = {"minutes": 45.0}, count()
 
     def issue(_request):

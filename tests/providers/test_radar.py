@@ -14,6 +14,7 @@ from tests.core.scenery import DATA
 from tests.providers.remote_world import provider_of, query_of, small_world
 from tests.world import static
 from tests.world.granules import quick_scene, radar_slices, split, whole
+from tests.world.world import without_proxies
 
 from changedet.bands import RADAR_BANDS
 from changedet.core.masking import SceneClass
@@ -65,8 +66,8 @@ INNER = GRID[4:-4, 4:-4]
 
 @pytest.fixture(autouse=True)
 def no_surroundings(monkeypatch, tmp_path):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "SH_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
+    monkeypatch.delenv("SH_PROFILE", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 

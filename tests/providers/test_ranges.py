@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rasterio.io import MemoryFile
 from rasterio.transform import from_origin
 from tests.world.plumbing import Response, Server
+from tests.world.world import without_proxies
 
 from changedet.providers.http import NoRangesError, make_session
 from changedet.providers.ranges import (
@@ -166,8 +167,7 @@ def serving(answer):
     ],
 )
 def test_other_bytes_than_were_asked_for_are_refused(monkeypatch, headers, body, said):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
     server = serving(lambda _: Response(206, body, headers))
     try:
         with make_session(ProviderSettings(max_retries=0)) as session:
@@ -182,8 +182,7 @@ def test_other_bytes_than_were_asked_for_are_refused(monkeypatch, headers, body,
 
 
 def test_a_server_without_ranges_gives_the_whole_file(monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
     server = serving(lambda _: Response(200, b"y" * 50))
     try:
         with make_session(ProviderSettings(max_retries=0)) as session:
@@ -193,8 +192,7 @@ def test_a_server_without_ranges_gives_the_whole_file(monkeypatch):
 
 
 def test_a_large_file_of_a_server_without_ranges_is_not_taken(monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
     monkeypatch.setattr("changedet.providers.http.MOST_WHOLE_BYTES", 40)
     server = serving(lambda _: Response(200, b"y" * 50))
     try:

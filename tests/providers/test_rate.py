@@ -9,6 +9,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from tests.providers.remote_world import provider_of, query_of, small_world
 from tests.world.granules import quick_scene
+from tests.world.world import without_proxies
 
 from changedet.providers.cache import SceneCache
 from changedet.providers.cached import CachedProvider
@@ -25,8 +26,7 @@ GRANULE_PX, BLOCK_PX = 1536, 512
 @pytest.fixture(autouse=True, scope="module")
 def no_proxy():
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-            patch.delenv(name, raising=False)
+        without_proxies(patch)
         yield
 
 

@@ -4,14 +4,14 @@ import pytest
 from tests.providers import searching
 from tests.providers.places import DIALECTS
 from tests.providers.remote_world import provider_of
+from tests.world.world import without_proxies
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from tests.providers.remote_world import QUICK, query_of, small_world
 from tests.world.faults import Fault, answers, delays, drops
 from tests.world.granules import quick_scene
 from tests.world.sentinel_hub import quota_used_up
+from tests.world.world import without_proxies
 
 from changedet.cli import run as command_line
 from changedet.errors import ChangedetError
@@ -40,8 +41,8 @@ NAMES = ("earth-search", "planetary-computer", "stac", "sentinelhub")
 
 @pytest.fixture(autouse=True)
 def no_surroundings(monkeypatch, tmp_path):
-    proxies = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
-    for name in (*proxies, "SH_PROFILE", "SH_CLIENT_ID", "SH_CLIENT_SECRET"):
+    without_proxies(monkeypatch)
+    for name in ("SH_PROFILE", "SH_CLIENT_ID", "SH_CLIENT_SECRET"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 

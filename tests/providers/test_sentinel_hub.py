@@ -12,7 +12,7 @@ from odc.geo.geobox import GeoBox
 from tests.world.faults import Fault, answers, drops, truncates
 from tests.world.granules import across_zones, quick_scene, reprocessed, split, whole
 from tests.world.sentinel_hub import quota_used_up, rate_limited
-from tests.world.world import World
+from tests.world.world import World, without_proxies
 
 from changedet.bands import COMPARED_BANDS
 from changedet.core.displacement import DisplacementField
@@ -58,8 +58,8 @@ GRID = DAYS[0].grid
 
 @pytest.fixture(autouse=True)
 def no_surroundings(monkeypatch, tmp_path):
-    proxies = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
-    for name in (*proxies, "SH_PROFILE", "SH_CLIENT_ID", "SH_CLIENT_SECRET"):
+    without_proxies(monkeypatch)
+    for name in ("SH_PROFILE", "SH_CLIENT_ID", "SH_CLIENT_SECRET"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     yield

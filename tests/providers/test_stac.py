@@ -9,6 +9,7 @@ import pytest
 from tests.providers.remote_world import provider_of, query_of, site_of, small_world, three_days
 from tests.world.faults import answers, delays, drops, trickles, truncates
 from tests.world.granules import across_zones, quick_scene, reprocessed, split, whole
+from tests.world.world import without_proxies
 
 from changedet.bands import COMPARED_BANDS
 from changedet.errors import (
@@ -27,8 +28,7 @@ SECRETS = ("sig=", "se=", "sv=")
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
 
 
 @pytest.fixture(scope="module")

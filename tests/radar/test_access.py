@@ -9,7 +9,7 @@ from tests.providers.remote_world import provider_of
 from tests.radar_world import AFTER, BEFORE, both_periods, radar_passes
 from tests.world.faults import answers
 from tests.world.granules import quick_scene, whole
-from tests.world.world import Options, World
+from tests.world.world import Options, World, without_proxies
 
 from changedet.errors import InputFileError, NoUsableImageryError, ProviderError, UsageError
 from changedet.periods import parse_period
@@ -42,8 +42,8 @@ SCENES = (
 
 @pytest.fixture(autouse=True)
 def no_surroundings(monkeypatch, tmp_path):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "SH_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
+    monkeypatch.delenv("SH_PROFILE", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 

@@ -8,6 +8,7 @@ import pytest
 from tests.watch.simulated import SimulatedProvider, built
 from tests.watch.smtp_server import mail_server, make_certificate
 from tests.watch.test_running import ELSEWHERE, SITE, Failing, lines_of, look, receiver
+from tests.world.world import without_proxies
 
 from changedet.errors import ProviderError, UsageError
 from changedet.watch.alerts import read_alerts
@@ -124,8 +125,7 @@ def test_who_is_away_for_a_moment_is_tried_again(waiting):
 
 
 def test_the_webhook_and_the_mail_do_not_wait_for_each_other(waiting, monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
     with mail_server() as box, receiver(410) as (url, sent):
         both = {"webhook": Webhook(url, pause_s=0.01), "mail": mail_to(box)}
         first, left = told(waiting, **both)

@@ -14,6 +14,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from tests.watch.simulated import RULES, SINCE, SITE, SimulatedProvider, built
 from tests.watch.smtp_server import mail_server
+from tests.world.world import without_proxies
 
 from changedet.attempts import Failure
 from changedet.cli import run as command
@@ -140,8 +141,7 @@ def receiver(*answers):
 
 @pytest.fixture
 def direct(monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
 
 
 @pytest.mark.allow_hosts(["127.0.0.1"])

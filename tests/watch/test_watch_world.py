@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pytest
 from pyproj import Transformer
 from tests.world.granules import quick_scene
-from tests.world.world import World
+from tests.world.world import World, without_proxies
 
 from changedet.cli import run as command
 from changedet.timeline.access import SERIES_BANDS
@@ -45,8 +45,7 @@ def made():
 
 @pytest.fixture
 def world(made, workplace, monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
     with World(made) as found:
         monkeypatch.setenv("CHANGEDET_PROVIDERS__EARTH_SEARCH__URL", found.earth_search)
         yield found

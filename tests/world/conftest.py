@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 from tests.world.granules import quick_scene
-from tests.world.world import World
+from tests.world.world import World, without_proxies
 
 
 def pytest_itemcollected(item):
@@ -13,8 +13,7 @@ def pytest_itemcollected(item):
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     import numpy as np
+    import pytest
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
     from tests.world.faults import Fault
@@ -32,7 +33,13 @@ if TYPE_CHECKING:
 
     from changedet.simulator.scene import SimulatedScene
 
-__all__ = ["Options", "World"]
+__all__ = ["Options", "World", "without_proxies"]
+
+
+def without_proxies(patch: pytest.MonkeyPatch) -> None:
+    """Servers of this machine are asked directly, whatever the environment says."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        patch.delenv(name, raising=False)
 
 
 class World:
