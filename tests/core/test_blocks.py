@@ -1,5 +1,6 @@
 """Blocks cover every row once, and whatever a block raises is heard."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -7,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from changedet.core.blocks import Buffers, even_tiles, row_blocks, run_blocks, tile_with_halo, tiles
+from changedet.core.blocks import (
+    THREADS,
+    Buffers,
+    even_tiles,
+    limited_threads,
+    row_blocks,
+    run_blocks,
+    thread_count,
+    tile_with_halo,
+    tiles,
+)
 
 
 @given(st.integers(0, 500), st.integers(0, 3000), st.integers(0, 40), st.integers(1, 1_000_000))
@@ -107,3 +118,20 @@ def test_tiles_hold_every_pixel_once(rows, columns, side):
         assert all(length <= most for length, most in zip(seen[tile].shape, side, strict=True))
         seen[tile] += 1
     assert (seen == 1).all()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_run_says_how_many_threads_also_to_kernels_within_kernels(count):
+    seen, inner = set(), []
+    met = threading.Barrier(count, timeout=10)
+
+    def work(block):
+        seen.add(threading.get_ident())
+        inner.append(thread_count())
+        met.wait()
+
+    with limited_threads(count):
+        run_blocks(work, range(count), threads=2)
+    assert len(seen) == count
+    assert inner == [count] * count
+    assert thread_count() == THREADS

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
@@ -16,10 +18,56 @@ if TYPE_CHECKING:
 
 Block = TypeVar("Block")
 
-#: Threads of a kernel. NumPy and OpenCV let go of the interpreter while they compute.
+#: Threads of a kernel where no run says how many. NumPy and OpenCV let go of the interpreter while they
+#: compute.
 THREADS = 2
+_LIMIT: ContextVar[int | None] = ContextVar("threads", default=None)
 #: What one block's buffers may take together: well below the second-level cache of one core.
 _BLOCK_BYTES = 350_000
+
+
+@contextmanager
+def limited_threads(count: int) -> Iterator[None]:
+    """Let every kernel use so many threads while this lasts, whatever it would use by itself.
+
+    Parameters
+    ----------
+    count : int
+        At least 1. Results do not depend on it.
+
+    Returns
+    -------
+    context manager
+        Also for the threads that `run_blocks` starts.
+
+    Examples
+    --------
+    >>> with limited_threads(1):
+    ...     thread_count()
+    1
+    """
+    token = _LIMIT.set(count)
+    try:
+        yield
+    finally:
+        _LIMIT.reset(token)
+
+
+def thread_count(asked: int = THREADS) -> int:
+    """Return how many threads a kernel uses.
+
+    Parameters
+    ----------
+    asked : int
+        What it would use where nobody says how many.
+
+    Returns
+    -------
+    int
+        What `limited_threads` says, else `asked`.
+    """
+    limit = _LIMIT.get()
+    return asked if limit is None else limit
 
 
 def row_blocks(shape: tuple[int, int], planes: int, block_bytes: int = _BLOCK_BYTES) -> tuple[slice, ...]:
@@ -183,7 +231,7 @@ def run_blocks(work: Callable[[Block], None], blocks: Sequence[Block], threads: 
     blocks : sequence
         As from `row_blocks` or `tiles`.
     threads : int
-        How many at a time.
+        How many at a time, where `limited_threads` does not say.
 
     Raises
     ------
@@ -201,12 +249,12 @@ def run_blocks(work: Callable[[Block], None], blocks: Sequence[Block], threads: 
         finally:
             left.stop()
 
-    helpers = min(threads, len(blocks)) - 1
+    helpers = min(thread_count(threads), len(blocks)) - 1
     if helpers < 1:
         drain()
         return
     with ThreadPoolExecutor(helpers) as pool:
-        working = [pool.submit(drain) for _ in range(helpers)]
+        working = [pool.submit(copy_context().run, drain) for _ in range(helpers)]
         drain()
         for one in working:
             one.result()

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from scipy import fft
 
-from changedet.core.blocks import THREADS
+from changedet.core.blocks import thread_count
 from changedet.core.tie_points import LEAST_VALID, window_corners
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def measure_structure(
     if len(corners) < settings.least_windows:
         return _nothing("too small", len(corners))
     matcher = _Matcher([side for side in sides if side is not None], window_px, settings.search_px)
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(thread_count()) as pool:
         surfaces = np.stack(list(pool.map(matcher.surface, corners.tolist())))
     return _judged(surfaces, corners, window_px, settings)
 

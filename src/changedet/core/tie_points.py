@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cv2
 import numpy as np
 from scipy import fft
 
-from changedet.core.blocks import THREADS
+from changedet.core.blocks import thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
-    Plane = NDArray[np.float32] | NDArray[np.uint16]
 
 #: Peak over the deviation of the correlation surface below which a window says nothing.
 LEAST_QUALITY = 5.0
@@ -36,6 +35,28 @@ _HANN_SPREAD = 3 / (4 * np.pi**2)
 _SOFT_PX = 5
 #: A peak reaches so far; another one stands beyond.
 _PEAK_FOOT_PX = 4
+
+
+class Windowed(Protocol):
+    """A band that is never whole in memory: it is asked for its windows."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of its numbers."""
+
+    def __getitem__(self, window: tuple[slice, slice]) -> NDArray[Any]:
+        """Return the numbers of a window."""
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return all of it."""
+
+
+if TYPE_CHECKING:
+    Plane = NDArray[np.float32] | NDArray[np.uint16] | Windowed
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +114,7 @@ def match_windows(
     Parameters
     ----------
     reference, moving : sequence of ndarray, shape (y, x)
-        Bands of the two images, of one shape each; float32 or uint16, finite.
+        Bands of the two images, of one shape each; float32 or uint16, finite where usable.
     corners : ndarray of int, shape (n, 2)
         First row and column of each window on the reference.
     offsets : ndarray of int, shape (n, 2)
@@ -126,7 +147,7 @@ def match_windows(
     todo = np.flatnonzero(inside)
     count = max(1, _BATCH_PX // window_px**2)
     parts = [todo[start : start + count] for start in range(0, len(todo), count)]
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(thread_count()) as pool:
         for part, measured in zip(
             parts, pool.map(lambda p: pair.match(corners[p], offsets[p]), parts), strict=True
         ):
@@ -170,17 +191,21 @@ def window_corners(
     return axes[0], axes[1]
 
 
-def repetition(plane: Plane, corners: NDArray[np.intp], window_px: int) -> NDArray[np.float64]:
+def repetition(
+    plane: Plane, corners: NDArray[np.intp], window_px: int, valid: NDArray[np.bool_] | None = None
+) -> NDArray[np.float64]:
     """Measure how much windows look like themselves when they are displaced.
 
     Parameters
     ----------
     plane : ndarray, shape (y, x)
-        One band, finite.
+        One band, finite where usable.
     corners : ndarray of int, shape (n, 2)
         First row and column of each window.
     window_px : int
         Side of the windows.
+    valid : ndarray of bool, shape (y, x), optional
+        True where usable; everything when not given.
 
     Returns
     -------
@@ -203,6 +228,8 @@ def repetition(plane: Plane, corners: NDArray[np.intp], window_px: int) -> NDArr
     for start in range(0, len(corners), count):
         part = slice(start, start + count)
         windows = _windows(plane, corners[part], window_px)
+        if valid is not None:
+            windows = np.where(_windows(valid, corners[part], window_px), windows, np.float32(0))
         centred = (windows - windows.mean(axis=(1, 2), keepdims=True)) * taper
         found[part] = (_autocorrelation(centred, size, detail)[:, away] / own).max(axis=1)
     return np.clip(found, 0, 1)
@@ -223,8 +250,8 @@ class _Pair:
 
     reference: tuple[Plane, ...]
     moving: tuple[Plane, ...]
-    reference_weight: NDArray[np.float32] | None
-    moving_weight: NDArray[np.float32] | None
+    reference_weight: NDArray[np.uint8] | None
+    moving_weight: NDArray[np.uint8] | None
     window_px: int
 
     def inside(self, corners: NDArray[np.intp], offsets: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -242,8 +269,8 @@ class _Pair:
         second, also = self._weights(self.moving_weight, corners - offsets)
         cross = np.zeros((len(corners), size, size // 2 + 1), np.complex64)
         for reference, moving in zip(self.reference, self.moving, strict=True):
-            spectrum = _spectrum(_windows(reference, corners, size), first)
-            spectrum *= np.conj(_spectrum(_windows(moving, corners - offsets, size), second))
+            spectrum = _spectrum(self._read(reference, self.reference_weight, corners), first)
+            spectrum *= np.conj(_spectrum(self._read(moving, self.moving_weight, corners - offsets), second))
             amplitude = np.abs(spectrum)
             amplitude += _WHITENING_FLOOR * amplitude.mean(axis=(1, 2), keepdims=True) + np.float32(1e-30)
             cross += spectrum / amplitude
@@ -252,17 +279,29 @@ class _Pair:
         found[~(usable & also)] = np.nan, np.nan, 0.0
         return found
 
+    def _read(
+        self, plane: Plane, weight: NDArray[np.uint8] | None, corners: NDArray[np.intp]
+    ) -> NDArray[np.float32]:
+        windows = _windows(plane, corners, self.window_px)
+        if weight is None:
+            return windows
+        # what is not finite has no weight, and would still spoil a sum
+        return np.where(_windows(weight, corners, self.window_px) > 0, windows, np.float32(0))
+
     def _weights(
-        self, weight: NDArray[np.float32] | None, corners: NDArray[np.intp]
+        self, weight: NDArray[np.uint8] | None, corners: NDArray[np.intp]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         taper = _hann(self.window_px)
         if weight is None:
             return taper[None], np.ones(len(corners), np.bool_)
         own = _windows(weight, corners, self.window_px)
-        return own * taper, np.asarray((own > 0).mean(axis=(1, 2)) >= LEAST_VALID)
+        return own * (taper / np.float32(_SOFT_PX**2)), np.asarray((own > 0).mean(axis=(1, 2)) >= LEAST_VALID)
 
 
-def _windows(plane: Plane, corners: NDArray[np.intp], size: int) -> NDArray[np.float32]:
+def _windows(plane: Plane | NDArray[Any], corners: NDArray[np.intp], size: int) -> NDArray[np.float32]:
+    if not isinstance(plane, np.ndarray):
+        parts = (plane[row : row + size, column : column + size] for row, column in corners.tolist())
+        return np.stack(list(parts)).astype(np.float32, copy=False)
     every = np.lib.stride_tricks.sliding_window_view(plane, (size, size))
     return every[corners[:, 0], corners[:, 1]].astype(np.float32, copy=False)
 
@@ -274,14 +313,15 @@ def _spectrum(windows: NDArray[np.float32], weights: NDArray[np.float32]) -> NDA
     return np.asarray(fft.rfft2(centred, workers=1), np.complex64)
 
 
-def _soft(valid: NDArray[np.bool_] | None) -> NDArray[np.float32] | None:
-    """Return weights that fall to 0 before a pixel that is not usable, None when all are."""
+def _soft(valid: NDArray[np.bool_] | None) -> NDArray[np.uint8] | None:
+    """Return weights, 0..25, that fall to 0 before a pixel that is not usable; None when all are."""
     if valid is None or valid.all():
         return None
     kernel = np.ones((2 * _SOFT_PX + 1, 2 * _SOFT_PX + 1), np.uint8)
-    core = cv2.erode(valid.astype(np.uint8), kernel, borderValue=1).astype(np.float32)
-    soft = cv2.blur(core, (_SOFT_PX, _SOFT_PX), borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(np.where(valid, soft, 0), np.float32)
+    core = cv2.erode(valid.view(np.uint8), kernel, borderValue=1)
+    soft = cv2.boxFilter(core, -1, (_SOFT_PX, _SOFT_PX), normalize=False, borderType=cv2.BORDER_REPLICATE)
+    soft *= valid
+    return np.asarray(soft)
 
 
 def _hann(size: int) -> NDArray[np.float32]:

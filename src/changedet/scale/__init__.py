@@ -1,0 +1,1 @@
+"""Large areas: within a fixed budget of memory, on all processors."""
