@@ -7,13 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
+from changedet import resample as module
 from changedet.core.displacement import DisplacementField
 from changedet.errors import CrsMismatchError
 from changedet.resample import (
     pixel_size_m,
     resample,
+    resample_rows,
+    resampled_rows,
     room_for,
     smoothed,
+    source_rows,
     source_window,
     whole_pixel_shift,
 )
@@ -265,3 +269,40 @@ class TestDisplacement:
         assert rows.start <= 20 - 15
         assert columns.stop >= 30 + 12
         assert tuple(room_for(target, far).shape) >= (40, 40)
+
+
+class TestRows:
+    """A large grid is made some rows at a time, with the same pixels as in one go."""
+
+    @pytest.mark.parametrize("moved", [False, True], ids=["as it lies", "moved by a field"])
+    @pytest.mark.parametrize("kind", [np.float32, np.uint8])
+    @pytest.mark.parametrize(
+        "source",
+        [GRID, GRID[2:, 3:], GRID.translate_pix(0.4, -0.3), COARSE, COARSE[3:-2, 1:-4]],
+        ids=["same", "part", "off", "coarse", "part of coarse"],
+    )
+    def test_pieces_make_the_whole(self, monkeypatch, source, kind, moved):
+        field = field_on(GRID, 2.5, seed=3) if moved else None
+        pixels = np.random.default_rng(0).random(tuple(source.shape), np.float32)
+        pixels[7:9, 11:13] = np.nan
+        pixels = pixels if kind is np.float32 else (11 * np.nan_to_num(pixels)).astype(np.uint8)
+        whole = resample(pixels, source, GRID, displacement=field)
+        monkeypatch.setattr(module, "_ROWS_PX", 60 * 7)
+        pieces = resampled_rows(GRID)
+        assert len(pieces) == 7
+        found = np.full(whole.shape, np.nan if kind is np.float32 else 0, kind)
+        for rows in pieces:
+            part = source_rows(source, GRID, rows, field)
+            if part is not None:
+                place = pixels[part], source[part]
+                found[rows] = resample_rows(*place, (GRID, rows), displacement=field)
+        np.testing.assert_allclose(found, whole, atol=3e-6)
+
+    def test_little_more_is_looked_at_than_is_needed(self, monkeypatch):
+        monkeypatch.setattr(module, "_ROWS_MARGIN_PX", 2)
+        part = source_rows(GRID, GRID, slice(10, 20))
+        assert part[0].start >= 3
+        assert part[0].stop <= 27
+        assert part[1] == slice(0, 60)
+        assert source_rows(GRID[30:], GRID, slice(0, 5)) is None
+        assert source_rows(COARSE, GRID, slice(0, 48)) == (slice(0, 24), slice(0, 30))

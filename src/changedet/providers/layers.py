@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from changedet.bands import COMPARED_BANDS, REQUIRED_BANDS, SCL, SENTINEL2_BANDS
+from changedet.core.blocks import THREADS, run_blocks
 from changedet.core.masking import (
     CLOUD_TEST_BANDS,
     SceneClass,
     cloud_buffer_px,
     spectral_classes,
+    unclassified,
     usable_from_classes,
 )
+from changedet.core.planes import all_finite, by_rows, new_plane
 from changedet.errors import InputFileError, MissingBandError, NoOverlapError
 from changedet.providers.local_radiometry import to_reflectance
-from changedet.resample import pixel_size_m, resample, source_window
+from changedet.resample import pixel_size_m, resample_rows, resampled_rows, source_rows, source_window
 from changedet.scene import Asset, Image, Scene
 
 if TYPE_CHECKING:
@@ -159,7 +162,7 @@ class LayerSource:
         """
         wanted = self.grid if grid is None else grid
         bands = [layer for layer in self.layers if layer.name != SCL]
-        data = np.full((len(bands), *wanted.shape), np.nan, np.float32)
+        data = new_plane((len(bands), *wanted.shape), np.float32, np.nan)
         seen = [load_band(layer, wanted, out, displacement) for layer, out in zip(bands, data, strict=True)]
         if not any(seen):
             raise NoOverlapError(
@@ -237,10 +240,7 @@ def resolution_m(grid: GeoBox) -> float:
 def observed_pixels(data: NDArray[np.float32], names: tuple[str, ...]) -> NDArray[np.bool_]:
     """Return where every compared band has data, shape (y, x); every band when none has a known name."""
     compared = [i for i, name in enumerate(names) if name in COMPARED_BANDS] or range(len(names))
-    observed = np.ones(data.shape[1:], np.bool_)
-    for index in compared:
-        observed &= np.isfinite(data[index])
-    return observed
+    return all_finite(*(data[index] for index in compared))
 
 
 def usable_pixels(
@@ -248,7 +248,8 @@ def usable_pixels(
 ) -> NDArray[np.bool_]:
     """Return where every compared band has data and no cloud or shadow is near, shape (y, x)."""
     buffer_px = cloud_buffer_px(min(pixel_size_m(grid)))
-    return usable_from_classes(classes, dilation_px=buffer_px) & observed_pixels(data, names)
+    usable = usable_from_classes(classes, dilation_px=buffer_px)
+    return by_rows(np.logical_and, usable, observed_pixels(data, names), dtype=bool, out=usable)
 
 
 def check_north_up(grid: GeoBox, *, where: str) -> None:
@@ -286,11 +287,19 @@ def load_band(
     # Sentinel Hub gives nothing below zero, other archives do where too much haze was taken off. What any
     # provider delivers comes through here, so that the same ground is the same whoever delivered it
     clip = layer.name in _SENTINEL2_NAMES or radiometry.offset < 0
-    values = to_reflectance(layer.read(window), radiometry, clip=clip)
-    out[:] = resample(values, layer.grid[window], wanted, method="cubic", displacement=displacement)
-    if clip:
+    stored = layer.read(window)
+
+    def _work(rows: slice) -> None:
+        part = source_rows(layer.grid[window], wanted, rows, displacement)
+        if part is None:
+            return
+        values = to_reflectance(stored[part], radiometry, clip=clip)
+        moved = resample_rows(values, layer.grid[window][part], (wanted, rows), displacement=displacement)
         # the cubic kernel swings below zero beside bright roofs
-        np.maximum(out, 0.0, out=out)
+        out[rows] = np.maximum(moved, np.float32(0)) if clip else moved
+
+    # a field has threads of its own
+    run_blocks(_work, resampled_rows(wanted), threads=THREADS if displacement is None else 1)
     return True
 
 
@@ -300,12 +309,18 @@ def load_classes(
     """Return the scene classes of a layer on a grid, each from the nearest pixel; 0 = no data."""
     window = source_window(layer.grid, wanted, displacement)
     if window is None:
-        return np.zeros(tuple(wanted.shape), np.uint8)
+        return new_plane(tuple(wanted.shape), np.uint8, 0)
     stored = layer.read(window)
-    # fill values of other writers (255, -9999, NaN) are no class
-    codes = np.where((stored >= 0) & (stored <= max(SceneClass)), stored, 0).astype(np.uint8)
-    moved = resample(codes, layer.grid[window], wanted, method="nearest", displacement=displacement)
-    return moved.astype(np.uint8)
+    out = new_plane(tuple(wanted.shape), np.uint8, 0)
+    for rows in resampled_rows(wanted):
+        part = source_rows(layer.grid[window], wanted, rows, displacement)
+        if part is None:
+            continue
+        found = stored[part]
+        # fill values of other writers (255, -9999, NaN) are no class
+        codes = np.where((found >= 0) & (found <= max(SceneClass)), found, 0).astype(np.uint8)
+        out[rows] = resample_rows(codes, layer.grid[window][part], (wanted, rows), displacement=displacement)
+    return out
 
 
 def _classes(
@@ -320,5 +335,4 @@ def _classes(
             pixel_size_m=math.sqrt(math.prod(pixel_size_m(wanted))),
         )
         return classes, "spectral tests"
-    observed = observed_pixels(data, names)
-    return np.where(observed, SceneClass.UNCLASSIFIED, SceneClass.NO_DATA).astype(np.uint8), "none"
+    return unclassified(observed_pixels(data, names)), "none"

@@ -1,0 +1,240 @@
+"""Planes of a whole image: where they are made, and work on them that never copies one."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import numpy as np
+
+from changedet.core.blocks import row_blocks, run_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import DTypeLike, NDArray
+
+Value = TypeVar("Value")
+
+# A pixel of these planes is touched once; blocks need not fit the cache, but must not be many.
+_BLOCK_BYTES = 2_000_000
+_BLOCK_PLANES = 4
+
+
+class Maker(Protocol):
+    """Makes arrays of zeros, in memory or elsewhere."""
+
+    def __call__(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """Return an array of zeros."""
+
+
+_MAKER: ContextVar[Maker | None] = ContextVar("planes", default=None)
+
+
+@contextmanager
+def planes_made_by(maker: Maker | None) -> Iterator[None]:
+    """Let planes be made somewhere else than in memory while this lasts.
+
+    Parameters
+    ----------
+    maker : callable or None
+        Such as `changedet.scale.scratch.Scratch.plane`; in memory when None. No result depends on it.
+
+    Returns
+    -------
+    context manager
+    """
+    token = _MAKER.set(maker)
+    try:
+        yield
+    finally:
+        _MAKER.reset(token)
+
+
+def new_plane(shape: tuple[int, ...], dtype: DTypeLike, fill: float | None = None) -> NDArray[Any]:
+    """Make an array as large as an image.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (y, x), or (band, y, x).
+    dtype : dtype
+        Of its numbers.
+    fill : float, optional
+        What stands in it; anything when left out.
+
+    Returns
+    -------
+    ndarray
+        In memory, or where `planes_made_by` says.
+
+    Examples
+    --------
+    >>> new_plane((1, 3), np.uint8, 7).tolist()
+    [[7, 7, 7]]
+    """
+    maker = _MAKER.get()
+    if maker is None:
+        return np.empty(shape, dtype) if fill is None else np.full(shape, fill, dtype)
+    plane = maker(shape, dtype)
+    if fill:  # what is made elsewhere holds zeros; NaN counts as true
+        for rows in plane_blocks(plane):
+            plane[..., rows, :] = fill
+    return plane
+
+
+def plane_blocks(plane: NDArray[Any]) -> tuple[slice, ...]:
+    """Cut a plane, or several of one size, into blocks of rows.
+
+    Parameters
+    ----------
+    plane : ndarray, shape (..., y, x)
+        Any.
+
+    Returns
+    -------
+    tuple of slice
+        Of rows, in order; together every row once.
+    """
+    return row_blocks((plane.shape[-2], plane.shape[-1]), _BLOCK_PLANES, _BLOCK_BYTES)
+
+
+def by_rows(
+    function: Callable[..., NDArray[Any]],
+    *planes: NDArray[Any],
+    dtype: DTypeLike,
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """Compute a plane pixel by pixel from others, some rows at a time.
+
+    Parameters
+    ----------
+    function : callable
+        Given the same rows of every plane, it returns those of the result.
+    *planes : ndarray, shape (..., y, x)
+        At least one.
+    dtype : dtype
+        Of the result.
+    out : ndarray, shape (y, x), optional
+        Where it is written, which may be one of the planes; a new plane when left out.
+
+    Returns
+    -------
+    ndarray, shape (y, x)
+
+    Examples
+    --------
+    >>> one = np.ones((2, 3), np.float32)
+    >>> by_rows(lambda a, b: a + b > 1, one, one, dtype=bool).all().item()
+    True
+    """
+    found = new_plane(planes[0].shape[-2:], dtype) if out is None else out
+
+    def _work(rows: slice) -> None:
+        found[rows] = function(*(plane[..., rows, :] for plane in planes))
+
+    run_blocks(_work, plane_blocks(planes[0]))
+    return found
+
+
+def over_rows(function: Callable[..., Value], *planes: NDArray[Any]) -> list[Value]:
+    """Return what a function says of each block of rows, from the first rows to the last.
+
+    Parameters
+    ----------
+    function : callable
+        Given the same rows of every plane.
+    *planes : ndarray, shape (..., y, x)
+        At least one.
+
+    Returns
+    -------
+    list
+        In the order of the rows.
+
+    Examples
+    --------
+    >>> sum(over_rows(np.count_nonzero, np.ones((4, 5), bool)))
+    20
+    """
+    blocks = plane_blocks(planes[0])
+    found: dict[int, Value] = {}
+
+    def _work(rows: slice) -> None:
+        found[rows.start] = function(*(plane[..., rows, :] for plane in planes))
+
+    run_blocks(_work, blocks)
+    return [found[rows.start] for rows in blocks]
+
+
+def count_where(function: Callable[..., NDArray[np.bool_]], *planes: NDArray[Any]) -> int:
+    """Count the pixels for which a condition on several planes holds.
+
+    Parameters
+    ----------
+    function : callable
+        Given the same rows of every plane, it returns where it holds.
+    *planes : ndarray, shape (..., y, x)
+        At least one.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> mask = np.eye(3, dtype=bool)
+    >>> count_where(np.logical_and, mask, mask), count_where(np.logical_not, mask)
+    (3, 6)
+    """
+    return sum(over_rows(lambda *parts: int(np.count_nonzero(function(*parts))), *planes))
+
+
+def values_where(inside: NDArray[np.bool_], plane: NDArray[Any]) -> NDArray[Any]:
+    """Return the values of a plane where a mask is true, in raster order, without a list of their places.
+
+    Parameters
+    ----------
+    inside : ndarray of bool, shape (y, x)
+        Few pixels, or the result is as large as the plane.
+    plane : ndarray, shape (..., y, x)
+        Any.
+
+    Returns
+    -------
+    ndarray, shape (..., n)
+
+    Examples
+    --------
+    >>> values_where(np.eye(2, dtype=bool), np.arange(4).reshape(2, 2)).tolist()
+    [0, 3]
+    """
+    return np.concatenate(over_rows(lambda mask, part: part[..., mask], inside, plane), axis=-1)
+
+
+def all_finite(*planes: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return where every plane has a number.
+
+    Parameters
+    ----------
+    *planes : ndarray of float, shape (y, x)
+        At least one.
+
+    Returns
+    -------
+    ndarray of bool, shape (y, x)
+
+    Examples
+    --------
+    >>> all_finite(np.array([[1.0, np.nan]]), np.array([[np.inf, 2.0]])).tolist()
+    [[False, False]]
+    """
+
+    def _finite(*parts: NDArray[np.floating]) -> NDArray[np.bool_]:
+        found = np.isfinite(parts[0])
+        for part in parts[1:]:
+            found &= np.isfinite(part)
+        return found
+
+    return by_rows(_finite, *planes, dtype=bool)

@@ -1,0 +1,60 @@
+"""Planes: made where it is said, and worked on block by block with the same result as in one go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from changedet.core import planes as module
+from changedet.core.planes import by_rows, count_where, new_plane, over_rows, planes_made_by, values_where
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BLOCK_BYTES", 4 * 4 * 3 * 70)
+
+
+def test_planes_are_made_by_whom_one_says_and_only_as_long_as_one_says() -> None:
+    made: list[tuple[int, ...]] = []
+
+    def maker(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        made.append(shape)
+        return np.zeros(shape, dtype)
+
+    with planes_made_by(maker):
+        assert np.isnan(new_plane((2, 9, 70), np.float32, np.nan)).all()
+        assert not new_plane((9, 70), np.uint8, 0).any()
+        assert by_rows(np.negative, np.ones((9, 70)), dtype=np.float64).sum() == -630
+        with planes_made_by(None):
+            new_plane((5, 5), np.uint8)
+    assert (new_plane((9, 70), np.uint8, 3) == 3).all()
+    assert made == [(2, 9, 70), (9, 70), (9, 70)]
+
+
+def test_blocks_of_rows_give_what_the_whole_plane_gives() -> None:
+    rng = np.random.default_rng(0)
+    plane, other = rng.random((2, 31, 70))
+    stack, mask = rng.random((3, 31, 70)), rng.random((31, 70)) > 0.6
+    assert len(over_rows(np.sum, plane)) > 5
+    np.testing.assert_array_equal(by_rows(np.add, plane, other, dtype=float), plane + other)
+    np.testing.assert_array_equal(by_rows(lambda s: s.max(axis=0), stack, dtype=float), stack.max(axis=0))
+    assert count_where(lambda a, b: a > b, plane, other) == (plane > other).sum()
+    np.testing.assert_array_equal(values_where(mask, plane), plane[mask])
+    np.testing.assert_array_equal(values_where(mask, stack), stack[:, mask])
+    assert over_rows(lambda p: p[0, 0], plane)[0] == plane[0, 0]
+
+
+def test_a_plane_may_be_written_over() -> None:
+    plane = np.ones((31, 70), np.float32)
+    assert by_rows(lambda p: p * 2, plane, dtype=np.float32, out=plane) is plane
+    assert (plane == 2).all()
+
+
+def test_an_error_in_a_block_is_raised() -> None:
+    with pytest.raises(ZeroDivisionError):
+        over_rows(lambda _: 1 / 0, np.ones((31, 70)))
