@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from changedet.core import warping
+from changedet.core.alignment import align
 from changedet.core.displacement import DisplacementField
 from changedet.core.warping import (
     bridge_gaps,
@@ -236,13 +237,46 @@ class TestGaps:
         valid[np.random.default_rng(0).random(valid.shape) < 0.01] = False
         valid[30:50, 40:70] = False
         planes, whole = bridge_gaps([np.where(valid, image, np.float32(np.nan))], valid)
+        planes = [np.asarray(plane) for plane in planes]
         assert not whole[32:48, 42:68].any()
         assert whole[:25].all()
         assert np.abs(planes[0] - image)[:25].max() < 0.3 * np.ptp(image)
         np.testing.assert_array_equal(planes[0][valid], image[valid])
         numbers = np.where(valid, image * 10000, 0).astype(np.uint16)
-        bridged = bridge_gaps([numbers], valid)[0][0]
+        bridged = np.asarray(bridge_gaps([numbers], valid)[0][0])
         assert np.abs(bridged - image * 10000)[:25].max() < 0.3 * np.ptp(numbers[valid])
+
+    @pytest.mark.parametrize("kind", [np.float32, np.uint16])
+    def test_windows_are_cut_from_the_whole(self, kind):
+        rng = np.random.default_rng(4)
+        valid = rng.random((80, 90)) > 0.03
+        image = np.where(valid, 1000 * smooth((80, 90)), np.nan if kind is np.float32 else 0).astype(kind)
+        plane = bridge_gaps([image], valid)[0][0]
+        whole = np.asarray(plane)
+        assert (plane.shape, plane.dtype) == (whole.shape, whole.dtype)
+        assert np.isfinite(whole).all()
+        for rows, columns in [
+            (slice(0, 20), slice(0, 30)),
+            (slice(37, 61), slice(50, 90)),
+            (slice(70, None),) * 2,
+        ]:
+            np.testing.assert_allclose(plane[rows, columns], whole[rows, columns], rtol=1e-5)
+
+    def test_matching_by_windows_says_what_matching_the_whole_says(self):
+        rng = np.random.default_rng(5)
+        valid = rng.random((200, 220)) > 0.02
+        valid[60:90, 100:150] = False
+        first, second = (
+            np.where(valid, np.roll(smooth((200, 220)), by, 0), np.float32(np.nan)) for by in (0, 1)
+        )
+        lazy = [bridge_gaps([plane], valid) for plane in (first, second)]
+        found = [
+            align(wrap(lazy[0][0]), wrap(lazy[1][0]), lazy[0][1], lazy[1][1])
+            for wrap in (list, lambda planes: [np.asarray(plane) for plane in planes])
+        ]
+        assert found[0].field is not None
+        assert found[0].agreement == found[1].agreement
+        np.testing.assert_allclose(found[0].field.median_px, found[1].field.median_px, atol=1e-5)
 
     @pytest.mark.parametrize("hole", [None, slice(20, 40)])
     def test_without_small_gaps_nothing_is_touched(self, hole):

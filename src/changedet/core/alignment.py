@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
+from changedet.core.blocks import spans
 from changedet.core.displacement import DisplacementField, FieldFit, fit_field
 from changedet.core.registration import Shift, correlate_features, edge_feature
 from changedet.core.tie_points import TiePoints, match_windows, repetition, window_corners
@@ -27,6 +28,8 @@ Feature = Literal["reflectance", "edges"]
 
 #: The coarse search works on images of about this many pixels on the longer side.
 _COARSE_PX = 640
+#: Pixels that are decimated at one time.
+_STRIP_PX = 2**21
 #: Images narrower than the smallest window are not matched.
 _LEAST_WINDOW_PX, _LEAST_STRIP_PX = 8, 32
 #: Windows of the first pass: large ones, which bear a coarse guess that is a few pixels off.
@@ -155,8 +158,6 @@ def align(
     Alignment
         With the reason why it must not be used, if there is one.
     """
-    reference = [_filled(plane, reference_valid) for plane in reference]
-    moving = [_filled(plane, moving_valid) for plane in moving]
     guesses = coarse_shifts(reference, moving, reference_valid, moving_valid, settings.max_shift_px)
     if not guesses:
         return _without_field(Shift(np.nan, np.nan, 0.0), "no texture")
@@ -202,7 +203,8 @@ def coarse_shifts(
     stacks = []
     for planes, valid in ((reference, reference_valid), (moving, moving_valid)):
         usable = _decimated(valid.astype(np.uint8), factor) > 0.99
-        stacks.append(np.stack([edge_feature(_decimated(plane, factor), usable) for plane in planes]))
+        fine = (_decimated(plane, factor, valid) for plane in planes)
+        stacks.append(np.stack([edge_feature(plane, usable) for plane in fine]))
     if not all(stack.any() for stack in stacks):
         return []
     limit = int(min(np.ceil(max_shift_px / factor) + 1, 0.4 * min(stacks[0].shape[1:])))
@@ -266,7 +268,7 @@ class _Stage:
         centres = np.stack([found.ties.row, found.ties.column], axis=1)[some]
         last = np.array(self.reference[0].shape) - window_px
         corners = np.rint(centres - (window_px - 1) / 2).astype(np.intp).clip(0, last)
-        return float(np.median(repetition(self.reference[0], corners, window_px)))
+        return float(np.median(repetition(self.reference[0], corners, window_px, self.masks[0])))
 
     def fit(
         self, known: DisplacementField, window_px: int, tie_points: int, search_share: float = _SECOND_SEARCH
@@ -338,16 +340,17 @@ def _obstacle(
     return "distorted" if bend > settings.most_bend_px else ""
 
 
-def _filled(plane: Plane, valid: NDArray[np.bool_]) -> Plane:
-    return plane if valid.all() else np.where(valid, plane, np.zeros((), plane.dtype))
-
-
 def _decimated(
-    plane: NDArray[np.float32] | NDArray[np.uint16] | NDArray[np.uint8], factor: int
+    plane: Plane | NDArray[np.uint8], factor: int, valid: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float32]:
-    height, width = plane.shape
-    if factor == 1:
-        return np.asarray(plane, np.float32)
-    whole = plane[: height // factor * factor, : width // factor * factor]
-    size = width // factor, height // factor
-    return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), np.float32)
+    """Average squares of pixels, a strip of the plane at a time; what is not usable counts as 0."""
+    height, width = (length // factor for length in plane.shape)
+    out = np.empty((height, width), np.float32)
+    for rows in spans(height, max(1, _STRIP_PX // (factor * plane.shape[1]))):
+        part = slice(rows.start * factor, rows.stop * factor), slice(0, width * factor)
+        values = np.asarray(plane[part])
+        if valid is not None and not valid[part].all():
+            values = np.where(valid[part], values, np.zeros((), values.dtype))
+        size = width, rows.stop - rows.start
+        out[rows] = values if factor == 1 else cv2.resize(values, size, interpolation=cv2.INTER_AREA)
+    return out

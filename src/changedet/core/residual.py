@@ -126,11 +126,7 @@ def _nothing(measured: int) -> Remainder:
 
 
 def _prepared(plane: Plane, valid: NDArray[np.bool_], feature: Feature) -> Plane:
-    if feature == "edges":
-        return edge_feature(np.asarray(plane, np.float32), valid)
-    if not np.issubdtype(plane.dtype, np.floating) or valid.all():
-        return plane
-    return np.where(valid, plane, np.zeros((), plane.dtype))
+    return edge_feature(np.asarray(plane, np.float32), valid) if feature == "edges" else plane
 
 
 def _is_clear(masks: tuple[NDArray[np.bool_], NDArray[np.bool_]], corner: NDArray[np.intp], px: int) -> bool:

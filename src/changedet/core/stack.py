@@ -236,11 +236,11 @@ def _strip(plane: Plane, valid: Mask, shift: NDArray[np.float64], rows: slice) -
     """Return some rows of a plane whose content is moved by a shift; NaN where it has no data."""
     row_px, column_px = shift.tolist()
     low = max(0, int(np.floor(rows.start - row_px)) - _REACH_PX)
-    high = max(low, min(len(plane), int(np.ceil(rows.stop - row_px)) + _REACH_PX))
+    high = max(low, min(plane.shape[0], int(np.ceil(rows.stop - row_px)) + _REACH_PX))
     shape = rows.stop - rows.start, plane.shape[1]
     if high == low:
         return np.full(shape, np.nan, np.float32)
-    part = np.where(valid[low:high], plane[low:high], np.float32(np.nan)).astype(np.float32)
+    part = np.where(valid[low:high], plane[low:high, :], np.float32(np.nan)).astype(np.float32)
     return np.asarray(sample(part, shape, _positions(rows.start - low - row_px, -column_px, shape[1])))
 
 

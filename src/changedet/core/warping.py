@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
 
-from changedet.core.blocks import run_blocks, spans
+from changedet.core.blocks import run_blocks, spans, tile_with_halo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
     from changedet.core.displacement import DisplacementField
 
@@ -31,6 +32,8 @@ _FLAGS = {"nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR, "cubic": cv2
 _GAP_PX = 4
 #: ... if they cover more than this share.
 _GAPS_SHARE = 1e-3
+#: Side of the square whose mean a pixel without data gets.
+_BRIDGE_PX = 9
 #: Pixels that are interpolated at one time: few enough for the cache of a core, and for memory that is used
 #: again instead of being asked of the system anew.
 _BLOCK_PX, _LEAST_ROWS = 2**17, 8
@@ -224,7 +227,9 @@ def shift_image(image: NDArray[np.float32], row_px: float, column_px: float) -> 
     return out
 
 
-def bridge_gaps(planes: Sequence[Plane], valid: NDArray[np.bool_]) -> tuple[list[Plane], NDArray[np.bool_]]:
+def bridge_gaps(
+    planes: Sequence[Plane], valid: NDArray[np.bool_]
+) -> tuple[list[Plane | Bridged], NDArray[np.bool_]]:
     """Close gaps of a few pixels before images are matched: many of them would leave no window whole.
 
     Parameters
@@ -236,8 +241,9 @@ def bridge_gaps(planes: Sequence[Plane], valid: NDArray[np.bool_]) -> tuple[list
 
     Returns
     -------
-    planes : list of ndarray, shape (y, x)
-        With the mean of their neighbours in the gaps that were closed; the very same where there is none.
+    planes : list of ndarray or Bridged, shape (y, x)
+        With the mean of their neighbours in the gaps that were closed, computed where somebody looks; the
+        very same where there is none.
     valid : ndarray of bool, shape (y, x)
         True there too; gaps wider than 4 pixels are left.
     """
@@ -246,19 +252,52 @@ def bridge_gaps(planes: Sequence[Plane], valid: NDArray[np.bool_]) -> tuple[list
     if valid.size - np.count_nonzero(valid) < max(few, 1):
         return list(planes), valid
     closed = cv2.morphologyEx(
-        valid.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((_GAP_PX + 1, _GAP_PX + 1), np.uint8)
+        valid.view(np.uint8), cv2.MORPH_CLOSE, np.ones((_GAP_PX + 1, _GAP_PX + 1), np.uint8)
     )
     wide = np.asarray(closed > 0)
     if np.count_nonzero(wide != valid) < few:
         return list(planes), valid
-    return [_bridged(plane, valid) for plane in planes], wide
+    return [Bridged(plane, valid) for plane in planes], wide
 
 
-def _bridged(plane: Plane, valid: NDArray[np.bool_]) -> Plane:
-    if not np.issubdtype(plane.dtype, np.floating):
-        return _filled(plane.astype(np.float32), ~valid)
-    missing = np.isnan(plane)
-    return _filled(plane, missing) if missing.any() else plane
+@dataclass(frozen=True, eq=False)
+class Bridged:
+    """A band whose gaps are filled where it is looked at: large images are matched by small windows.
+
+    Attributes
+    ----------
+    plane : ndarray, shape (y, x)
+        Float with NaN = no data, or integers.
+    valid : ndarray of bool, shape (y, x)
+        True where integers are data.
+    """
+
+    plane: Plane
+    valid: NDArray[np.bool_]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+        return self.plane.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the numbers that one gets."""
+        return self.plane.dtype if np.issubdtype(self.plane.dtype, np.floating) else np.dtype(np.float32)
+
+    def __getitem__(self, window: tuple[slice, slice]) -> NDArray[np.floating]:
+        """Return a window, with the mean of their neighbours where pixels have no data."""
+        height, width = self.plane.shape
+        tile = slice(*window[0].indices(height)), slice(*window[1].indices(width))
+        wide, inner = tile_with_halo(tile, (height, width), _BRIDGE_PX // 2)
+        part = self.plane[wide].astype(self.dtype, copy=False)
+        whole_numbers = not np.issubdtype(self.plane.dtype, np.floating)
+        missing = ~self.valid[wide] if whole_numbers else np.isnan(part)
+        return (_filled(part, missing) if missing.any() else part)[inner]
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return the whole band."""
+        return np.asarray(self[:, :], dtype)
 
 
 def equals(values: Plane, number: float) -> NDArray[np.bool_]:
@@ -307,8 +346,9 @@ def remap_is_exact() -> bool:
 
 def _filled(plane: NDArray[np.floating], missing: NDArray[np.bool_]) -> NDArray[np.floating]:
     """Give pixels without data the mean of their neighbours, for kernels that reach into them."""
-    weight = cv2.GaussianBlur((~missing).astype(plane.dtype), (9, 9), 2.0)
-    values = cv2.GaussianBlur(np.where(missing, plane.dtype.type(0), plane), (9, 9), 2.0)
+    size = _BRIDGE_PX, _BRIDGE_PX
+    weight = cv2.GaussianBlur((~missing).astype(plane.dtype), size, 2.0)
+    values = cv2.GaussianBlur(np.where(missing, plane.dtype.type(0), plane), size, 2.0)
     return np.where(missing, values / np.maximum(weight, plane.dtype.type(1e-6)), plane)
 
 
