@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from changedet.antimeridian import box_outline, unwrapped
@@ -141,12 +142,17 @@ class Site:
         return GeoPoint(float(point.y), (float(point.x) + 180) % 360 - 180)
 
     @property
+    def epsg(self) -> int:
+        """The EPSG code of the UTM zone of the centroid, in which `grid` lies."""
+        return utm_epsg(self.centroid)
+
+    @cached_property
     def grid(self) -> GeoBox:
         """The fixed grid: UTM zone of the centroid, 10 m pixels, corners on multiples of 20 m."""
         from odc.geo.geobox import GeoBox
         from odc.geo.geom import Geometry
 
-        crs = f"EPSG:{utm_epsg(self.centroid)}"
+        crs = f"EPSG:{self.epsg}"
         outline = Geometry(self.geometry, "EPSG:4326")
         west, south, east, north = self.geometry.bounds
         # a straight edge in degrees is a curve on the grid

@@ -79,7 +79,7 @@ def newest_of_more_than_the_limit(provider):
 def every_page_is_turned(provider, monkeypatch):
     once = provider.search(query_of(HOME, max_tile_cloud=1.0))
     for size in (1, 2, 5):
-        monkeypatch.setattr("changedet.providers.stac.PAGE_SIZE", size)
+        monkeypatch.setattr("changedet.providers.item_search.PAGE_SIZE", size)
         paged = provider.search(query_of(HOME, max_tile_cloud=1.0))
         assert [s.to_dict() for s in paged] == [s.to_dict() for s in once]
 

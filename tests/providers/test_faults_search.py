@@ -14,7 +14,7 @@ from tests.world.faults import Fault, answers, delays, drops
 from tests.world.world import without_proxies
 
 from changedet.errors import ChangedetError, NoUsableImageryError, ProviderError, exit_code
-from changedet.providers import stac
+from changedet.providers import item_search
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 NAMES = ("earth-search", "planetary-computer", "stac")
@@ -145,7 +145,7 @@ def test_an_answer_that_trickles_ends_with_the_deadline(world):
 
 
 def test_all_pages_together_have_one_deadline(world, monkeypatch):
-    monkeypatch.setattr(stac, "PAGE_SIZE", 1)
+    monkeypatch.setattr(item_search, "PAGE_SIZE", 1)
     assert len(provider_of(world, "stac").search(QUERY)) == 3
     assert len(posts(world)) >= 3
     world.reset_log()

@@ -276,7 +276,7 @@ def test_an_answer_that_is_no_stac_is_named(world, days):
 
 
 def test_across_the_antimeridian_the_site_is_asked_for_in_two_parts(world):
-    from changedet.providers.stac import _outline
+    from changedet.providers.item_search import _outline
     from changedet.site import Site
 
     site = Site.at("-17, 179.99", radius_m=5000)

@@ -11,12 +11,14 @@ from urllib.parse import urlsplit
 
 from changedet.antimeridian import footprint_outline, near
 from changedet.errors import InputFileError, MissingInputError, UsageError
+from changedet.json_texts import OTHER_SHAPE
 from changedet.providers.base import ProviderInfo
 from changedet.providers.http import scrubbed
+from changedet.providers.item_search import api_items
 from changedet.providers.items import Found, Item, OffsetRule, any_offset, time_of
 from changedet.providers.radar import RADAR_LEVEL
 from changedet.providers.settings import ProviderSettings
-from changedet.providers.stac import StacProvider, api_items
+from changedet.providers.stac import StacProvider
 from changedet.scene import as_utc
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ class Catalog(StacProvider):
             )
         if self.path is not None:
             return [item for item in read_catalog(self.path) if _fits(item, query)]
-        return api_items(self.settings.url, (), query, self.settings)
+        return api_items(self.settings.url, (), query, self.settings, catalogues=self.catalogues)
 
     def _rule(self, item: Item) -> OffsetRule:
         return any_offset
@@ -192,7 +194,7 @@ def _fits(item: Item, query: SearchQuery) -> bool:
         moment = as_utc(time_of(item))
         outline = footprint_outline(item["geometry"])
         reaches = outline is None or near(outline, float(ground.centroid.x)).intersects(ground)
-    except (KeyError, TypeError, ValueError, AttributeError, ShapelyError) as error:
+    except (*OTHER_SHAPE, ShapelyError) as error:
         raise InputFileError(
             f"the item {item.get('id')!r} has no time or place", todo="correct the catalogue"
         ) from error

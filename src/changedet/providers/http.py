@@ -153,6 +153,10 @@ class PatientAdapter(HTTPAdapter):
         super().__init__(max_retries=policy)
         self._policy = policy
 
+    def begin(self, policy: PatientRetry) -> None:
+        """Go by another policy from now on, over the connections that are there."""
+        self._policy = policy
+
     def send(self, request: Any, *args: Any, **limits: Any) -> requests.Response:  # noqa: ANN401  # as in requests
         """Send a request and read its answer; `StoppedError` once nobody waits for it."""
         policy = self._policy
@@ -298,9 +302,13 @@ def make_session(settings: ProviderSettings) -> requests.Session:
 
 
 def be_patient(session: requests.Session, policy: PatientRetry) -> None:
-    """Have a session send everything by `PatientAdapter`."""
+    """Have a session send everything by `PatientAdapter`; one that does already keeps its connections."""
     for scheme in ("https://", "http://"):
-        session.mount(scheme, PatientAdapter(policy))
+        adapter = session.adapters.get(scheme)
+        if isinstance(adapter, PatientAdapter):
+            adapter.begin(policy)
+        else:
+            session.mount(scheme, PatientAdapter(policy))
 
 
 def get_json(session: requests.Session, url: str, settings: ProviderSettings, *, what: str) -> Any:  # noqa: ANN401  # JSON
@@ -331,7 +339,7 @@ def get_json(session: requests.Session, url: str, settings: ProviderSettings, *,
         with discreet_logs():
             answer = session.get(url, timeout=(settings.connect_timeout_s, settings.read_timeout_s))
         answer.raise_for_status()
-        return answer.json()
+        return json_of(answer)
     except requests.RequestException as error:
         reason = reason_of(error)
         passing = error.response is None or error.response.status_code in PASSING_STATUSES
@@ -342,6 +350,22 @@ def get_json(session: requests.Session, url: str, settings: ProviderSettings, *,
         todo="try again later, or choose another provider",
         details={"passing": passing},
     )
+
+
+def json_of(answer: requests.Response) -> Any:  # noqa: ANN401  # whatever JSON can hold
+    """Return the document that an answer holds.
+
+    Raises
+    ------
+    requests.exceptions.InvalidJSONError
+        When it is none, or is nested too deeply to be read.
+    """
+    try:
+        return answer.json()
+    except (RecursionError, ValueError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else scrubbed(str(error), 80)
+    # outside of the handler: the chain of a recursion is as long as the recursion was deep
+    raise requests.exceptions.InvalidJSONError(f"the answer is no JSON: {reason}", response=answer)
 
 
 def scrubbed(text: str, longest: int = 160) -> str:

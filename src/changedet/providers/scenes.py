@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from changedet.antimeridian import footprint_outline, near
 from changedet.providers.facts import baseline_pair
-from changedet.resample import crs_of
 from changedet.scene import Scene
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def _baseline(one: Found) -> tuple[int, int]:
 
 
 def _in_order(group: Sequence[Found], site: Site) -> list[Found]:
-    epsg = crs_of(site.grid).epsg
+    epsg = site.epsg
 
     def _rank(one: Found) -> tuple[bool, float, tuple[int, int], str]:
         share = one.granule.nodata_share

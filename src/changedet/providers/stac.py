@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import time
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-import requests
-
-from changedet.antimeridian import footprint_outline, within_globe
+from changedet.antimeridian import footprint_outline
 from changedet.bands import COMPARED_BANDS, RADAR_BANDS, SCL
-from changedet.errors import MissingBandError, NoUsableImageryError, ProviderError, UsageError
+from changedet.errors import MissingBandError, NoUsableImageryError, UsageError
 from changedet.providers.estimates import estimate_files
 from changedet.providers.fusion import decide_offsets, fuse, fuse_classes
-from changedet.providers.http import be_patient, discreet_logs, reason_of, retry_policy, scrubbed
+from changedet.providers.item_search import OpenCatalogues, api_items
 from changedet.providers.items import Found, Item, OffsetRule, Refusals, Unusable, read_item
 from changedet.providers.radar import fuse_radar, fuse_radar_classes, read_radar_item
 from changedet.providers.registry import require_offered
@@ -37,9 +31,6 @@ if TYPE_CHECKING:
     from changedet.providers.base import Estimate, OnReceived, ProviderInfo, SearchQuery
     from changedet.providers.settings import ProviderSettings
     from changedet.scene import Granule, Image, Scene
-
-#: Items asked for in one page; larger ones make some services fail.
-PAGE_SIZE = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +54,8 @@ class StacProvider:
         Statuses by which this service says "later" to a search, beside the usual ones.
     kept : KeptWindows
         What was read last.
+    catalogues : OpenCatalogues
+        Stay open from search to search.
     """
 
     info: ProviderInfo
@@ -72,6 +65,7 @@ class StacProvider:
     signer: Signer = field(default_factory=NoSigner)
     later: frozenset[int] = frozenset()
     kept: KeptWindows = field(default_factory=KeptWindows, repr=False)
+    catalogues: OpenCatalogues = field(default_factory=OpenCatalogues, repr=False)
 
     @property
     def name(self) -> str:
@@ -201,7 +195,10 @@ class StacProvider:
 
     def _items(self, query: SearchQuery) -> Iterable[Item]:
         collections = self.radar if query.sensor == "s1" else tuple(self.rules)
-        return api_items(self.info.endpoints[0], collections, query, self.settings, also=self.later)
+        return api_items(
+            self.info.endpoints[0], collections, query, self.settings, also=self.later,
+            catalogues=self.catalogues,
+        )  # fmt: skip
 
     def _rule(self, item: Item) -> OffsetRule:
         rule = self.rules.get(str(item.get("collection")))
@@ -251,76 +248,6 @@ class StacProvider:
         return names
 
 
-def api_items(
-    url: str,
-    collections: tuple[str, ...],
-    query: SearchQuery,
-    settings: ProviderSettings,
-    *,
-    also: frozenset[int] = frozenset(),
-) -> list[dict[str, Any]]:
-    """Ask a STAC API for items, page by page.
-
-    Parameters
-    ----------
-    url : str
-        Root of the API.
-    collections : tuple of str
-        Collections to search; all when empty.
-    query : SearchQuery
-        Place and time; the cloud limit is left to the caller, since catalogues differ in how they take it.
-    settings : ProviderSettings
-        Retries, time-outs, deadline for the whole search.
-    also : frozenset of int
-        Statuses that mean "later" here.
-
-    Returns
-    -------
-    list of dict
-        The items as the server wrote them.
-
-    Raises
-    ------
-    ProviderError
-        When the service does not answer, refuses, or answers with something else than STAC.
-    """
-    from pystac.errors import STACError
-    from pystac_client import Client
-    from pystac_client.errors import ClientTypeError
-    from pystac_client.exceptions import APIError
-    from pystac_client.stac_api_io import StacApiIO
-    from pystac_client.warnings import PystacClientWarning
-
-    patience = (settings.connect_timeout_s, settings.read_timeout_s)
-    asking = StacApiIO()
-    # the time of all pages together begins now
-    be_patient(asking.session, retry_policy(settings, also).new(started_s=time.monotonic()))
-    asking.session.hooks["response"].append(_require_features)
-    items: list[dict[str, Any]] = []
-    try:
-        with discreet_logs(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", PystacClientWarning)
-            search = Client.open(url, stac_io=asking, timeout=patience).search(
-                collections=list(collections) or None,
-                intersects=_outline(query),
-                datetime=f"{_stamp(query.start)}/{_stamp(query.end)}",
-                limit=PAGE_SIZE,
-            )
-            for page in search.pages_as_dicts():
-                items += page["features"]
-            return items
-    except APIError as error:
-        # the library sets it only where there was an answer
-        status = getattr(error, "status_code", None)
-        reason = f"HTTP {status}" if status else reason_of(error)
-    except (ClientTypeError, STACError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = f"the answer is not STAC: {scrubbed(str(error), 80)}"
-    finally:
-        asking.session.close()
-    # outside of the handlers: an exception that stands behind another one may show what was sent
-    raise _failed(url, reason)
-
-
 def _require_place(granule: Granule) -> None:
     """Refuse an item whose footprint is none, before anything is computed with it."""
     import numpy as np
@@ -336,34 +263,6 @@ def _require_place(granule: Granule) -> None:
         footprint_outline(granule.footprint)
     except (ShapelyError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise Unusable(f"its footprint cannot be understood ({type(error).__name__})") from error
-
-
-def _require_features(answer: requests.Response, *_: object, **__: object) -> None:
-    """Refuse an answer to a search that is no list of items; the library takes it for an empty one."""
-    if not answer.ok or not urlsplit(answer.url).path.rstrip("/").endswith("/search"):
-        return
-    page = answer.json()
-    if not isinstance(page, Mapping) or not isinstance(page.get("features"), list):
-        raise requests.exceptions.InvalidJSONError("the answer is not STAC: it has no list of items")
-
-
-def _failed(url: str, reason: str) -> ProviderError:
-    return ProviderError(
-        f"the search failed ({reason})",
-        where=scrubbed(url),
-        todo="try again later, or choose another provider",
-    )
-
-
-def _outline(query: SearchQuery) -> dict[str, Any]:
-    """Return the site as GeoJSON within -180 and 180 degrees, in two parts across the antimeridian."""
-    from shapely.geometry import mapping
-
-    return dict(mapping(within_globe(query.site.geometry)))
-
-
-def _stamp(moment: Any) -> str:  # noqa: ANN401  # a datetime
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
 def with_endpoint(info: ProviderInfo, settings: ProviderSettings) -> ProviderInfo:
