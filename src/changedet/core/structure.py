@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from changedet.core.tie_points import Plane
-
     Floats = NDArray[np.float32]
+    Band = Floats | NDArray[np.uint16]
 
 StructureObstacle = Literal["", "no texture", "too small", "no agreement", "beyond the search"]
 
@@ -110,8 +109,8 @@ class StructureShift:
 
 
 def measure_structure(
-    reference: Plane,
-    moving: Plane,
+    reference: Band,
+    moving: Band,
     reference_valid: NDArray[np.bool_],
     moving_valid: NDArray[np.bool_],
     settings: StructureSettings = StructureSettings(),
@@ -236,7 +235,7 @@ class _Matcher:
         return oriented_gradients(part)[:, inner[0] : inner[0] + length, inner[1] : inner[1] + length]
 
 
-def _logarithm(plane: Plane, valid: NDArray[np.bool_]) -> Floats | None:
+def _logarithm(plane: Band, valid: NDArray[np.bool_]) -> Floats | None:
     """Return the logarithm, with the median where there is nothing usable; None without any texture."""
     values = plane[valid]
     if not values.size:
