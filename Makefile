@@ -6,7 +6,13 @@ READY  := $(VENV)/.ready
 OUT    ?= out/demo
 PGSTAC ?= .venv-pgstac
 
-.PHONY: help demo test test-pgstac check lint types house notebooks docs benchmarks samples clean
+WHEEL  ?= .venv-wheel
+OLDEST ?= .venv-oldest
+# what old libraries say of themselves and of each other is not ours to mend
+OLD_WARNINGS := $(foreach kind,Deprecation PendingDeprecation Future,-W default::$(kind)Warning)
+
+.PHONY: help demo test test-pgstac check lint types house notebooks docs benchmarks samples clean \
+	coverage mutation test-oldest resolve wheel-check audit sbom dependencies
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /	/'
@@ -40,7 +46,10 @@ types: $(READY) ## check types
 house: $(READY) ## print the house figures and hold them
 	$(BIN)/python tools/house.py
 
-check: lint types house test ## everything that must hold before a commit
+dependencies: $(READY) ## what is imported is declared, and what is declared is imported
+	$(BIN)/deptry .
+
+check: lint types house dependencies test ## everything that must hold before a commit
 
 notebooks: $(READY) ## execute the notebooks
 	$(BIN)/python -m pytest tests/test_notebooks.py
@@ -52,6 +61,40 @@ $(VENV)/.docs: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	touch $@
 
+coverage: $(READY) ## run the tests with line and branch coverage, and hold what they cover
+	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=92
+
+$(VENV)/.release: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'
+	touch $@
+
+mutation: $(VENV)/.release ## change single operators and numbers of the core: do its tests notice?
+	$(BIN)/mutmut run --max-children 1
+	$(BIN)/python tools/mutation_score.py mutants
+
+test-oldest: $(VENV)/.release ## run the tests of core, output and command line with the oldest libraries declared
+	$(BIN)/uv venv --quiet --clear --python $(PYTHON) $(OLDEST)
+	$(BIN)/uv pip compile --quiet --resolution lowest-direct --python $(OLDEST)/bin/python pyproject.toml -o $(OLDEST)/oldest.txt
+	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python -r $(OLDEST)/oldest.txt
+	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python -c $(OLDEST)/oldest.txt --editable . hypothesis \
+		jsonschema odc-stac pytest pytest-benchmark pytest-randomly pytest-socket pytest-xdist pyyaml rioxarray rio-cogeo
+	$(OLDEST)/bin/python -m pytest $(OLD_WARNINGS) tests/core tests/output tests/cli
+
+resolve: $(VENV)/.release ## on every Python declared, built libraries can be had, the newest and the oldest
+	for python in 3.11 3.12 3.13; do for which in highest lowest-direct; do \
+		$(BIN)/uv pip compile --quiet --only-binary :all: --python-version $$python --resolution $$which \
+			pyproject.toml -o /dev/null && echo "Python $$python, $$which: resolved" || exit 1; done; done
+
+wheel-check: $(VENV)/.release ## build the wheel, install it into an empty environment, run the demo there
+	$(BIN)/python tools/wheel_check.py --keep $(WHEEL)
+
+audit: wheel-check ## look up known vulnerabilities of the libraries that a user gets
+	$(BIN)/pip-audit --strict --path $(WHEEL)/venv/lib/python3*/site-packages
+
+sbom: wheel-check ## write the bill of materials of the wheel and its libraries (CycloneDX)
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible \
+		-o $(WHEEL)/dist/changedet.cdx.json $(WHEEL)/venv/bin/python
+
 benchmarks: $(READY) ## measure the core beside naive and peer versions
 	$(BIN)/python benchmarks/run.py
 
@@ -59,4 +102,4 @@ samples: $(READY) ## make the bundled samples again
 	$(BIN)/python samples/make_samples.py
 
 clean: ## remove what was built
-	rm -rf $(VENV) $(PGSTAC) out site build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PGSTAC) $(WHEEL) $(OLDEST) mutants out site build dist .pytest_cache .mypy_cache .ruff_cache

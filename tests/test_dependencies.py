@@ -1,63 +1,58 @@
 """What is imported is declared, and what is declared is imported."""
 
-import ast
-import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
-#: Distributions whose packages have another name.
-PACKAGES = {
-    "lazy-loader": "lazy_loader",
-    "odc-geo": "odc.geo",
-    "opencv-python-headless": "cv2",
-    "pystac-client": "pystac_client",
-    "scikit-image": "skimage",
-    "scikit-learn": "sklearn",
-}
-#: Declared though nothing imports them yet, with the reason.
-RESERVED = {
-    "dask": "odc.geo.xr imports it and does not declare it: to_xarray() fails without",
-    "scikit-image": "used by the providers and detectors to come",
-}
-#: Packages that have a namespace in common with others are told apart by their second name.
-NAMESPACES = {"odc"}
 
 
-def imported():
-    """The packages that the sources import, wherever in a file they do."""
-    found = set()
-    for path in (ROOT / "src").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and not node.level:
-                names = [node.module]
-            else:
-                continue
-            found |= {".".join(n.split(".")[: 2 if n.split(".")[0] in NAMESPACES else 1]) for n in names}
-    return {name for name in found if name not in sys.stdlib_module_names} - {"changedet"}
+def looked_at(folder):
+    """What deptry says of a folder, with the settings of this project."""
+    return subprocess.run(
+        [sys.executable, "-m", "deptry", "."], cwd=folder, capture_output=True, text=True, check=False
+    )
 
 
-def declared():
+@pytest.fixture
+def copy(tmp_path):
+    """A project with the settings of this one and a single module."""
+    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (tmp_path / "pyproject.toml").write_text(settings, encoding="utf-8")
+    return tmp_path
+
+
+def test_imports_and_declared_dependencies_are_the_same():
+    said = looked_at(ROOT)
+    assert said.returncode == 0, said.stderr
+
+
+def test_an_import_that_nobody_declared_is_found(copy):
+    (copy / "module.py").write_text("import tensorflow\n", encoding="utf-8")
+    said = looked_at(copy)
+    assert said.returncode == 1
+    assert "'tensorflow' imported but missing" in said.stderr
+
+
+def test_a_dependency_that_nothing_imports_is_found(copy):
+    (copy / "module.py").write_text("import numpy\n", encoding="utf-8")
+    said = looked_at(copy)
+    assert "'rasterio' defined as a dependency but not used" in said.stderr
+    assert "'numpy' defined as a dependency" not in said.stderr
+
+
+def test_what_needs_no_import_is_still_declared():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads(text)
+    groups = project["project"]["optional-dependencies"]
+    lines = [line for group in (project["project"]["dependencies"], *groups.values()) for line in group]
+    names = {line.split(">")[0].split("[")[0] for line in lines}
+    assert set(project["tool"]["deptry"]["per_rule_ignores"]["DEP002"]) <= names
+
+
+def test_every_dependency_says_the_oldest_that_works():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return {re.match(r"[\w.-]+", line)[0] for line in project["dependencies"]}
-
-
-def extras():
-    """What single commands need, and ask for when it is not there."""
-    found = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    groups = (found["optional-dependencies"][name] for name in ("learn", "jupyter", "maps"))
-    return {re.match(r"[\w.-]+", line)[0] for group in groups for line in group}
-
-
-def test_every_import_is_declared():
-    assert imported() <= {PACKAGES.get(name, name) for name in declared() | extras()}
-
-
-def test_everything_declared_is_imported_or_reserved_with_a_reason():
-    used = imported()
-    unused = {name for name in declared() if PACKAGES.get(name, name) not in used}
-    assert unused <= set(RESERVED)
-    assert all(RESERVED.values())
+    assert [line for line in project["dependencies"] if ">=" not in line] == []
