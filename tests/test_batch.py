@@ -18,10 +18,10 @@ from changedet.batch import (
     Fate,
     Outcome,
     require_all,
-    run_sites,
     safe_name,
     site_folders,
 )
+from changedet.batch_running import run_sites
 from changedet.errors import (
     BudgetError,
     CredentialsError,
@@ -49,7 +49,8 @@ class Work:
     def __init__(self, result, **errors):
         self.result, self.errors, self.done = result, errors, []
 
-    def __call__(self, at, folder, replaceable):
+    def __call__(self, trial, _progress):
+        at, folder, replaceable = trial.site, trial.folder, trial.replaceable
         self.done.append((at.name, replaceable))
         if at.name in self.errors:
             raise self.errors[at.name]

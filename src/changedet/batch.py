@@ -1,4 +1,4 @@
-"""Several sites, one after the other: what came of each, and going on where an earlier attempt ended.
+"""Several sites, by whoever does the work: what came of each, and going on where an earlier attempt ended.
 
 A batch folder holds ``batch.json`` (what was asked for, written first) and ``status.jsonl`` (one line for
 each attempt at a site, appended when it ends). What counts is the last line of a site, and the run folder
@@ -10,31 +10,24 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from changedet.attempts import Attempt, Failure, error_for_all
+from changedet.attempts import Failure, error_for_all
 from changedet.errors import (
-    EXIT_CODES,
-    InputFileError,
-    InterruptedRunError,
     OutputError,
     OutputExistsError,
-    QualityGateError,
-    exit_code,
 )
-from changedet.provenance import read_record, verify
+from changedet.json_texts import parse_json
 from changedet.providers.cache_files import digest_of, temporary, to_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from changedet.result import ChangeResult
     from changedet.site import Site
 
 #: What was asked for, and what came of it.
@@ -234,7 +227,7 @@ class Batch:
         with suppress(OSError, UnicodeDecodeError):
             for line in (self.folder / STATUS_NAME).read_text(encoding="utf-8").splitlines():
                 with suppress(ValueError, TypeError, KeyError, AttributeError):
-                    said = json.loads(line)
+                    said = parse_json(line)
                     found[said["folder"]] = Outcome(**(said | {"fate": Fate(said["fate"])}))
         return found
 
@@ -282,123 +275,13 @@ class Batch:
     def _record(self) -> dict[str, Any]:
         return {
             "schema": SCHEMA,
-            "created_utc": _now(),
+            "created_utc": now_text(),
             "version": _version(),
             "digest": self.digest,
             "sites_sha256": digest_of(self._sites()),
             "sites": [site_label(site) for site in self.sites],
             "request": dict(self.request),
         }
-
-
-def run_sites(
-    batch: Batch, work: Callable[[Site, Path, bool], ChangeResult], *, overwrite: bool = False
-) -> Iterator[Outcome]:
-    """Do the same work at every site of a batch that has begun, whatever becomes of the others.
-
-    Parameters
-    ----------
-    batch : Batch
-        After `Batch.begin`.
-    work : callable
-        Takes a site, its run folder, and whether a folder that is there may be replaced; makes the folder and
-        returns what it holds.
-    overwrite : bool
-        Replace run folders; complete ones are made again.
-
-    Yields
-    ------
-    Outcome
-        One for each site, in the order of the list. After an account is refused, a quota or limit is used up,
-        or nothing can be written, the remaining ones are not tried.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        When the user stops it; what is complete by then is on record.
-    """
-    earlier = {} if overwrite else batch.outcomes()
-    names = site_folders(batch.sites)
-    replaceable = frozenset(names) if overwrite else batch.replaceable()
-    stopped = ""
-    for site, name in zip(batch.sites, names, strict=True):
-        label, noted = site_label(site), earlier.get(name)
-        found = None if name in replaceable else _found(label, batch.folder / name, name, noted)
-        if found is not None:
-            if noted is None or noted.fate is not found.fate:
-                batch.note(replace(found, earlier=False))
-            yield found
-        elif stopped:
-            yield Outcome(label, Fate.NOT_TRIED, name, reason=stopped, time_utc=_now())
-        else:
-            trial = partial(work, site, batch.folder / name, name in replaceable)
-            outcome, stopped = _tried(label, name, trial)
-            batch.note(outcome)
-            yield outcome
-            if outcome.fate is Fate.INTERRUPTED:
-                raise KeyboardInterrupt
-
-
-def _tried(label: str, name: str, work: Callable[[], ChangeResult]) -> tuple[Outcome, str]:
-    """Return what came of a site, and what is said of those after it when they are not to be tried."""
-    attempt: Attempt[Outcome] = Attempt(label)
-    try:
-        with attempt:
-            result = work()
-            attempt.result = _finished(label, name, len(result.objects), result.refusals)
-    except KeyboardInterrupt:
-        code = EXIT_CODES[InterruptedRunError]
-        return Outcome(label, Fate.INTERRUPTED, name, None, code, "stopped by the user", _now()), ""
-    failure = attempt.failure or Failure(label, "")
-    if attempt.result is not None:
-        return attempt.result, ""
-    return Outcome(label, Fate.FAILED, name, None, failure.exit_code, failure.reason, _now()), failure.stops
-
-
-def _found(label: str, folder: Path, name: str, noted: Outcome | None) -> Outcome | None:
-    """Return what the run folder of a site says; None when there is none yet."""
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return None
-    try:
-        found = verify(folder)
-        # what somebody put beside the files of the run does no harm to them
-        if not (found.changed or found.missing):
-            record = read_record(folder)
-            refusals, count = list(record.get("refusals", ())), _candidates_of(record)
-            if noted is not None and noted.whole:
-                return replace(noted, earlier=True)
-            return _finished(label, name, count, refusals, earlier=True)
-    except (InputFileError, OSError, TypeError):
-        pass
-    # runs are written whole or not at all, so that this is somebody's work
-    error = OutputExistsError(
-        "the run folder was changed since it was made, or no run wrote it",
-        where=str(folder),
-        todo="move it away to have it made again; --overwrite makes all sites again",
-    )
-    return Outcome(label, Fate.FAILED, name, None, exit_code(error), str(error), _now())
-
-
-def _candidates_of(record: Mapping[str, Any]) -> int | None:
-    counts = record.get("counts", {})
-    found = counts.get("objects") if isinstance(counts, dict) else None
-    return found if isinstance(found, int) else None
-
-
-def _finished(
-    label: str, folder: str, candidates: int | None, refusals: Sequence[str], *, earlier: bool = False
-) -> Outcome:
-    refused = bool(refusals)
-    return Outcome(
-        label,
-        Fate.REFUSED if refused else Fate.COMPLETE,
-        folder,
-        candidates,
-        EXIT_CODES[QualityGateError] if refused else 0,
-        "; ".join(refusals),
-        _now(),
-        earlier,
-    )
 
 
 def require_all(outcomes: Sequence[Outcome], details: Mapping[str, Any]) -> None:
@@ -426,7 +309,7 @@ def require_all(outcomes: Sequence[Outcome], details: Mapping[str, Any]) -> None
 
 def _said(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -460,5 +343,6 @@ def _version() -> str:
     return version("changedet")
 
 
-def _now() -> str:
+def now_text() -> str:
+    """Return the moment in UTC, in seconds, as it stands in the files of a batch."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -161,3 +161,75 @@ class Silent:
 
     def advance(self, share: float) -> None:
         """Ignore the share."""
+
+
+class Several:
+    """Lets several sites that are at work at one time tell one `Progress` what they do.
+
+    Parameters
+    ----------
+    progress : Progress
+        Is told which site it is whenever another one than before says something.
+    count : int
+        How many sites there are in all.
+
+    Examples
+    --------
+    >>> class Heard:
+    ...     def begin_site(self, name, number, count): print(f"{number} of {count}, {name}")
+    ...     def step(self, name): print(name)
+    ...     def advance(self, share): ...
+    >>> several = Several(Heard(), 3)
+    >>> several.of("Pier", 2).step("choosing dates")
+    2 of 3, Pier
+    choosing dates
+    """
+
+    def __init__(self, progress: Progress, count: int) -> None:
+        self._progress, self._count = progress, count
+        self._speaker: tuple[str, int] | None = None
+
+    def of(self, site: str, number: int) -> TransferProgress:
+        """Return what one site tells.
+
+        Parameters
+        ----------
+        site : str
+            What it is called.
+        number : int
+            Which of them it is, from 1.
+
+        Returns
+        -------
+        TransferProgress
+            Calls must not overlap with those of another.
+        """
+        return _OfSite(self, (site, number))
+
+    def turn_to(self, speaker: tuple[str, int]) -> Progress:
+        """Say which site the next words are of, and to whom they go."""
+        if speaker != self._speaker:
+            begin_site(self._progress, *speaker, self._count)
+        self._speaker = speaker
+        return self._progress
+
+
+class _OfSite:
+    """What one of several sites tells."""
+
+    def __init__(self, several: Several, speaker: tuple[str, int]) -> None:
+        self._several, self._speaker = several, speaker
+
+    def step(self, name: str) -> None:
+        """Pass the step on."""
+        self._several.turn_to(self._speaker).step(name)
+
+    def advance(self, share: float) -> None:
+        """Pass the share on."""
+        self._several.turn_to(self._speaker).advance(share)
+
+    def received(self, state: Received) -> None:
+        """Pass on what has come in, to whom it matters."""
+        progress = self._several.turn_to(self._speaker)
+        if isinstance(progress, TransferProgress):
+            progress.received(state)

@@ -28,10 +28,13 @@ class Bar:
         self._display, self._task = display, task
         self._receiving = False
         self._site, self._sites = "", None
+        self._furthest = 0
 
     def begin_site(self, name: str, number: int, count: int) -> None:
         """Show the site with every step from now on, and how many sites are done."""
         self._site = f"{name}: "
+        # sites that are worked on at one time speak in any order
+        self._furthest = number = max(number, self._furthest)
         described = f"site {number} of {count}"
         if self._sites is None:
             self._sites = self._display.add_task(described, total=count)

@@ -52,6 +52,7 @@ option                            used by
 --min-clear, --max-season-gap     run
 --cache, --dry-run, --explain     run
 --sites, --site                   run
+--scheduler, --jobs               run
 --max-pu, --replan, --max-dates   run
 --radar-provider, --radar-dates   run
 --sensor                          run
@@ -243,6 +244,16 @@ SiteNames = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("--site", help="Of the list only this site, by name or group/name; may be repeated.",
                  rich_help_panel=_PLACE, metavar="NAME"),
+]  # fmt: skip
+Scheduler = Annotated[
+    str,
+    typer.Option("--scheduler", help="Who works at the sites of a list: local (one after the other), "
+                 "threads, processes, or the address of a Dask scheduler.", rich_help_panel=_PLACE, metavar="NAME"),
+]  # fmt: skip
+SiteJobs = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--jobs", help="Sites at one time, with --scheduler threads or processes (default: one for "
+                 "each processor).", rich_help_panel=_PLACE, min=1, metavar="N"),
 ]  # fmt: skip
 MaxUnits = Annotated[
     Optional[float],  # noqa: UP045

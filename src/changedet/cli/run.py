@@ -31,6 +31,8 @@ def run(
     name: options.Name = None,
     sites: options.Sites = None,
     site: options.SiteNames = None,
+    scheduler: options.Scheduler = "local",
+    jobs: options.SiteJobs = None,
     sensor: options.ComparedSensors = "s2",
     provider: options.ProviderName = "earth-search",
     radar_provider: options.RadarProviderName = None,
@@ -76,8 +78,10 @@ def run(
     display = Display(progress, quiet, verbose)
     if sites is not None or site:
         alone = {"--at": at, "--bbox": bbox, "--aoi": aoi, "--name": name}
-        _run_listed((sites, site or [], alone, radius), asked, output, display, dry=dry_run)
+        said = (sites, site or [], alone, radius)
+        _run_listed(said, (scheduler, jobs), asked, output, display, dry=dry_run)
     else:
+        require_list_asked({"--scheduler": None if scheduler == "local" else scheduler, "--jobs": jobs})
         one = required_site(choose_site(at, radius, bbox, aoi, name))
         _run_alone(one, asked, output, display, dry=dry_run)
 
@@ -99,8 +103,16 @@ def require_radar_asked(sensors: SensorChoice, said: Mapping[str, object]) -> No
         raise UsageError(f"{' and '.join(given)} says nothing without radar", todo="add --sensor s1 or both")
 
 
+def require_list_asked(said: Mapping[str, object]) -> None:
+    """Refuse what is said of several sites where there is one; `said` is by option, None when not said."""
+    given = [option for option, value in said.items() if value is not None]
+    if given:
+        raise UsageError(f"{' and '.join(given)} says nothing of one site", todo="give a list with --sites")
+
+
 def _run_listed(
     said: tuple[Path | None, list[str], Mapping[str, object], str | None],
+    workers: tuple[str, int | None],
     asked: Investigation,
     output: Output,
     display: Display,
@@ -108,11 +120,14 @@ def _run_listed(
     dry: bool,
 ) -> None:
     """Run at the sites that the options name: list, names, options for a single place, radius."""
-    from changedet.cli.run_sites import chosen_sites, dry_run_sites, run_list
+    from changedet.cli.run_sites import Workers, chosen_sites, dry_run_sites, run_list
 
     path, names, alone, radius = said
     found = chosen_sites(path, names, alone=alone, radius=radius)
-    (dry_run_sites if dry else run_list)(found, asked, output, display)
+    if dry:
+        dry_run_sites(found, asked, output, display)
+    else:
+        run_list(found, asked, output, display, Workers(*workers))
 
 
 def _run_alone(site: Site, asked: Investigation, output: Output, display: Display, *, dry: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
     from changedet.result import ChangeResult
     from changedet.site import Site
 
+#: The style of plates belongs to the whole process.
+_ONE_SAVES = threading.Lock()
+
 
 @dataclass(frozen=True)
 class Output:
-    """What comes out, and where: the options of that name."""
+    """What comes out, and where: the options of that name; `command` is that of this process unless said."""
 
     out: Path | None
     overwrite: bool
@@ -36,6 +40,7 @@ class Output:
     as_json: bool
     explain: bool
     redact: bool = False
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,10 +85,12 @@ def work(
 
     check_target(folder, overwrite=output.overwrite)
     result = replace(asked.compare(planned, archives, progress), redact_coordinates=output.redact)
-    save(
-        result, folder, overwrite=output.overwrite, keep_images=output.keep_images, command=command_line(),
-        started=started, progress=progress,
-    )  # fmt: skip
+    command = list(output.command) or command_line()
+    with _ONE_SAVES:
+        save(
+            result, folder, overwrite=output.overwrite, keep_images=output.keep_images, command=command,
+            started=started, progress=progress,
+        )  # fmt: skip
     return result
 
 

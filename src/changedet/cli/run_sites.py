@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from itertools import count
@@ -13,24 +13,38 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from changedet.attempts import Failure, attempt_all, error_for_all
-from changedet.batch import Batch, Fate, Outcome, require_all, run_sites, safe_name, site_label
-from changedet.cli.console import emit, say
+from changedet.batch import Batch, Fate, Outcome, require_all, safe_name, site_folders, site_label
+from changedet.batch_running import run_sites
+from changedet.cli.console import command_line, emit, say
 from changedet.cli.detect import radius_of
 from changedet.cli.run_one import cost_text, work
 from changedet.cli.tables import table
 from changedet.errors import InterruptedRunError, NoUsableImageryError, ProviderError, UsageError
-from changedet.progress import begin_site
+from changedet.progress import Several, begin_site
 from changedet.providers.cache_files import digest_of, without_secrets
+from changedet.scale.executors import Serial, open_executor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from changedet.access.archives import Archives
+    from changedet.batch_running import Trial
     from changedet.cli.run_one import Display, Output
     from changedet.investigation import Investigation, Planned
+    from changedet.progress import Progress
     from changedet.result import ChangeResult
     from changedet.site import Site
 
+
+@dataclass(frozen=True)
+class Workers:
+    """Who works at the sites: the options of that name."""
+
+    scheduler: str = "local"
+    jobs: int | None = None
+
+
+_ALONE = Workers()
 _HEAD = ("site", "outcome", "candidates", "folder", "reason")
 _LONGEST_REASON = 100
 _PROVISIONAL = (
@@ -87,37 +101,69 @@ def chosen_sites(
     return path, found
 
 
+@dataclass(frozen=True)
+class SiteWork:
+    """What is done at each site; it and the sites travel to workers elsewhere, and nothing secret with them.
+
+    Attributes
+    ----------
+    asked : Investigation
+        What is asked of every site. Addresses and accounts stand in the settings of whoever does the work.
+    output : Output
+        What comes out.
+    archives : Archives or None
+        Of this process and thread alone; None: opened for each site.
+    """
+
+    asked: Investigation
+    output: Output
+    archives: Archives | None = None
+
+    def __call__(self, trial: Trial, progress: Progress) -> ChangeResult:
+        """Choose the dates of a site, fetch, compare and save them."""
+        progress.step("choosing dates")
+        archives = self.archives or self.asked.open(progress)
+        started = datetime.now(UTC)
+        planned = self.asked.plan(trial.site, archives, progress)
+        own = replace(self.output, overwrite=trial.replaceable)
+        return work(planned, self.asked, archives, trial.folder, own, progress, started)
+
+
 def run_list(
-    chosen: tuple[Path, tuple[Site, ...]], asked: Investigation, output: Output, display: Display
+    chosen: tuple[Path, tuple[Site, ...]],
+    asked: Investigation,
+    output: Output,
+    display: Display,
+    workers: Workers = _ALONE,
 ) -> None:
     """Run at every site, print the summary, and end with the exit code that stands for all."""
     from changedet.output.index_page import write_index
     from changedet.output.kmz_sites import write_sites_kmz
 
     path, sites = chosen
-    outcomes: list[Outcome] = []
+    ended: dict[str, Outcome] = {}
     stopped = False
     with display.bar() as bar:
         archives = asked.open(bar)
         _require_affordable(sites, asked, archives)
         batch = _batch(path, sites, _request(asked, archives, output), output.out)
         continued = batch.begin(overwrite=output.overwrite)
-
-        def _work(site: Site, target: Path, replaceable: bool) -> ChangeResult:
-            begin_site(bar, site_label(site), len(outcomes) + 1, len(sites))
-            bar.step("choosing dates")
-            started = datetime.now(UTC)
-            planned = asked.plan(site, archives, bar)
-            own = replace(output, overwrite=replaceable)
-            return work(planned, asked, archives, target, own, bar, started)
-
+        several = Several(bar, len(sites))
         try:
-            for outcome in run_sites(batch, _work, overwrite=output.overwrite):
-                outcomes.append(outcome)
-                say(_line(outcome, len(outcomes), len(sites)), quiet=display.quiet)
+            with open_executor(workers.scheduler, workers.jobs) as executor:
+                for outcome in run_sites(
+                    batch,
+                    _site_work(asked, output, archives, alone=isinstance(executor, Serial)),
+                    overwrite=output.overwrite,
+                    executor=executor,
+                    hear=lambda trial: several.of(trial.label, trial.number),
+                ):
+                    ended[outcome.folder] = outcome
+                    say(_line(outcome, len(ended), len(sites)), quiet=display.quiet)
         except KeyboardInterrupt:
             stopped = True
-    outcomes += [_not_reached(site) for site in sites[len(outcomes) :]]
+    found = [(site, ended.get(name)) for site, name in zip(sites, site_folders(sites), strict=True)]
+    outcomes = [outcome or _not_reached(site) for site, outcome in found]
     write_index(batch.folder, outcomes, name=path.stem)
     write_sites_kmz(batch.folder, sites, outcomes, name=path.stem)
     document = _document(batch.folder, outcomes)
@@ -126,6 +172,20 @@ def run_list(
         say(f"{earlier} of {len(sites)} sites were complete already and were not run again",
             quiet=display.quiet)  # fmt: skip
     _finish(outcomes, document, stopped=stopped, output=output, quiet=display.quiet)
+
+
+def _site_work(asked: Investigation, output: Output, archives: Archives, *, alone: bool) -> SiteWork:
+    """Return what is done at each site, by this thread alone or wherever there is somebody to do it."""
+    if alone:
+        return SiteWork(asked, output, archives)
+    if archives.limited:
+        raise UsageError(
+            "a limit on processing units cannot be held where several sites are worked on at one time",
+            todo="leave out --scheduler, or the limit (changedet plan says what all of them cost)",
+        )
+    cache = asked.access.cache
+    here = replace(asked.access, cache=None if cache is None else cache.absolute())
+    return SiteWork(replace(asked, access=here), replace(output, command=tuple(command_line())))
 
 
 def _require_affordable(sites: Sequence[Site], asked: Investigation, archives: Archives) -> None:
