@@ -414,7 +414,7 @@ def _grid_record(grid: GeoBox) -> dict[str, Any]:
 
 
 def _counts(result: ChangeResult) -> dict[str, Any]:
-    pixels = {STATE_LABELS[s]: int((result.state == s).sum()) for s in State}
+    pixels = {STATE_LABELS[s]: count for s, count in result.state_counts.items()}
     return {
         "objects": len(result.objects),
         "objects_by_kind": dict(sorted(Counter(str(kind) for kind in result.objects["kind"]).items())),

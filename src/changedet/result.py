@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -133,12 +134,21 @@ class ChangeResult:
     @property
     def state_shares(self) -> dict[str, float]:
         """Share of the site's pixels in each state, by label; the shares add up to 1."""
-        inside = int((self.state != State.OUTSIDE).sum())
-        return {
-            STATE_LABELS[s]: float((self.state == s).sum() / max(inside, 1))
-            for s in State
-            if s != State.OUTSIDE
-        }
+        counts = self.state_counts
+        inside = self.state.size - counts[State.OUTSIDE]
+        return {STATE_LABELS[s]: count / max(inside, 1) for s, count in counts.items() if s != State.OUTSIDE}
+
+    @cached_property
+    def state_counts(self) -> Mapping[State, int]:
+        """How many pixels are in each state; counted once."""
+        import numpy as np
+
+        from changedet.core.blocks import row_blocks
+
+        found = np.zeros(256, np.int64)
+        for rows in row_blocks((self.state.shape[0], self.state.shape[1]), 1):
+            found += np.bincount(self.state[rows].ravel(), minlength=256)
+        return MappingProxyType({state: int(found[state]) for state in State})
 
     @property
     def radar_alone(self) -> bool:

@@ -87,7 +87,7 @@ class TestPictures:
             assert all(drawn[side].startswith("data:image/jpeg;base64,") for side in ("before", "after"))
 
     def test_natural_colour_has_the_stretch_of_the_report(self):
-        from changedet.output.picture import stretch_limits
+        from changedet.output.stretch import stretch_limits
 
         result = make_result()
         limits = stretch_limits(result.before, result.after, result.before.valid & result.after.valid)

@@ -13,12 +13,12 @@ from tests.synthetic import GRID, make_image, make_objects, make_radar, make_res
 
 from changedet.errors import UsageError
 from changedet.kinds import KIND_COLOURS, Kind
-from changedet.output import picture, radar_picture
+from changedet.output import picture, radar_picture, stretch
 from changedet.result import State
 
 
 def limits_of(before, after):
-    return picture.stretch_limits(before, after, before.valid & after.valid)
+    return stretch.stretch_limits(before, after, before.valid & after.valid)
 
 
 def decode(url):
@@ -70,7 +70,7 @@ def test_red_comes_first():
     image = make_image(0)
     data = np.zeros_like(image.data)
     data[image.bands.index("B04")] = 1.0
-    limits = picture.Limits(("B04", "B03", "B02"), (0.0,) * 3, (1.0,) * 3)
+    limits = stretch.Limits(("B04", "B03", "B02"), (0.0,) * 3, (1.0,) * 3)
     assert picture.draw_image(replace(image, data=data), limits)[5, 5].tolist() == [255, 0, 0]
 
 
@@ -256,3 +256,84 @@ def test_evidence_without_pixels_has_no_pictures():
     assert radar_picture.radar_pictures(radar).change.shape == (100, 120, 3)
     empty = replace(radar.before, data=np.full_like(radar.before.data, np.nan))
     assert radar_picture.radar_pictures(replace(radar, before=empty)) is None
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """Grids of a few thousand pixels count as large, and are drawn at a quarter of their sides."""
+    monkeypatch.setattr(stretch, "LARGE_PX", 5_000)
+    monkeypatch.setattr(stretch, "_LARGE_SIDE_PX", 30)
+
+
+def test_a_large_image_is_drawn_as_the_mean_of_its_pixels(monkeypatch):
+    image = make_image()
+    limits = limits_of(image, image)
+    whole = picture.draw_image(image, limits)
+    monkeypatch.setattr(stretch, "LARGE_PX", 5_000)
+    monkeypatch.setattr(stretch, "_LARGE_SIDE_PX", 30)
+    drawn = picture.draw_image(image, limits)
+    height, width = image.valid.shape
+    assert drawn.shape == (height // 4, width // 4, 3)
+    means = whole.reshape(height // 4, 4, width // 4, 4, 3).mean(axis=(1, 3))
+    assert np.abs(drawn - means).max() <= 0.5
+
+
+@pytest.mark.parametrize("part", [(slice(3, 40), slice(7, 61)), (slice(0, 100), slice(0, 120))])
+def test_a_part_is_what_is_cut_out_of_the_whole(part):
+    image = make_image()
+    data = image.data.copy()
+    data[:, :20, :30] = np.nan
+    image = replace(image, data=data)
+    limits = limits_of(image, image)
+    assert (picture.draw_image(image, limits, part) == picture.draw_image(image, limits)[part]).all()
+
+
+def test_a_part_of_a_large_image_is_drawn_in_full(large):
+    image = make_image()
+    limits = limits_of(image, image)
+    part = (slice(3, 40), slice(7, 61))
+    assert picture.draw_image(image, limits, part).shape == (37, 54, 3)
+
+
+@pytest.mark.parametrize("shape", [(100, 119), (99, 120), (97, 117)])
+def test_sides_that_do_not_divide_are_drawn_to_their_end(large, shape):
+    image = make_image(grid=GRID[: shape[0], : shape[1]])
+    drawn = picture.draw_image(image, limits_of(image, image))
+    assert drawn.shape == (-(-shape[0] // 4), -(-shape[1] // 4), 3)
+    assert drawn[-1, -1].min() > 0
+
+
+def test_ground_without_data_is_hatched_where_it_is_half_of_a_large_picture(large):
+    image = make_image()
+    data = image.data.copy()
+    data[:, 40:63, 40:80] = np.nan
+    image = replace(image, data=data)
+    drawn = picture.draw_image(image, limits_of(image, image))
+    hatched = (drawn == picture.hatch(drawn.shape[:2])).all(axis=-1)
+    assert hatched[10:16, 10:20].all()
+    assert hatched[9:17, 9:21].sum() == 60
+    assert (picture.pictured(image)[10:15, 10:20] == 0).all()
+
+
+def test_the_states_of_a_large_result_are_seen_in_its_score(large):
+    result = make_result()
+    state = result.state.copy()
+    state[48:72, 4:40], state[80:] = State.NOT_COMPARABLE, State.OUTSIDE
+    drawn = picture.score_colour(replace(result, state=state), 3)
+    size = drawn.shape[:2]
+    assert size == (25, 30)
+    crossed = picture.hatch(size, crossed=True)
+    assert (drawn[12:18, 1:10] == crossed[12:18, 1:10]).all()
+    assert (drawn[20:] == 238).all()
+    assert (drawn[:3, :4] == picture.hatch(size)[:3, :4]).all()
+
+
+def test_the_stretch_of_a_large_pair_is_about_that_of_all_its_pixels(monkeypatch):
+    before, after = make_image(0), make_image(1)
+    exact = stretch.stretch_limits(before, after)
+    monkeypatch.setattr(stretch, "LARGE_PX", 5_000)
+    monkeypatch.setattr(stretch, "_LARGE_SIDE_PX", 60)
+    found = stretch.stretch_limits(before, after)
+    assert found.low == pytest.approx(exact.low, abs=0.01)
+    assert found.high == pytest.approx(exact.high, abs=0.01)
+    assert found != exact

@@ -17,10 +17,10 @@ from tests.synthetic import (
 )
 
 from changedet.output import facts, radar_facts
-from changedet.output.picture import stretch_limits
 from changedet.output.radar_picture import change_band
 from changedet.output.report_radar import radar_words
 from changedet.output.scene_facts import COMPOSITE_LABEL, MEAN_LABEL, scene_rows
+from changedet.output.stretch import stretch_limits
 from changedet.output.summary import object_rows, result_text
 from changedet.radar.types import FoundBy, RadarSettings, TrackReport
 

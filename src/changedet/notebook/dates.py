@@ -130,10 +130,11 @@ def dates_html(name: str, images: Sequence[Image]) -> str:
         Under 150 kB; loads nothing.
     """
     from changedet.notebook.parts import ALARM, FRAME, QUIET, figure, row
-    from changedet.output.picture import draw_image, stretch_limits
+    from changedet.output.picture import draw_image
+    from changedet.output.stretch import stretch_limits
 
     like = max(images, key=lambda image: float(image.valid.mean()))
-    limits = stretch_limits(like, like, like.valid)
+    limits = stretch_limits(like, like)
     room = min(20_000, 80_000 // len(images))
     drawn = row(
         figure(

@@ -19,10 +19,10 @@ from changedet.output.picture import (
     score_colours,
     score_range,
     shrink,
-    stretch_limits,
     to_jpeg_data_url,
 )
 from changedet.output.redaction import WITHHELD, published
+from changedet.output.stretch import stretch_limits
 from changedet.output.summary import place_text
 from changedet.resample import pixel_size_m
 from changedet.result import State
@@ -175,7 +175,7 @@ def send_pictures(result: ChangeResult, name: str) -> dict[str, str]:
     if name == RADAR and result.radar is not None:
         before, after = result.radar.before, result.radar.after
     before, after = before.select(bands), after.select(bands)
-    limits = stretch_limits(before, after, before.valid & after.valid)
+    limits = stretch_limits(before, after)
     drawn = {word: _encoded(draw_image(one, limits)) for word, one in (("before", before), ("after", after))}
     return {**drawn, "stretch": limits.text}
 
@@ -296,4 +296,4 @@ def send_image(image: Image, like: Image | None = None) -> str:
         A ``data:`` address.
     """
     other = image if like is None else like
-    return _encoded(draw_image(image, stretch_limits(other, other, other.valid)))
+    return _encoded(draw_image(image, stretch_limits(other, other)))

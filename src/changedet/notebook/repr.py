@@ -55,11 +55,12 @@ def result_html(result: ChangeResult) -> str:
         Finding, three pictures, quality, the leading objects and warnings; under 150 kB, loads nothing.
         Without its place where `ChangeResult.redact_coordinates` says so.
     """
-    from changedet.output.picture import draw_image, overlay, score_colour, shrink, stretch_limits
+    from changedet.output.picture import draw_image, overlay, score_colour, shrink
     from changedet.output.redaction import published
+    from changedet.output.stretch import stretch_limits
 
     result = published(result)
-    limits = stretch_limits(result.before, result.after, result.before.valid & result.after.valid)
+    limits = stretch_limits(result.before, result.after)
     factor = max(1, THUMBNAIL_PX // max(result.state.shape))
     drawn = shrink(score_colour(result, factor), THUMBNAIL_PX)
     two_rows = result.radar is not None and not result.radar_alone
@@ -115,9 +116,10 @@ def image_html(image: Image) -> str:
     str
         Loads nothing.
     """
-    from changedet.output.picture import draw_image, stretch_limits
+    from changedet.output.picture import draw_image
+    from changedet.output.stretch import stretch_limits
 
-    colour = draw_image(image, stretch_limits(image, image, image.valid))
+    colour = draw_image(image, stretch_limits(image, image))
     rows, columns = image.valid.shape
     lines = (
         f"{columns:,} x {rows:,} pixels, {facts.clean(image.grid.crs)}, bands {', '.join(image.bands)}",
@@ -179,9 +181,10 @@ def pair_html(pair: Pair) -> str:
     str
         Loads nothing.
     """
-    from changedet.output.picture import draw_image, stretch_limits
+    from changedet.output.picture import draw_image
+    from changedet.output.stretch import stretch_limits
 
-    limits = stretch_limits(pair.before, pair.after, pair.before.valid & pair.after.valid)
+    limits = stretch_limits(pair.before, pair.after)
     pictures = [
         picture(draw_image(image, limits), word, image)
         for word, image in (("Before", pair.before), ("After", pair.after))

@@ -9,14 +9,9 @@ from changedet.errors import ChangedetError
 from changedet.output import facts, radar_facts
 from changedet.output.folder import REPORT_NAME, open_run
 from changedet.output.page import render_page, write_page
-from changedet.output.picture import (
-    draw_image,
-    score_colour,
-    shrink,
-    stretch_limits,
-    to_jpeg_data_url,
-)
+from changedet.output.picture import draw_image, score_colour, shrink, to_jpeg_data_url
 from changedet.output.redaction import published
+from changedet.output.stretch import stretch_limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -139,5 +134,5 @@ def _pictures(result: ChangeResult) -> list[tuple[str, NDArray[Any]]]:
     before, after = result.before, result.after
     if not (before.valid.any() and after.valid.any()):
         return [("change score", score_colour(result))]
-    limits = stretch_limits(before, after, before.valid & after.valid)
+    limits = stretch_limits(before, after)
     return [("before", draw_image(before, limits)), ("after", draw_image(after, limits))]

@@ -138,17 +138,17 @@ def make_chips(result: ChangeResult) -> dict[str, bytes]:
     dict of str to bytes
         JPEG files by path: ``images/object-<id>-before.jpg`` and ``-after.jpg``.
     """
-    from changedet.output.picture import chip, draw_image, outlines, shrink, stretch_limits, to_jpeg
+    from changedet.output.picture import draw_image, outlines, shrink, to_jpeg, window
+    from changedet.output.stretch import stretch_limits
 
-    limits = stretch_limits(result.before, result.after, result.before.valid & result.after.valid)
+    limits = stretch_limits(result.before, result.after)
     objects = result.objects.head(MOST_LISTED)
     rings_of_all = outlines(objects, result.grid)
     shape = (result.grid.shape[0], result.grid.shape[1])
     found = {}
     for name, image in (("before", result.before), ("after", result.after)):
-        picture = draw_image(image, limits)
         for identity, rings in zip(objects["id"], rings_of_all, strict=True):
-            part = shrink(chip(picture, *chip_window(rings, shape)), _CHIP_PX)
+            part = shrink(draw_image(image, limits, window(shape, *chip_window(rings, shape))), _CHIP_PX)
             found[f"images/object-{int(identity)}-{name}.jpg"] = to_jpeg(part, most_bytes=_CHIP_BYTES)
     return found
 
@@ -167,22 +167,27 @@ def make_overlays(result: ChangeResult) -> dict[str, Overlay]:
     dict of str to Overlay
         ``"before"`` and ``"after"``; empty when the result holds no pixels or its grid lies nowhere.
     """
-    from changedet.output.picture import draw_image, stretch_limits
+    from changedet.output.picture import draw_image, pictured
+    from changedet.output.stretch import stretch_limits
 
     images = {"before": result.before, "after": result.after}
-    if not result.grid.crs or not all(np.isfinite(image.data).any() for image in images.values()):
+    clear = {name: pictured(image) for name, image in images.items()}
+    if not result.grid.crs or not all(there.any() for there in clear.values()):
         return {}
-    limits = stretch_limits(result.before, result.after, result.before.valid & result.after.valid)
-    return {name: _overlay(draw_image(image, limits), image) for name, image in images.items()}
+    limits = stretch_limits(result.before, result.after)
+    return {name: _overlay(draw_image(image, limits), clear[name], image) for name, image in images.items()}
 
 
-def _overlay(picture: NDArray[np.uint8], image: Image) -> Overlay:
+def _overlay(picture: NDArray[np.uint8], there: NDArray[np.bool_], image: Image) -> Overlay:
     """Bring a picture of a grid to longitude, latitude, with transparency where there is no data."""
     import cv2
+    from affine import Affine
     from rasterio.transform import from_bounds
     from rasterio.warp import Resampling, reproject
 
-    alpha = np.where(np.isfinite(image.data).any(axis=0), np.uint8(255), np.uint8(0))
+    from changedet.output.stretch import thinning
+
+    alpha = np.where(there, np.uint8(255), np.uint8(0))
     planes = np.concatenate([np.moveaxis(picture, -1, 0), alpha[np.newaxis]])
     edges = _lonlat_edges(image.grid)
     shrink = min(1.0, _LARGEST_PX / max(image.grid.shape))
@@ -191,7 +196,7 @@ def _overlay(picture: NDArray[np.uint8], image: Image) -> Overlay:
     reproject(
         planes,
         warped,
-        src_transform=image.grid.transform,
+        src_transform=image.grid.transform * Affine.scale(thinning(image.valid.shape)),
         src_crs=str(image.grid.crs),
         dst_transform=from_bounds(*edges, width, height),
         dst_crs=_LONLAT,
@@ -392,11 +397,11 @@ def _summary(result: ChangeResult) -> str:
 
 def _how_to_read(result: ChangeResult) -> str:
     """Say how the two pictures are read when they are those of radar."""
-    from changedet.output.picture import stretch_limits
+    from changedet.output.stretch import stretch_limits
 
     if not result.radar_alone:
         return ""
-    limits = stretch_limits(result.before, result.after, result.before.valid)
+    limits = stretch_limits(result.before, result.after)
     return f"{radar_facts.picture_note(limits)} {limits.text}."
 
 

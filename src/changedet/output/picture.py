@@ -1,148 +1,52 @@
-"""From bands to pictures: one stretch for both dates, natural colour, radar, score, outlines, encoding."""
+"""From bands to pictures: natural colour, radar, score, outlines, encoding."""
 
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
 
-from changedet.bands import NATURAL_COLOUR, RADAR_BANDS, is_radar
+from changedet.core.blocks import run_blocks, spans
 from changedet.errors import UsageError
 from changedet.kinds import KIND_COLOURS
 from changedet.output.facts import kind_of
 from changedet.output.numbers import place_numbers
+from changedet.output.stretch import decibels, lattice, thinning
 from changedet.result import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
     import geopandas as gpd
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
+    from changedet.output.stretch import Limits
     from changedet.result import ChangeResult
     from changedet.scene import Image
 
-#: Percentiles of the pooled pair that become black and white.
-STRETCH_PERCENTILES = (2.0, 98.0)
-#: Name of what is drawn blue beside VV and VH.
-RADAR_RATIO = "VV/VH"
-#: Decibels of linear gamma nought that are drawn as black and as white, of every radar picture.
-RADAR_RANGES_DB: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {"VV": (-20.0, 2.0), "VH": (-27.0, -5.0), RADAR_RATIO: (2.0, 14.0)}
-)
+    _Painted = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
 #: Name of the colour map of the score: perceptually uniform, readable with colour-vision deficiency.
 SCORE_COLOUR_MAP = "cividis"
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
-_MOST_SAMPLES = 400_000
 _HATCH_LIGHT, _HATCH_DARK = 206, 158
 _OUTSIDE_GREY = 238
+# what fills ground without a colour
+_PLAIN, _STRIPES, _CROSSED, _OUTSIDE = range(4)
+# pixels of a large grid that are drawn at a time
+_BLOCK_PX = 120_000
 _QUALITIES = (90, 82, 74, 64, 52, 40, 28)
 _SHRINK_BY, _SMALLEST_PX = 0.85, 16
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What is drawn as black and as white, the same for both dates.
-
-    Attributes
-    ----------
-    bands : tuple of str
-        One name (drawn grey) or three (red, green, blue).
-    low, high : tuple of float
-        For each band, in reflectance, or in decibels of radar; ``high > low``.
-    radar : bool
-        True for decibels with the fixed stretch of radar pictures.
-    """
-
-    bands: tuple[str, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    radar: bool = False
-
-    @property
-    def text(self) -> str:
-        """The statement that belongs under every picture drawn with these limits."""
-        if self.radar:
-            return f"Same stretch on both dates and in every report: {self._radar_ranges}"
-        ranges = ", ".join(
-            f"{b} {lo:.3f} to {hi:.3f}" for b, lo, hi in zip(self.bands, self.low, self.high, strict=True)
-        )
-        low, high = STRETCH_PERCENTILES
-        pooled = f"{low:g} to {high:g} percentile of the pooled pair"
-        return f"Same stretch on both dates: {pooled} (reflectance {ranges})"
-
-    @property
-    def _radar_ranges(self) -> str:
-        colours = ("red ", "green ", "blue ") if len(self.bands) > 1 else ("",)
-        ranges = zip(colours, self.bands, self.low, self.high, strict=True)
-        return ", ".join(f"{colour}{band} {low:g} to {high:g} dB" for colour, band, low, high in ranges)
-
-
-def stretch_limits(before: Image, after: Image, valid: NDArray[np.bool_]) -> Limits:
-    """Find one stretch for two dates.
-
-    Parameters
-    ----------
-    before, after : Image
-        With the same bands on the same grid.
-    valid : ndarray of bool, shape (y, x)
-        True where both dates are usable. When there is no such pixel every finite one counts.
-
-    Returns
-    -------
-    Limits
-        2 and 98 percentile of the pooled pair, per band. Natural colour where the bands are there, else the
-        first three bands, else the first. Of radar the fixed decibels `RADAR_RANGES_DB`: red is VV, green is
-        VH, blue is VV over VH; grey where only one of them is there.
-
-    Notes
-    -----
-    Large images are sampled on a regular lattice; the same input gives the same limits.
-    """
-    if is_radar(before.bands):
-        return _radar_limits(before.bands)
-    low, high = [], []
-    bands = _display_bands(before.bands)
-    usable = valid if valid.any() else np.ones_like(valid)
-    step = max(1, int(usable.sum()) // _MOST_SAMPLES)
-    for name in bands:
-        sample = np.concatenate([image.band(name)[usable][::step] for image in (before, after)])
-        sample = sample[np.isfinite(sample)]
-        bottom, top = np.percentile(sample, STRETCH_PERCENTILES) if sample.size else (0.0, 1.0)
-        low.append(float(bottom))
-        high.append(float(max(top, bottom + 1e-3)))
-    return Limits(bands, tuple(low), tuple(high))
-
-
-def decibels(image: Image, name: str) -> NDArray[np.float32]:
-    """Return radar power in decibels.
-
-    Parameters
-    ----------
-    image : Image
-        Linear gamma nought.
-    name : str
-        One of its bands, or `RADAR_RATIO`.
-
-    Returns
-    -------
-    ndarray of float32, shape (y, x)
-        NaN where there is no data; minus infinity where there is no power.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if name == RADAR_RATIO:
-            return np.asarray(10 * np.log10(image.band("VV") / image.band("VH")), np.float32)
-        return np.asarray(10 * np.log10(image.band(name)), np.float32)
-
-
-def draw_image(image: Image, limits: Limits) -> NDArray[np.uint8]:
+def draw_image(image: Image, limits: Limits, part: tuple[slice, slice] | None = None) -> NDArray[np.uint8]:
     """Draw an image with a given stretch: natural colour, or the composite of radar.
 
     Parameters
@@ -151,20 +55,88 @@ def draw_image(image: Image, limits: Limits) -> NDArray[np.uint8]:
         Clouds are drawn as they are; pixels without data as a neutral hatch.
     limits : Limits
         From `stretch_limits`, made for this image and the one it is shown beside.
+    part : pair of slice, optional
+        Rows and columns to draw; all when not given.
 
     Returns
     -------
     ndarray of uint8, shape (y, x, 3)
-        Red, green, blue.
+        Red, green, blue. Of 25 million pixels and more a smaller picture, by `thinning`: each of its pixels
+        is the mean of those it stands for.
     """
+    rows, columns = part or (slice(0, image.valid.shape[0]), slice(0, image.valid.shape[1]))
+    return _drawn(partial(_image_colours, image, limits), rows, columns)
+
+
+def _image_colours(image: Image, limits: Limits, part: tuple[slice, slice]) -> _Painted:
+    shown = replace(
+        image,
+        data=image.data[:, *part],
+        valid=image.valid[part],
+        classes=image.classes[part],
+        grid=image.grid[part],
+    )
     planes = []
-    empty = np.zeros(image.valid.shape, bool)
+    empty = np.zeros(shown.valid.shape, bool)
     for name, low, high in zip(limits.bands, limits.low, limits.high, strict=True):
-        plane = decibels(image, name) if limits.radar else image.band(name)
+        plane = decibels(shown, name) if limits.radar else shown.band(name)
         empty |= np.isnan(plane) if limits.radar else ~np.isfinite(plane)
         planes.append(stretched(plane, low, high))
     colour = np.stack(planes * (3 // len(planes)), axis=-1)
-    colour[empty] = hatch(image.valid.shape)[empty]
+    return colour, np.where(empty, np.uint8(_STRIPES), np.uint8(_PLAIN))
+
+
+def pictured(image: Image) -> NDArray[np.bool_]:
+    """Return where an image has data in any band, at the scale of `draw_image`, shape (y, x)."""
+    return np.asarray(np.isfinite(lattice(image.data)).any(axis=0))
+
+
+def _drawn(
+    paint: Callable[[tuple[slice, slice]], _Painted], rows: slice, columns: slice
+) -> NDArray[np.uint8]:
+    """Draw a part of a grid, smaller and in pieces where it is large, and fill in the patterns."""
+    shape = rows.stop - rows.start, columns.stop - columns.start
+    factor = thinning(shape)
+    if factor == 1:
+        return _patterned(*paint((rows, columns)), (rows.start, columns.start))
+    small = -(-shape[0] // factor), -(-shape[1] // factor)
+    colour, pattern = np.empty((*small, 3), np.uint8), np.empty(small, np.uint8)
+
+    def work(block: slice) -> None:
+        first, last = (rows.start + factor * row for row in (block.start, block.stop))
+        painted = paint((slice(first, min(last, rows.stop)), columns))
+        colour[block], pattern[block] = _smaller(*painted, factor)
+
+    run_blocks(work, spans(small[0], max(1, _BLOCK_PX // (factor * shape[1]))))
+    return _patterned(colour, pattern, (0, 0))
+
+
+def _smaller(colour: NDArray[np.uint8], pattern: NDArray[np.uint8], factor: int) -> _Painted:
+    """Make one pixel of each square of pixels: the mean colour, and the pattern that half of it has."""
+    missing = [-side % factor for side in pattern.shape]
+    height, width = ((side + more) // factor for side, more in zip(pattern.shape, missing, strict=True))
+
+    def averaged(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        whole = cv2.copyMakeBorder(plane, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
+        return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+    found = np.full((height, width), _PLAIN, np.uint8)
+    for one in (_STRIPES, _CROSSED, _OUTSIDE):
+        here = pattern == one
+        if here.any():
+            found[averaged(here.astype(np.uint8) * np.uint8(255)) >= 128] = one
+    return averaged(colour), found
+
+
+def _patterned(
+    colour: NDArray[np.uint8], pattern: NDArray[np.uint8], origin: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Fill in the patterns of ground without a colour; pictures of parts have those of the whole."""
+    for one, crossed in ((_STRIPES, False), (_CROSSED, True)):
+        here = pattern == one
+        if here.any():
+            colour[here] = hatch((here.shape[0], here.shape[1]), crossed=crossed, origin=origin)[here]
+    colour[pattern == _OUTSIDE] = _OUTSIDE_GREY
     return colour
 
 
@@ -188,24 +160,31 @@ def score_colour(result: ChangeResult, factor: int = 1) -> NDArray[np.uint8]:
     result : ChangeResult
         Score and states.
     factor : int
-        Each pixel becomes a square of this many picture pixels, so that the hatching is finer than a pixel.
+        Each pixel becomes a square of this many picture pixels, so that the hatching is finer than a pixel;
+        not where the grid is large.
 
     Returns
     -------
     ndarray of uint8, shape (factor * y, factor * x, 3)
         Diagonal hatching: not observed. Crossed hatching: not comparable. Plain light grey: outside the site.
+        Of 25 million pixels and more a smaller picture, as of `draw_image`.
     """
-    low, high = score_range(result)
-    level = np.clip((np.nan_to_num(result.score, nan=low) - low) * (255.0 / (high - low)), 0, 255)
-    colour = enlarge(score_colours()[level.astype(np.uint8)], factor)
-    state = enlarge(result.state, factor)
-    unjudged = enlarge(~np.isfinite(result.score), factor) | (state == State.NOT_OBSERVED)
-    shape = state.shape
-    colour[unjudged] = hatch(shape)[unjudged]
-    refused = state == State.NOT_COMPARABLE
-    colour[refused] = hatch(shape, crossed=True)[refused]
-    colour[state == State.OUTSIDE] = _OUTSIDE_GREY
-    return colour
+    ends = score_range(result)
+    shape = result.state.shape
+    paint = partial(_score_pattern, result, ends, factor if thinning(shape) == 1 else 1)
+    return _drawn(paint, slice(0, shape[0]), slice(0, shape[1]))
+
+
+def _score_pattern(
+    result: ChangeResult, ends: tuple[float, float], factor: int, part: tuple[slice, slice]
+) -> _Painted:
+    (low, high), score, state = ends, result.score[part], result.state[part]
+    level = np.clip((np.nan_to_num(score, nan=low) - low) * (255.0 / (high - low)), 0, 255)
+    pattern = np.full(state.shape, _PLAIN, np.uint8)
+    pattern[~np.isfinite(score) | (state == State.NOT_OBSERVED)] = _STRIPES
+    pattern[state == State.NOT_COMPARABLE] = _CROSSED
+    pattern[state == State.OUTSIDE] = _OUTSIDE
+    return enlarge(score_colours()[level.astype(np.uint8)], factor), enlarge(pattern, factor)
 
 
 def score_range(result: ChangeResult) -> tuple[float, float]:
@@ -223,7 +202,8 @@ def score_range(result: ChangeResult) -> tuple[float, float]:
     low, high : float
         Finite, ``low < high``.
     """
-    finite = result.score[np.isfinite(result.score)]
+    score = lattice(result.score)
+    finite = score[np.isfinite(score)]
     if finite.size == 0:
         return 0.0, 1.0
     median, seed = (float(result.thresholds.get(name, np.nan)) for name in ("median", "seed"))
@@ -239,7 +219,9 @@ def score_colours() -> NDArray[np.uint8]:
     return (colormaps[SCORE_COLOUR_MAP](np.arange(256))[:, :3] * 255 + 0.5).astype(np.uint8)
 
 
-def hatch(shape: tuple[int, int], *, crossed: bool = False, period_px: int = 8) -> NDArray[np.uint8]:
+def hatch(
+    shape: tuple[int, int], *, crossed: bool = False, period_px: int = 8, origin: tuple[int, int] = (0, 0)
+) -> NDArray[np.uint8]:
     """Return a neutral hatching: grey diagonal stripes, or crossed ones.
 
     Parameters
@@ -250,13 +232,16 @@ def hatch(shape: tuple[int, int], *, crossed: bool = False, period_px: int = 8) 
         Stripes in both directions.
     period_px : int
         Distance of the stripes in pixels.
+    origin : tuple of int
+        Row and column of the first pixel in the whole that the stripes belong to.
 
     Returns
     -------
     ndarray of uint8, shape (y, x, 3)
         Two greys.
     """
-    rows, columns = np.arange(shape[0])[:, None], np.arange(shape[1])[None, :]
+    rows = origin[0] + np.arange(shape[0])[:, None]
+    columns = origin[1] + np.arange(shape[1])[None, :]
     dark = (rows + columns) % period_px < period_px // 4
     if crossed:
         dark = dark | ((rows - columns) % period_px < period_px // 4)
@@ -494,15 +479,3 @@ def _encode(picture: NDArray[np.uint8], options: list[int]) -> bytes:
     if not done:
         raise UsageError(f"a picture of shape {picture.shape} cannot be encoded", todo="make it smaller")
     return bytes(data.tobytes())
-
-
-def _radar_limits(bands: tuple[str, ...]) -> Limits:
-    names = (*RADAR_BANDS, RADAR_RATIO) if set(bands) >= set(RADAR_BANDS) else bands[:1]
-    low, high = zip(*(RADAR_RANGES_DB[name] for name in names), strict=True)
-    return Limits(names, tuple(low), tuple(high), radar=True)
-
-
-def _display_bands(bands: tuple[str, ...]) -> tuple[str, ...]:
-    if all(name in bands for name in NATURAL_COLOUR):
-        return NATURAL_COLOUR
-    return bands[:3] if len(bands) >= 3 else bands[:1]

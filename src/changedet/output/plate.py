@@ -15,14 +15,12 @@ from changedet.errors import OutputError, UsageError
 from changedet.output import facts, radar_facts
 from changedet.output.ground import length_text, point_of, site_point
 from changedet.output.picture import (
-    Limits,
     draw_image,
     enlarge,
     outlines,
     score_colour,
     score_colours,
     score_range,
-    stretch_limits,
     window,
 )
 from changedet.output.plate_parts import (
@@ -54,6 +52,7 @@ from changedet.output.sheet import (
     text_height,
     wrap,
 )
+from changedet.output.stretch import Limits, stretch_limits
 from changedet.resample import has_place
 from changedet.result import State
 
@@ -98,6 +97,8 @@ class _Pictures:
 
     before: NDArray[np.uint8]
     after: NDArray[np.uint8]
+    #: The same two dates, of which objects show a part.
+    images: tuple[Image, Image]
     limits: Limits
     view: View
     shapes: list[list[NDArray[np.float64]]]
@@ -222,10 +223,11 @@ def plot(result: ChangeResult) -> Figure:
 
 
 def _pictures(result: ChangeResult) -> _Pictures:
-    limits = stretch_limits(result.before, result.after, result.before.valid & result.after.valid)
+    limits = stretch_limits(result.before, result.after)
     return _Pictures(
         draw_image(result.before, limits),
         draw_image(result.after, limits),
+        (result.before, result.after),
         limits,
         View.whole(result.grid),
         outlines(result.objects.head(MOST_OUTLINES), result.grid),
@@ -286,12 +288,10 @@ def _object_plate(result: ChangeResult, pictures: _Pictures, number: int) -> She
     period = f"between {result.before.scene.date_text} and {result.after.scene.date_text}"
     write_header(sheet, result, title, f"{facts.clean(result.name, 80)}, flagged {period}")
     lefts = (panel.left, panel.left + side + GAP)
-    for left, image, picture, word in (
-        (lefts[0], result.before, pictures.before, "Before"),
-        (lefts[1], result.after, pictures.after, "After"),
-    ):
+    for left, image, word in zip(lefts, pictures.images, ("Before", "After"), strict=True):
         box = Box(left, panel.top, panel.width, panel.height)
-        axes = draw_map(sheet, box, picture[view.rows, view.columns], view, latitudes=word == "Before")
+        picture = draw_image(image, pictures.limits, (view.rows, view.columns))
+        axes = draw_map(sheet, box, picture, view, latitudes=word == "Before")
         draw_outlines(axes, [rings], [str(row["kind"])])
         draw_numbers(axes, [rings], [int(row["id"])])
         _scene_caption(sheet, box, side, image, word)
@@ -419,7 +419,7 @@ def _legend_handles(result: ChangeResult) -> list[Artist]:
         (State.NOT_COMPARABLE, "not comparable", "xxxxx"),
         (State.OUTSIDE, "outside the site", ""),
     ):
-        if (result.state == state).any():
+        if result.state_counts[state]:
             handles.append(
                 Patch(facecolor="#cecece", edgecolor="#8e8e8e", hatch=pattern, linewidth=0.4, label=name)
             )

@@ -14,7 +14,7 @@ from changedet.radar.types import SEEN_LABELS, FoundBy, Seen
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from changedet.output.picture import Limits
+    from changedet.output.stretch import Limits
     from changedet.radar.types import RadarEvidence, TrackReport
     from changedet.result import ChangeResult
     from changedet.scene import Scene

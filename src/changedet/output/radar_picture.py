@@ -7,15 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from changedet.output.picture import (
-    RADAR_RANGES_DB,
-    Limits,
-    decibels,
-    draw_image,
-    hatch,
-    stretch_limits,
-    stretched,
-)
+from changedet.output.picture import draw_image, hatch, stretched
+from changedet.output.stretch import RADAR_RANGES_DB, Limits, decibels, stretch_limits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

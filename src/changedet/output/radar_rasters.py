@@ -109,7 +109,7 @@ def radar_section(result: ChangeResult) -> dict[str, Any]:
     radar = result.radar
     if radar is None:
         return {}
-    from changedet.output.picture import stretch_limits
+    from changedet.output.stretch import stretch_limits
 
     limits = stretch_limits(radar.before, radar.after, radar.observed)
     return {

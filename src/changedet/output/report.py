@@ -23,7 +23,6 @@ from changedet.output.ground import (
 from changedet.output.numbers import place_numbers
 from changedet.output.page import render_page, write_page
 from changedet.output.picture import (
-    chip,
     draw_image,
     outlines,
     ring_path,
@@ -31,7 +30,6 @@ from changedet.output.picture import (
     score_colours,
     score_range,
     shrink,
-    stretch_limits,
     to_jpeg_data_url,
     window,
 )
@@ -54,6 +52,7 @@ from changedet.output.shown import (
     score_text,
     state_areas,
 )
+from changedet.output.stretch import stretch_limits
 from changedet.resample import has_place, pixel_size_m
 from changedet.result import STATE_LABELS, State
 
@@ -64,7 +63,9 @@ if TYPE_CHECKING:
 
     from changedet.kinds import Kind
     from changedet.output.radar_picture import RadarPictures
+    from changedet.output.stretch import Limits
     from changedet.result import ChangeResult
+    from changedet.scene import Image
 
 #: Longest side of a picture in the report, in pixels; a larger one is scaled down by area averaging.
 LARGEST_PICTURE_PX = 1100
@@ -87,22 +88,21 @@ Rings = list["NDArray[np.float64]"]
 
 @dataclass(frozen=True, eq=False)
 class _Shown:
-    """The pictures that objects are cut out of, and the room that pictures have."""
+    """What pictures of objects are cut out of, and the room that pictures have."""
 
-    before: NDArray[np.uint8]
-    after: NDArray[np.uint8]
+    before: Image
+    after: Image
+    limits: Limits
     radar: RadarPictures | None
 
-    @property
-    def named(self) -> tuple[tuple[str, NDArray[np.uint8]], ...]:
-        """The pictures that every object shows, with what they are called."""
-        pairs = (("before", self.before), ("after", self.after))
+    def cut(self, part: tuple[slice, slice]) -> tuple[tuple[str, NDArray[np.uint8]], ...]:
+        """Return what every object shows of its ground, with what it is called."""
+        dates = (("before", self.before), ("after", self.after))
+        pairs = tuple((word, draw_image(image, self.limits, part)) for word, image in dates)
         beside = self.radar
-        return (
-            pairs
-            if beside is None
-            else (*pairs, ("radar before", beside.before), ("radar after", beside.after))
-        )
+        if beside is None:
+            return pairs
+        return (*pairs, ("radar before", beside.before[part]), ("radar after", beside.after[part]))
 
     @property
     def bytes_picture(self) -> int:
@@ -197,10 +197,13 @@ def _summary(result: ChangeResult) -> dict[str, object]:
 
 def _viewer(result: ChangeResult, drawn: RadarPictures | None) -> dict[str, object]:
     """Return the pictures and what is drawn over them."""
-    limits = stretch_limits(result.before, result.after, result.before.valid & result.after.valid)
-    before, after = (draw_image(image, limits) for image in (result.before, result.after))
+    limits = stretch_limits(result.before, result.after)
     factor = max(1, LARGEST_PICTURE_PX // max(result.state.shape))
-    pictures = {"before": before, "after": after, "candidates": score_colour(result, factor)}
+    pictures = {
+        "before": draw_image(result.before, limits),
+        "after": draw_image(result.after, limits),
+        "candidates": score_colour(result, factor),
+    }
     rows, columns = result.grid.shape
     height_m, width_m = pixel_size_m(result.grid)
     bar_m = scale_bar_m(result)
@@ -209,7 +212,7 @@ def _viewer(result: ChangeResult, drawn: RadarPictures | None) -> dict[str, obje
     rings = outlines(result.objects.head(_MOST_OUTLINED), result.grid)
     outlined = _outlines(result, rings)
     beside = drawn if drawn is not None and not result.radar_alone else None
-    shown = _Shown(before, after, beside)
+    shown = _Shown(result.before, result.after, limits, beside)
     return {
         "pictures": {
             name: to_jpeg_data_url(shrink(p, LARGEST_PICTURE_PX), most_bytes=shown.bytes_picture)
@@ -305,9 +308,9 @@ def _chips(result: ChangeResult, shown: _Shown, rings: Rings) -> dict[str, objec
     cut = [
         (
             word,
-            to_jpeg_data_url(shrink(chip(p, row, column, size), shown.chip_px), most_bytes=shown.bytes_chip),
+            to_jpeg_data_url(shrink(picture, shown.chip_px), most_bytes=shown.bytes_chip),
         )
-        for word, p in shown.named
+        for word, picture in shown.cut((rows, columns))
     ]
     return {
         "images": cut,
@@ -347,8 +350,8 @@ def _tables(result: ChangeResult) -> dict[str, object]:
         "kind_rules": [] if result.radar_alone else _kind_rules(),
         "floor": facts.floor_text(result),
         "states_present": {
-            "unseen": bool((result.state == State.NOT_OBSERVED).any()),
-            "refused": bool((result.state == State.NOT_COMPARABLE).any()),
+            "unseen": result.state_counts[State.NOT_OBSERVED] > 0,
+            "refused": result.state_counts[State.NOT_COMPARABLE] > 0,
         },
     }
 
@@ -375,7 +378,7 @@ def _states(result: ChangeResult) -> list[dict[str, object]]:
                     "label": label,
                     "share": facts.share_text(share),
                     "width": 100 * share,
-                    "pixels": f"{int((result.state == state).sum()):,}",
+                    "pixels": f"{result.state_counts[state]:,}",
                     "area": areas[label],
                     "mark": state.name.lower().replace("_", "-"),
                 }

@@ -11,7 +11,8 @@ import numpy as np
 from changedet.objects import COLUMNS
 from changedet.output import facts, radar_facts
 from changedet.output.ground import centre, corners, place_texts, round_length_m
-from changedet.output.picture import outlines, score_range, stretch_limits, window
+from changedet.output.picture import outlines, score_range, window
+from changedet.output.stretch import stretch_limits
 from changedet.resample import has_place, pixel_size_m
 from changedet.result import STATE_LABELS
 
@@ -45,7 +46,7 @@ def shown_section(result: ChangeResult) -> dict[str, Any]:
         the colours, ``scale_bar_m``; ``area_by_state``; and the leading ``objects``, at most `MOST_LISTED`.
     """
     known = has_place(result.grid)
-    limits = stretch_limits(result.before, result.after, result.before.valid & result.after.valid)
+    limits = stretch_limits(result.before, result.after)
     return {
         "finding": facts.finding(result),
         "quality": [asdict(fact) for fact in radar_facts.quality(result)],
@@ -70,8 +71,7 @@ def state_areas(result: ChangeResult) -> dict[str, str]:
     """Return how much ground is in each state, in words, by label."""
     pixel_m2 = math.prod(pixel_size_m(result.grid))
     return {
-        label: facts.area_text(int((result.state == state).sum()) * pixel_m2)
-        for state, label in STATE_LABELS.items()
+        label: facts.area_text(result.state_counts[state] * pixel_m2) for state, label in STATE_LABELS.items()
     }
 
 

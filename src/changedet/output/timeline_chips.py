@@ -11,8 +11,9 @@ import numpy as np
 from changedet.errors import OutputError
 from changedet.output.facts import SIMULATED_NOTE, clean
 from changedet.output.figure import PageFigure
-from changedet.output.picture import STRETCH_PERCENTILES, enlarge, hatch
+from changedet.output.picture import enlarge, hatch
 from changedet.output.sheet import plate_style
+from changedet.output.stretch import STRETCH_PERCENTILES
 
 if TYPE_CHECKING:
     from pathlib import Path
