@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pytest
 
 from changedet.core import planes as module
-from changedet.core.planes import by_rows, count_where, new_plane, over_rows, planes_made_by, values_where
+from changedet.core.planes import (
+    all_finite,
+    by_rows,
+    by_tiles,
+    count_where,
+    new_plane,
+    over_rows,
+    planes_made_by,
+    values_where,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -17,6 +27,7 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_BLOCK_BYTES", 4 * 4 * 3 * 70)
+    monkeypatch.setattr(module, "_TILE_BYTES", 4 * 4 * 11 * 11)
 
 
 def test_planes_are_made_by_whom_one_says_and_only_as_long_as_one_says() -> None:
@@ -58,3 +69,20 @@ def test_a_plane_may_be_written_over() -> None:
 def test_an_error_in_a_block_is_raised() -> None:
     with pytest.raises(ZeroDivisionError):
         over_rows(lambda _: 1 / 0, np.ones((31, 70)))
+
+
+def test_tiles_with_neighbours_give_what_the_whole_plane_gives() -> None:
+    plane, other = np.random.default_rng(1).random((2, 31, 70)).astype(np.float32)
+
+    def work(one: NDArray[np.float32], two: NDArray[np.float32]) -> NDArray[np.float32]:
+        return cv2.dilate(one, np.ones((5, 5), np.uint8)) - cv2.erode(two, np.ones((3, 3), np.uint8))
+
+    tiled = by_tiles(work, plane, other, halo_px=2, dtype=np.float32)
+    np.testing.assert_array_equal(tiled, work(plane, other))
+    assert (by_tiles(work, plane, other, halo_px=1, dtype=np.float32) != tiled).any()
+
+
+def test_a_pixel_is_finite_where_every_plane_is() -> None:
+    planes = np.ones((3, 31, 70))
+    planes[0, 3, 4], planes[2, 9, 9] = np.nan, np.inf
+    np.testing.assert_array_equal(all_finite(*planes), np.isfinite(planes).all(axis=0))

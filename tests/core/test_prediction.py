@@ -57,7 +57,7 @@ def test_tiles_leave_no_seams(monkeypatch):
     whole = predict_change(before, after, EVERYWHERE, WEIGHTS)
     score = predict_score(before, after, EVERYWHERE, WEIGHTS)
     monkeypatch.setattr("changedet.core.prediction._TILE_BYTES", 200_000)
-    monkeypatch.setattr("changedet.core.smoothing._TILE_BYTES", 20_000)
+    monkeypatch.setattr("changedet.core.planes._TILE_BYTES", 20_000)
     parts = predict_change(before, after, EVERYWHERE, WEIGHTS)
     for name in ("surprise", "raw", "contrast"):
         np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), rtol=1e-5, atol=1e-6)

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from changedet.core.sampling import last_axis_median, sample_index, sample_pixels
+from changedet.core import sampling
+from changedet.core.sampling import last_axis_median, plane_median, sample_index, sample_pixels
 
 
 @settings(max_examples=30, deadline=None)
@@ -74,3 +75,27 @@ def test_the_sample_of_a_large_grid_is_that_of_the_list_of_its_usable_pixels():
     everything = np.ones_like(valid)
     assert len(np.unique(sample_index(everything, 700, 5))) == 700
     np.testing.assert_array_equal(sample_index(valid, 10**6, 5), usable)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    numbers=hnp.arrays(np.float32, (9, 11), elements=st.sampled_from([-2.5, -1, 0, 0.25, 1, 1, 7, np.nan])),
+    limits=st.sampled_from([(10**6, 20), (10, 20), (10, 1000), (10, 2)]),
+)
+def test_the_median_of_a_plane_is_exact_however_it_is_found(numbers, limits):
+    before = sampling._BRACKETED_FROM, sampling._BRACKET_SAMPLE
+    sampling._BRACKETED_FROM, sampling._BRACKET_SAMPLE = limits
+    try:
+        found = plane_median(lambda part: part[np.isfinite(part)], numbers)
+    finally:
+        sampling._BRACKETED_FROM, sampling._BRACKET_SAMPLE = before
+    known = numbers[np.isfinite(numbers)]
+    np.testing.assert_equal(found, float(last_axis_median(known)) if known.size else float("nan"))
+
+
+def test_a_sample_that_misleads_costs_time_and_no_exactness(monkeypatch):
+    monkeypatch.setattr(sampling, "_BRACKETED_FROM", 100)
+    monkeypatch.setattr(sampling, "_BRACKET_SAMPLE", 900)
+    plane = np.random.default_rng(0).random((300, 300), np.float32)
+    plane[::10, ::10] += 9  # just where the sample is taken
+    assert plane_median(np.ravel, plane) == float(last_axis_median(plane.ravel()))

@@ -10,6 +10,7 @@ import numpy as np
 
 from changedet.core.blocks import Buffers, row_blocks, run_blocks
 from changedet.core.parameters import Described
+from changedet.core.planes import new_plane
 from changedet.core.sampling import sample_pixels
 from changedet.core.scaling import centre_and_spread, check_pair
 from changedet.core.smoothing import smooth_score
@@ -126,7 +127,7 @@ def cva_score(
     if not valid.any():
         return np.full(valid.shape, np.nan, np.float32)
     difference = _difference(before, after, valid, weights)
-    out, buffers = np.empty(valid.shape, np.float32), Buffers()
+    out, buffers = new_plane(valid.shape, np.float32), Buffers()
 
     def length(rows: slice) -> None:
         """Write the lengths of some rows."""
@@ -232,7 +233,7 @@ def pca_difference_score(
         return np.full(valid.shape, np.nan, np.float32)
     difference = _difference(before, after, valid, weights)
     kept = _components(difference.sample, parameters.energy).astype(np.float32)
-    out, buffers = np.empty(valid.shape, np.float32), Buffers()
+    out, buffers = new_plane(valid.shape, np.float32), Buffers()
 
     def length(rows: slice) -> None:
         """Write the lengths of the principal part of some rows."""

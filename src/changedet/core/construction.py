@@ -9,7 +9,8 @@ import numpy as np
 
 from changedet.core.blocks import row_blocks, run_blocks
 from changedet.core.indices import compute_indices
-from changedet.core.smoothing import blur_valid
+from changedet.core.planes import by_tiles, new_plane
+from changedet.core.smoothing import blur_reach_px, blur_valid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -145,10 +146,10 @@ def construction_weight(
         raise ValueError(message)
     shape = (before.shape[1], before.shape[2])
     if not set(NEEDED_BANDS) <= set(bands):
-        return np.ones(shape, np.float32)
+        return new_plane(shape, np.float32, 1)
     wanted = [i for i, name in enumerate(bands) if name in (*NEEDED_BANDS, "B11")]
     names = tuple(bands[i] for i in wanted)
-    out = np.empty(shape, np.float32)
+    out = new_plane(shape, np.float32)
 
     def _work(rows: slice) -> None:
         sides = []
@@ -179,10 +180,14 @@ def construction_score(score: NDArray[np.float32], weight: NDArray[np.float32]) 
     ndarray of float32, shape (y, x)
         In the unit of the score and never above it; NaN where the score is, 0 where no weight is known near.
     """
-    known = np.isfinite(score) & np.isfinite(weight)
-    averaged = blur_valid(np.where(known, weight, np.float32(0)), known, WEIGHT_SMOOTHING_PX)
-    # rounding in the normalised average may exceed 1 by one part in ten million
-    return np.asarray(score * np.minimum(averaged, np.float32(1)), np.float32)
+
+    def _tile(wide: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        known = np.isfinite(wide) & np.isfinite(weights)
+        averaged = blur_valid(np.where(known, weights, np.float32(0)), known, WEIGHT_SMOOTHING_PX)
+        # rounding in the normalised average may exceed 1 by one part in ten million
+        return np.asarray(wide * np.minimum(averaged, np.float32(1)), np.float32)
+
+    return by_tiles(_tile, score, weight, halo_px=blur_reach_px(WEIGHT_SMOOTHING_PX), dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)

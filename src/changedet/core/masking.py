@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+
+from changedet.core.planes import by_rows, by_tiles, count_where, over_rows, values_where
+from changedet.core.sampling import plane_median
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,6 +58,8 @@ SOFT_EDGED_CLASSES: tuple[SceneClass, ...] = (
 CLOUD_TEST_BANDS = frozenset({"B02", "B03", "B04", "B08", "B11"})
 #: Clouds, cirrus and cloud shadows are widened by this before pixels count as usable, in metres.
 CLOUD_BUFFER_M = 60.0
+# What speaks for a class: bits of one number.
+_SNOW, _CLOUD, _CIRRUS, _DARK, _MISSING = (np.uint8(1 << bit) for bit in range(5))
 # pixels of a projected grid are not quite as long on the ground as on the map
 _WHOLE_PIXEL_SLACK = 0.05
 
@@ -76,7 +82,8 @@ def unclassified(observed: NDArray[np.bool_]) -> NDArray[np.uint8]:
     >>> unclassified(np.array([[True, False]])).tolist()
     [[7, 0]]
     """
-    return np.where(observed, SceneClass.UNCLASSIFIED, SceneClass.NO_DATA).astype(np.uint8)
+    codes = np.array([SceneClass.NO_DATA, SceneClass.UNCLASSIFIED], np.uint8)
+    return by_rows(lambda part: codes[part.view(np.uint8)], observed, dtype=np.uint8)
 
 
 def cloud_buffer_px(pixel_size_m: float) -> int:
@@ -168,11 +175,19 @@ def usable_from_classes(classes: NDArray[np.uint8], *, dilation_px: int) -> NDAr
     >>> usable_from_classes(np.array([[4, 9, 4, 4]], np.uint8), dilation_px=1)
     array([[False, False, False,  True]])
     """
-    unusable = np.isin(classes, UNUSABLE_CLASSES)
-    soft = np.isin(classes, SOFT_EDGED_CLASSES)
-    if dilation_px > 0 and soft.any():
-        unusable |= _dilate(soft, dilation_px)
-    return ~unusable
+    unusable, soft = (_any_of(codes) for codes in (UNUSABLE_CLASSES, SOFT_EDGED_CLASSES))
+
+    def _tile(wide: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        edges = soft[wide]
+        usable = ~unusable[wide]
+        return usable & ~_dilate(edges, dilation_px) if dilation_px > 0 and edges.any() else usable
+
+    return by_tiles(_tile, classes, halo_px=max(dilation_px, 0), dtype=bool)
+
+
+def _any_of(codes: tuple[SceneClass, ...]) -> NDArray[np.bool_]:
+    """Return a table that tells of every number of 8 bits whether it is one of some classes."""
+    return np.isin(np.arange(256), codes)
 
 
 def spectral_classes(
@@ -209,21 +224,43 @@ def spectral_classes(
     ndarray of uint8, shape (y, x)
         `NO_DATA`, `CLOUD_HIGH`, `THIN_CIRRUS`, `CLOUD_SHADOW`, `SNOW` or `UNCLASSIFIED`.
     """
-    classes = np.full(data.shape[1:], SceneClass.UNCLASSIFIED, np.uint8)
-    if set(bands) >= CLOUD_TEST_BANDS:
-        plane = {name: np.nan_to_num(data[i]) for i, name in enumerate(bands)}
-        snow = _is_snow(plane, tests, pixel_size_m)
-        cloud = _is_cloud(plane, tests, pixel_size_m)
-        classes[snow] = SceneClass.SNOW
-        classes[cloud & ~snow] = SceneClass.CLOUD_HIGH
-        if "B10" in plane:
-            classes[(plane["B10"] > tests.cirrus) & ~cloud] = SceneClass.THIN_CIRRUS
-        if cloud.any():
-            reach = _shadow_reach(cloud, sun_elevation_deg, sun_azimuth_deg, pixel_size_m, tests)
-            dark = (plane["B08"] < tests.shadow_nir) & (plane["B11"] < tests.shadow_swir)
-            water = plane["B03"] > plane["B08"]
-            classes[reach & dark & ~water & ~cloud] = SceneClass.CLOUD_SHADOW
-    classes[np.isnan(data).all(axis=0)] = SceneClass.NO_DATA
+    reach_px = 2 + math.ceil((2 * max(tests.core_m, tests.snow_m) + tests.edge_m) / pixel_size_m)
+    work = partial(_signs, bands, tests, pixel_size_m)
+    signs = by_tiles(work, data, halo_px=reach_px, dtype=np.uint8)
+    cloud = by_rows(lambda part: part & _CLOUD > 0, signs, dtype=np.uint8)
+    if not any(over_rows(np.any, cloud)):
+        return by_rows(_classes_of, signs, dtype=np.uint8, out=signs)
+    reach = _shadow_reach(cloud, sun_elevation_deg, sun_azimuth_deg, pixel_size_m, tests)
+    return by_rows(_classes_of, signs, reach, dtype=np.uint8, out=signs)
+
+
+def _signs(
+    bands: tuple[str, ...], tests: SpectralTests, pixel_size_m: float, data: NDArray[np.float32]
+) -> NDArray[np.uint8]:
+    """Return what speaks for each class, bit by bit."""
+    signs = np.where(np.isnan(data).all(axis=0), _MISSING, np.uint8(0))
+    if not set(bands) >= CLOUD_TEST_BANDS:
+        return signs
+    plane = {name: np.nan_to_num(data[i]) for i, name in enumerate(bands)}
+    signs[_is_snow(plane, tests, pixel_size_m)] |= _SNOW
+    signs[_is_cloud(plane, tests, pixel_size_m)] |= _CLOUD
+    if "B10" in plane:
+        signs[plane["B10"] > tests.cirrus] |= _CIRRUS
+    water = plane["B03"] > plane["B08"]
+    signs[(plane["B08"] < tests.shadow_nir) & (plane["B11"] < tests.shadow_swir) & ~water] |= _DARK
+    return signs
+
+
+def _classes_of(signs: NDArray[np.uint8], reach: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
+    """Read classes from what speaks for them; the last word counts."""
+    classes = np.full(signs.shape, SceneClass.UNCLASSIFIED, np.uint8)
+    snow, cloud = signs & _SNOW > 0, signs & _CLOUD > 0
+    classes[snow] = SceneClass.SNOW
+    classes[cloud & ~snow] = SceneClass.CLOUD_HIGH
+    classes[(signs & _CIRRUS > 0) & ~cloud] = SceneClass.THIN_CIRRUS
+    if reach is not None:
+        classes[reach & (signs & _DARK > 0) & ~cloud] = SceneClass.CLOUD_SHADOW
+    classes[signs & _MISSING > 0] = SceneClass.NO_DATA
     return classes
 
 
@@ -278,22 +315,58 @@ def recheck_clouds(
     ndarray of uint8, shape (y, x)
         The classes, with `UNCLASSIFIED` where a cloud or shadow was taken back.
     """
-    cloud, shadow = classes == SceneClass.CLOUD_HIGH, classes == SceneClass.CLOUD_SHADOW
-    if not cloud.any() and not shadow.any():
+    if not any(over_rows(lambda part: bool(_is_doubtful(part).any()), classes)):
         return classes
-    doubtful = np.isin(other_classes, (SceneClass.CLOUD_HIGH, SceneClass.CLOUD_SHADOW))
-    rise, drop = (_relative_difference(date[i], other[i], ~(cloud | shadow)) for i in (0, 1))
-    _, labels, statistics, _ = cv2.connectedComponentsWithStats(cloud.astype(np.uint8), connectivity=8)
-    size = np.maximum(np.bincount(labels.ravel(), minlength=len(statistics)), 1)
-    mean_rise = np.bincount(labels.ravel(), weights=rise.ravel(), minlength=len(statistics)) / size
-    overlaps = np.bincount(labels[doubtful], minlength=len(statistics)) > 0
-    alike = _component_correlations(labels, date[0], other[0], len(statistics)) > tests.same_texture
+    cloud = by_rows(lambda part: part == SceneClass.CLOUD_HIGH, classes, dtype=bool)
+    labels = np.asarray(cv2.connectedComponents(cloud.view(np.uint8), connectivity=8)[1], np.int32)
+    levels = [_usual_difference(date[i], other[i], classes) for i in (0, 1)]
+    roof = _roofs(labels, cloud, other_classes, (date[0], other[0], levels[0]), tests)
+
+    def _taken_back(
+        part: NDArray[np.uint8],
+        there: NDArray[np.uint8],
+        groups: NDArray[np.int32],
+        nir: NDArray[np.float32],
+        other_nir: NDArray[np.float32],
+    ) -> NDArray[np.bool_]:
+        shadow = (part == SceneClass.CLOUD_SHADOW) & ~_is_doubtful(there)
+        return np.asarray(roof[groups] | (shadow & (_relative(nir, other_nir, levels[1]) > -tests.nir_drop)))
+
+    gone = by_rows(_taken_back, classes, other_classes, labels, date[1], other[1], dtype=bool)
+    # where no cloud is left, nothing throws the shadows
+    alone = not count_where(lambda part, back: (part == SceneClass.CLOUD_HIGH) & ~back, classes, gone)
+    return by_rows(partial(_taken, alone), classes, gone, dtype=np.uint8)
+
+
+def _is_doubtful(classes: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return np.asarray((classes == SceneClass.CLOUD_HIGH) | (classes == SceneClass.CLOUD_SHADOW))
+
+
+def _taken(no_shadows: bool, classes: NDArray[np.uint8], gone: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Take back classes where they are gone, and every shadow if there are none."""
+    gone = gone | (classes == SceneClass.CLOUD_SHADOW) if no_shadows else gone
+    return np.where(gone, np.uint8(SceneClass.UNCLASSIFIED), classes)
+
+
+def _roofs(
+    labels: NDArray[np.int32],
+    cloud: NDArray[np.bool_],
+    other_classes: NDArray[np.uint8],
+    blue: tuple[NDArray[np.float32], NDArray[np.float32], np.float32],
+    tests: PairTests,
+) -> NDArray[np.bool_]:
+    """Tell which groups of cloud pixels are roofs, by number; what is not cloud (0) is none."""
+    group, there, date, other = (
+        values_where(cloud, plane) for plane in (labels, other_classes, blue[0], blue[1])
+    )
+    count = 1 + int(group.max(initial=0))
+    size = np.maximum(np.bincount(group, minlength=count), 1)
+    mean_rise = np.bincount(group, weights=_relative(date, other, blue[2]), minlength=count) / size
+    overlaps = np.bincount(group[_is_doubtful(there)], minlength=count) > 0
+    alike = _component_correlations(group, date, other, count) > tests.same_texture
     roof = (mean_rise < tests.blue_rise) & (size <= tests.roof_pixels) & (alike | ~overlaps)
     roof[0] = False
-    taken_back = roof[labels] | (shadow & ~doubtful & (drop > -tests.nir_drop))
-    if not (cloud & ~taken_back).any():
-        taken_back |= shadow  # no cloud is left to throw them
-    return np.where(taken_back, np.uint8(SceneClass.UNCLASSIFIED), classes)
+    return roof
 
 
 def _component_correlations(
@@ -313,14 +386,26 @@ def _component_correlations(
     return np.asarray(np.where(scale > 0, _mean(dx * dy) / np.where(scale > 0, scale, 1), 0.0), np.float64)
 
 
-def _relative_difference(
-    date: NDArray[np.float32], other: NDArray[np.float32], clear: NDArray[np.bool_]
+def _usual_difference(
+    date: NDArray[np.float32], other: NDArray[np.float32], classes: NDArray[np.uint8]
+) -> np.float32:
+    """Median difference of two dates over ground without cloud and shadow, 0 where there is none."""
+
+    def _clear(
+        part: NDArray[np.float32], there: NDArray[np.float32], codes: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        difference = part - there
+        return np.asarray(difference[np.isfinite(difference) & ~_is_doubtful(codes)])
+
+    return np.float32(np.nan_to_num(plane_median(_clear, date, other, classes)))
+
+
+def _relative(
+    date: NDArray[np.float32], other: NDArray[np.float32], level: np.float32
 ) -> NDArray[np.float32]:
-    """Difference of two dates less its median over clear ground, 0 where either has no data."""
+    """Difference of two dates less a level, 0 where either has no data."""
     difference = date - other
-    known = np.isfinite(difference)
-    level = np.median(difference[known & clear]) if (known & clear).any() else 0.0
-    return np.where(known, difference - np.float32(level), np.float32(0))
+    return np.where(np.isfinite(difference), difference - level, np.float32(0))
 
 
 def _is_snow(
@@ -349,17 +434,20 @@ def _is_cloud(
 
 
 def _shadow_reach(
-    cloud: NDArray[np.bool_],
+    cloud: NDArray[np.uint8],
     sun_elevation_deg: float | None,
     sun_azimuth_deg: float | None,
     pixel_size_m: float,
     tests: SpectralTests,
 ) -> NDArray[np.bool_]:
-    """Where the shadow of a cloud of unknown height may fall: a streak away from the sun."""
+    """Where the shadow of a cloud of unknown height may fall: a streak away from the sun.
+
+    A pixel is a cloud where it is 1.
+    """
     step = 4  # worked out on every fourth pixel: shadows are far larger
     if min(cloud.shape) < step:
         return np.ones(cloud.shape, np.bool_)
-    coarse = cv2.resize(cloud.astype(np.uint8), None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA)
+    coarse = cv2.resize(np.asarray(cloud), None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA)
     length = round(tests.shadow_reach_m / (pixel_size_m * step))
     if sun_elevation_deg is not None:
         # cloud tops seldom exceed 8 km; a high sun keeps their shadows close
@@ -376,8 +464,8 @@ def _shadow_reach(
         cv2.line(kernel, (length, length), (tip[1], tip[0]), 1, thickness=1)
         # dilation takes the neighbour at an offset, so the streak's kernel is turned round
         spread[:] = cv2.dilate(coarse, np.ascontiguousarray(kernel[::-1, ::-1]), borderValue=0)
-    full = cv2.resize(spread, (cloud.shape[1], cloud.shape[0]), interpolation=cv2.INTER_NEAREST) > 0
-    return np.asarray(_dilate(full, step))
+    full = cv2.resize(spread, (cloud.shape[1], cloud.shape[0]), interpolation=cv2.INTER_NEAREST)
+    return by_tiles(lambda wide: _dilate(wide > 0, step), full, halo_px=step, dtype=bool)
 
 
 def _disc(diameter_px: float) -> NDArray[np.uint8]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from changedet.core.planes import by_rows, new_plane
 from changedet.core.sampling import MAD_TO_SPREAD, last_axis_median, sample_pixels
 
 if TYPE_CHECKING:
@@ -150,10 +152,24 @@ def apply_normalization(
     ndarray of float32, shape (band, y, x)
         ``after * gain + offset``.
     """
-    gain = np.array(normalization.gain, np.float32)[:, None, None]
-    offset = np.array(normalization.offset, np.float32)[:, None, None]
-    matched = after * gain + offset
-    return np.asarray(np.maximum(matched, np.float32(0)) if clip else matched, np.float32)
+    out = new_plane(after.shape, np.float32)
+    for gain, offset, plane, matched in zip(
+        normalization.gain, normalization.offset, after, out, strict=True
+    ):
+        by_rows(
+            partial(_matched, np.float32(gain), np.float32(offset), clip),
+            plane,
+            dtype=np.float32,
+            out=matched,
+        )
+    return out
+
+
+def _matched(
+    gain: np.float32, offset: np.float32, clip: bool, values: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    matched = values * gain + offset
+    return np.maximum(matched, np.float32(0)) if clip else matched
 
 
 def _match_medians(

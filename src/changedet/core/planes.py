@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from changedet.core.blocks import row_blocks, run_blocks
+from changedet.core.blocks import even_tiles, row_blocks, run_blocks, tile_with_halo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,6 +20,8 @@ Value = TypeVar("Value")
 # A pixel of these planes is touched once; blocks need not fit the cache, but must not be many.
 _BLOCK_BYTES = 2_000_000
 _BLOCK_PLANES = 4
+# A tile holds its halo several times over.
+_TILE_BYTES, _TILE_PLANES = 16_000_000, 4
 
 
 class Maker(Protocol):
@@ -138,6 +140,49 @@ def by_rows(
     return found
 
 
+def by_tiles(
+    function: Callable[..., NDArray[Any]],
+    *planes: NDArray[Any],
+    halo_px: int,
+    dtype: DTypeLike,
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """Compute a plane from others whose neighbouring pixels count as well, tile by tile.
+
+    Parameters
+    ----------
+    function : callable
+        Given the same tile of every plane with its neighbours, it returns as large a part of the result.
+    *planes : ndarray, shape (..., y, x)
+        At least one.
+    halo_px : int
+        From how far a neighbour counts. At the edge of the image there are none.
+    dtype : dtype
+        Of the result.
+    out : ndarray, shape (y, x), optional
+        Where it is written, none of the planes; a new plane when left out.
+
+    Returns
+    -------
+    ndarray, shape (y, x)
+
+    Examples
+    --------
+    >>> plane = np.arange(5.0)[None].repeat(2, 0)
+    >>> by_tiles(lambda wide: np.gradient(wide, axis=1), plane, halo_px=1, dtype=float)[1].tolist()
+    [1.0, 1.0, 1.0, 1.0, 1.0]
+    """
+    shape = planes[0].shape[-2], planes[0].shape[-1]
+    found = new_plane(shape, dtype) if out is None else out
+
+    def _work(tile: tuple[slice, slice]) -> None:
+        wide, inner = tile_with_halo(tile, shape, halo_px)
+        found[tile] = function(*(plane[..., *wide] for plane in planes))[inner]
+
+    run_blocks(_work, even_tiles(shape, _TILE_PLANES, _TILE_BYTES))
+    return found
+
+
 def over_rows(function: Callable[..., Value], *planes: NDArray[Any]) -> list[Value]:
     """Return what a function says of each block of rows, from the first rows to the last.
 
@@ -232,7 +277,7 @@ def all_finite(*planes: NDArray[np.floating]) -> NDArray[np.bool_]:
     """
 
     def _finite(*parts: NDArray[np.floating]) -> NDArray[np.bool_]:
-        found = np.isfinite(parts[0])
+        found = np.asarray(np.isfinite(parts[0]), np.bool_)
         for part in parts[1:]:
             found &= np.isfinite(part)
         return found

@@ -11,6 +11,7 @@ import numpy as np
 from changedet.core.blocks import even_tiles, run_blocks, tile_with_halo
 from changedet.core.parameters import Described
 from changedet.core.piecewise import PiecewiseFit, fit_piecewise
+from changedet.core.planes import by_rows, new_plane, plane_blocks
 from changedet.core.sampling import sample_pixels
 from changedet.core.scaling import check_pair, standardisation
 from changedet.core.smoothing import blur_valid, smooth_score
@@ -127,7 +128,7 @@ class Prediction:
         ndarray of float32, shape (y, x)
             Never below `raw`.
         """
-        out = self.raw.copy()
+        out = by_rows(np.copy, self.raw, dtype=np.float32)
         places, factors = self.peaks
         out.ravel()[places] *= factors
         return out
@@ -215,8 +216,8 @@ def predict_change(
         When shapes or the number of weights disagree.
     """
     check_pair(before, after, valid, weights)
-    taught = valid if learn is None else valid & learn
-    surprise, structure, contrast = (np.zeros(valid.shape, np.float32) for _ in range(3))
+    taught = valid if learn is None or learn is valid else by_rows(np.logical_and, valid, learn, dtype=bool)
+    surprise, structure, contrast = (new_plane(valid.shape, np.float32, 0) for _ in range(3))
     if not taught.any():
         return Prediction(surprise, surprise, contrast, float("nan"), 0.0, _cap(surprise, np.float32(1)))
     images = _Images.of((before, after), taught, weights, parameters)
@@ -228,11 +229,14 @@ def predict_change(
     median = _median(surprise, taught, _LEAST_SURPRISE_CAP / parameters.surprise_cap)
     peaks = _cap(surprise, np.float32(parameters.surprise_cap) * median)
     median = _median(structure, taught, _LEAST_STRUCTURE_CAP / parameters.structure_cap)
-    np.minimum(structure, np.float32(parameters.structure_cap) * median, out=structure)
-    # inside a large uniform change there is no pattern on either date
-    structure += np.float32(_PLAIN_GROUND) * median
-    np.power(structure, np.float32(parameters.structure_weight), out=structure)
-    structure *= surprise
+    cap, plain = np.float32(parameters.structure_cap) * median, np.float32(_PLAIN_GROUND) * median
+
+    def _raised(changed: NDArray[np.float32], surprised: NDArray[np.float32]) -> NDArray[np.float32]:
+        # inside a large uniform change there is no pattern on either date
+        total = np.minimum(changed, cap) + plain
+        return np.asarray(np.power(total, np.float32(parameters.structure_weight)) * surprised)
+
+    by_rows(_raised, structure, surprise, dtype=np.float32, out=structure)
     return Prediction(surprise, structure, contrast, images.explained, images.spread, peaks)
 
 
@@ -386,8 +390,11 @@ def _median(plane: NDArray[np.float32], taught: NDArray[np.bool_], least: float)
 
 def _cap(plane: NDArray[np.float32], limit: np.float32) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """Cap a plane in place; return which pixels were above the limit, and how many times as large."""
-    flat = plane.ravel()
-    places = np.flatnonzero(flat > limit)
+    flat, found = plane.reshape(-1), []
+    for rows in plane_blocks(plane):
+        start, stop = (at * plane.shape[1] for at in (rows.start, rows.stop))
+        found.append(start + np.flatnonzero(flat[start:stop] > limit))
+    places = np.concatenate(found) if found else np.empty(0, np.intp)
     factors = flat[places] / limit
     flat[places] = limit
     return places, factors

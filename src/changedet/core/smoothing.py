@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from changedet.core.blocks import even_tiles, run_blocks, tile_with_halo
+from changedet.core.planes import by_rows, by_tiles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# A tile holds its halo several times over.
-_TILE_BYTES = 16_000_000
-_TILE_PLANES = 4
 # OpenCV cuts a Gaussian off at four standard deviations.
 _REACH = 4.0
 
@@ -66,18 +63,25 @@ def smooth_score(
     ndarray of float32, shape (y, x)
         NaN where `valid` is False.
     """
+    nothing = np.float32(np.nan)
     if not smoothing_px:
-        return np.where(valid, score, np.float32(np.nan))
-    halo = math.ceil(_REACH * max(smoothing_px)) + 1
-    out = np.empty(valid.shape, np.float32)
+        return by_rows(lambda part, usable: np.where(usable, part, nothing), score, valid, dtype=np.float32)
 
-    def _work(tile: tuple[slice, slice]) -> None:
-        wide, inner = tile_with_halo(tile, valid.shape, halo)
-        smooth = _smooth_tile(score[wide], valid[wide], smoothing_px)[inner]
-        out[tile] = np.where(valid[tile], smooth, np.float32(np.nan))
+    def _tile(wide: NDArray[np.float32], usable: NDArray[np.bool_]) -> NDArray[np.float32]:
+        return np.where(usable, _smooth_tile(wide, usable, smoothing_px), nothing)
 
-    run_blocks(_work, even_tiles(valid.shape, _TILE_PLANES, _TILE_BYTES))
-    return out
+    return by_tiles(_tile, score, valid, halo_px=blur_reach_px(max(smoothing_px)), dtype=np.float32)
+
+
+def blur_reach_px(sigma_px: float) -> int:
+    """Return from how far a pixel counts in `blur_valid`.
+
+    Examples
+    --------
+    >>> blur_reach_px(2.0)
+    9
+    """
+    return math.ceil(_REACH * sigma_px) + 1
 
 
 def _smooth_tile(

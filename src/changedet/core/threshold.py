@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from changedet.core.sampling import MAD_TO_SPREAD, last_axis_median
+from changedet.core.planes import by_tiles
+from changedet.core.sampling import MAD_TO_SPREAD, plane_median
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,11 +121,11 @@ def robust_thresholds(
     >>> bool(robust_thresholds(score).seed < 9)
     True
     """
-    judged = score[np.isfinite(score)]
-    if judged.size == 0:
-        return Thresholds(float("nan"), 0.0, float("inf"), float("inf"))
-    median = float(last_axis_median(judged))
-    mad = float(MAD_TO_SPREAD * last_axis_median(np.abs(judged - np.float32(median))))
+    rows = score.reshape(-1, score.shape[-1] if score.ndim > 1 else 1)
+    median = plane_median(_judged, rows)
+    if math.isnan(median):
+        return Thresholds(median, 0.0, float("inf"), float("inf"))
+    mad = MAD_TO_SPREAD * plane_median(lambda part: np.abs(_judged(part) - np.float32(median)), rows)
     if mad <= 0:
         return Thresholds(median, 0.0, float("inf"), float("inf"))
     return Thresholds(median, mad, median + parameters.seed_mads * mad, median + parameters.grow_mads * mad)
@@ -156,9 +158,17 @@ def outline_pixels(
     >>> [bool(outline_pixels(score)[4, column]) for column in (4, 5)]
     [True, False]
     """
-    filled = np.nan_to_num(fine_score)
     size = 2 * parameters.peak_reach_px + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    peak = cv2.dilate(filled, disc)
     limit = np.float32(robust_thresholds(fine_score, parameters).grow)
-    return np.asarray(filled > np.maximum(limit, np.float32(parameters.peak_share) * peak))
+
+    def _tile(wide: NDArray[np.float32]) -> NDArray[np.bool_]:
+        filled = np.nan_to_num(wide)
+        peak = cv2.dilate(filled, disc)
+        return np.asarray(filled > np.maximum(limit, np.float32(parameters.peak_share) * peak))
+
+    return by_tiles(_tile, fine_score, halo_px=parameters.peak_reach_px, dtype=bool)
+
+
+def _judged(score: NDArray[np.float32]) -> NDArray[np.float32]:
+    return score[np.isfinite(score)]
