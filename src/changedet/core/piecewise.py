@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Pixels per step of a prediction: its buffers stay in the cache of one core.
-_STEP_PIXELS = 8_192
+_STEP_PIXELS = 4_096
 _ROUNDS = 3
 
 
@@ -60,20 +60,22 @@ class PiecewiseFit:
         """
         flat = image.reshape(len(image), -1)
         out = np.empty((len(self.constant), flat.shape[1]), np.float32)
+        predictors = np.empty((len(flat), 1 + self.knots.shape[1], _STEP_PIXELS), np.float32)
         for start in range(0, flat.shape[1], _STEP_PIXELS):
             part = np.s_[:, start : start + _STEP_PIXELS]
-            self._predict_part(flat[part], out[part])
+            self._predict_part(flat[part], predictors[:, :, : flat[part].shape[1]], out[part])
         return out.reshape(-1, *image.shape[1:])
 
-    def _predict_part(self, pixels: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-        out[:] = self.constant[:, None]
-        predictors = np.empty((1 + self.knots.shape[1], pixels.shape[1]), np.float32)
-        for values, knots, slopes in zip(pixels, self.knots, self.slopes, strict=True):
-            predictors[0] = values
-            np.subtract(values, knots[:, None], out=predictors[1:])
-            np.maximum(predictors[1:], np.float32(0), out=predictors[1:])
-            # einsum, not a BLAS product, whose last digits depend on threads and processor
-            out += np.einsum("tk,kp->tp", slopes, predictors)
+    def _predict_part(
+        self, pixels: NDArray[np.float32], predictors: NDArray[np.float32], out: NDArray[np.float32]
+    ) -> None:
+        """Predict some pixels; the predictors are room to work in."""
+        predictors[:, 0] = pixels
+        np.subtract(pixels[:, None], self.knots[:, :, None], out=predictors[:, 1:])
+        np.maximum(predictors[:, 1:], np.float32(0), out=predictors[:, 1:])
+        # einsum, not a BLAS product, whose last digits depend on threads and processor
+        np.einsum("btk,bkp->tp", self.slopes, predictors, out=out)
+        out += self.constant[:, None]
 
 
 def fit_piecewise(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from changedet.core.smoothing import blur_valid
+from changedet.core.smoothing import Blur
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,10 +56,12 @@ def structure_change(
     """
     total = np.zeros(valid.shape, np.float32)
     noise = np.float32(NOISE_VARIANCE)
-    for x, y, weight in zip(before, after, weights, strict=True):
-        mean_x, mean_y = (blur_valid(plane, valid, WINDOW_PX) for plane in (x, y))
-        var_x = np.maximum(blur_valid(x * x, valid, WINDOW_PX) - mean_x * mean_x, 0) + noise
-        var_y = np.maximum(blur_valid(y * y, valid, WINDOW_PX) - mean_y * mean_y, 0) + noise
-        both = blur_valid(x * y, valid, WINDOW_PX) - mean_x * mean_y + noise
+    smooth = Blur(valid, WINDOW_PX)
+    for band, weight in enumerate(weights):
+        x, y = (planes[band] * valid for planes in (before, after))
+        mean_x, mean_y = smooth(x), smooth(y)
+        var_x = np.maximum(smooth(x * x) - mean_x * mean_x, 0) + noise
+        var_y = np.maximum(smooth(y * y) - mean_y * mean_y, 0) + noise
+        both = smooth(x * y) - mean_x * mean_y + noise
         total += np.float32(weight) * (1 - both / np.sqrt(var_x * var_y))
     return np.where(valid, np.maximum(total, np.float32(0)), np.float32(0))
