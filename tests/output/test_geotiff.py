@@ -9,10 +9,12 @@ import rioxarray
 from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp
 from rio_cogeo import cog_validate
-from tests.synthetic import GRID, make_result
+from tests.synthetic import GRID, make_image, make_result
 
+from changedet.core.blocks import limited_threads
 from changedet.errors import OutputError
 from changedet.kinds import KIND_LABELS, Kind
+from changedet.output import geotiff
 from changedet.output.geotiff import common_tags, legend, write_cog, write_rasters
 from changedet.result import State
 
@@ -169,3 +171,82 @@ def test_simulated_imagery_is_said_in_the_tags():
     scene = replace(result.before.scene, simulated=True)
     tags = common_tags(replace(result, before=replace(result.before, scene=scene)))
     assert "Simulated imagery" in tags["CREDIT"]
+
+
+@pytest.fixture
+def streamed(monkeypatch):
+    """Every raster is written tile by tile."""
+    monkeypatch.setattr(geotiff, "_DEFLATE_BELOW_BYTES", 0)
+
+
+def large_result():
+    """A result whose rasters have more than one tile and two overviews, on sides that do not divide."""
+    grid = GeoBox((530, 1101), GRID.affine, GRID.crs)
+    score = np.random.default_rng(2).gamma(2.0, 0.4, tuple(grid.shape)).astype(np.float32)
+    score[:100, :700] = np.nan
+    state = np.where(np.isnan(score), np.uint8(State.NOT_OBSERVED), np.uint8(State.NOT_FLAGGED))
+    state[300:310, 600:640] = State.CHANGED
+    state[-8:] = State.OUTSIDE
+    before, after = (make_image(seed, grid=grid).select(("B04", "B03", "B02")) for seed in (0, 1))
+    kind = (state == State.CHANGED).astype(np.uint8)
+    return replace(
+        make_result(), grid=grid, score=score, construction=score * np.float32(0.5), state=state, kind=kind,
+        before=before, after=after,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def both_ways(tmp_path_factory):
+    """The rasters of one result, written as a whole and tile by tile."""
+    parent = tmp_path_factory.mktemp("ways")
+    for folder, limit in (("whole", 10**12), ("tiles", 0)):
+        (parent / folder).mkdir()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(geotiff, "_DEFLATE_BELOW_BYTES", limit)
+            write_rasters(large_result(), parent / folder, images=True)
+    return parent
+
+
+@pytest.mark.parametrize("name", ["score.tif", "construction.tif", "state.tif", "kind.tif", "after.tif"])
+def test_rasters_written_tile_by_tile_say_the_same(both_ways, name):
+    made = both_ways / "tiles" / name
+    assert cog_validate(made, strict=True) == (True, [], [])
+    with rasterio.open(both_ways / "whole" / name) as whole, rasterio.open(made) as tiles:
+        np.testing.assert_array_equal(whole.read(), tiles.read())
+        for said in ("descriptions", "colorinterp", "nodatavals", "dtypes", "transform", "crs"):
+            assert str(getattr(whole, said)) == str(getattr(tiles, said)), said
+        assert whole.tags() == tiles.tags()
+        assert (whole.interleaving, tiles.overviews(1)) == (tiles.interleaving, [2, 4])
+        if name in {"state.tif", "kind.tif"}:
+            assert whole.colormap(1) == tiles.colormap(1)
+        full = tiles.read()
+    for level, step in enumerate((2, 4)):
+        with rasterio.open(made, overview_level=level) as tiles:
+            np.testing.assert_array_equal(tiles.read(), full[:, ::step, ::step])
+
+
+def test_nothing_is_left_beside_rasters_written_tile_by_tile(both_ways):
+    names = {path.name for path in (both_ways / "tiles").iterdir()}
+    assert names == {path.name for path in (both_ways / "whole").iterdir()}
+
+
+def test_threads_leave_no_trace_in_rasters_written_tile_by_tile(tmp_path, streamed):
+    for count in (1, 3):
+        (tmp_path / str(count)).mkdir()
+        with limited_threads(count):
+            write_rasters(large_result(), tmp_path / str(count), images=False)
+    for name in ("score.tif", "state.tif"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "3" / name).read_bytes()
+
+
+def test_a_large_file_that_cannot_grow_is_an_output_error(tmp_path, streamed):
+    noise = np.random.default_rng(0).integers(0, 255, (600, 600), np.uint8)
+    grid = GeoBox(noise.shape, GRID.affine, GRID.crs)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        with pytest.raises(OutputError, match=r"x\.tif: raster cannot be written"):
+            write_cog(tmp_path / "x.tif", noise, grid, descriptions=["x"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.iterdir())

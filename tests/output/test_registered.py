@@ -5,8 +5,9 @@ import pytest
 import rasterio
 from odc.geo.geobox import GeoBox
 
+from changedet.core.blocks import limited_threads
 from changedet.errors import OutputError
-from changedet.output import registered
+from changedet.output import levels
 from changedet.output.registered import write_registered
 from changedet.progress import Silent
 from changedet.registering import Raster
@@ -66,10 +67,10 @@ def test_types_are_kept(tmp_path, dtype):
         np.testing.assert_array_equal(file.read(1), data[0])
 
 
-def test_threads_do_not_show(tmp_path, monkeypatch):
+def test_threads_do_not_show(tmp_path):
     write(tmp_path / "two.tif")
-    monkeypatch.setattr(registered, "_THREADS", 1)
-    write(tmp_path / "one.tif")
+    with limited_threads(1):
+        write(tmp_path / "one.tif")
     assert (tmp_path / "one.tif").read_bytes() == (tmp_path / "two.tif").read_bytes()
 
 
@@ -125,7 +126,7 @@ def test_a_full_disk_is_said(tmp_path, monkeypatch, error):
     def full(parts, path):
         raise error
 
-    monkeypatch.setattr(registered, "assemble", full)
+    monkeypatch.setattr(levels, "assemble", full)
     with pytest.raises(OutputError, match=r"raster cannot be written .*(No space left|not complete)") as told:
         write(tmp_path / "a.tif")
     assert told.value.where == str(tmp_path / "a.tif")

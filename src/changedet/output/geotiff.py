@@ -13,6 +13,7 @@ from changedet.bands import is_radar
 from changedet.errors import InputFileError, MissingInputError, OutputError, VerificationError
 from changedet.kinds import KIND_COLOURS, KIND_LABELS, Kind
 from changedet.output import facts
+from changedet.output.levels import TILE_PX, Planes, write_levels
 from changedet.output.scene_facts import ids_text
 from changedet.result import STATE_LABELS, ChangeResult, State
 from changedet.scene import Image
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
+    from rasterio.io import DatasetWriter
 
     from changedet.scene import Scene
 
@@ -42,9 +44,9 @@ CLASSES_BAND = "SCL"
 VALID_BAND = "valid"
 
 _AGAIN = "make the run again"
-_TILE_PX = 512
 _LONGEST_TEXT = 4000
-#: Above this many bytes the faster codec is worth being unknown to old readers.
+#: From this many bytes on a raster is written tile by tile, and the faster codec is worth being unknown to
+#: old readers.
 _DEFLATE_BELOW_BYTES = 64_000_000
 
 
@@ -92,13 +94,8 @@ def write_cog(
     --------
     >>> write_cog(Path("score.tif"), score, grid, descriptions=["change score"])  # doctest: +SKIP
     """
-    planes = array if array.ndim == 3 else array[np.newaxis]
-    if planes.shape != (len(descriptions), *grid.shape):
-        message = (
-            f"array {array.shape}, grid {tuple(grid.shape)} and {len(descriptions)} descriptions disagree"
-        )
-        raise ValueError(message)
-    _write(path, planes, _creation_options(planes, grid, nodata), descriptions, tags, _table(colours, nodata))
+    planes = Planes.of(array if array.ndim == 3 else array[np.newaxis])
+    _write(path, planes, grid, nodata, _Said(descriptions, tags, _table(colours, nodata)))
 
 
 def write_rasters(result: ChangeResult, folder: Path, *, images: bool) -> list[Path]:
@@ -307,9 +304,6 @@ def write_codes(
 def write_image(path: Path, image: Image, tags: Mapping[str, str]) -> None:
     """Write the bands of an image, its scene classes and which pixels are usable; see `write_cog`."""
     unit = "linear gamma nought" if is_radar(image.bands) else "reflectance"
-    planes = np.concatenate(
-        [image.data, image.classes[np.newaxis], image.valid[np.newaxis]], axis=0, dtype=np.float32
-    )
     scene = image.scene
     own = {
         "SCENE": ids_text(scene),
@@ -321,36 +315,71 @@ def write_image(path: Path, image: Image, tags: Mapping[str, str]) -> None:
         "UNITS": f"{unit} (unitless), then {CLASSES_BAND} (scene classes) and {VALID_BAND} (1 = usable)",
     }
     bands = [*image.bands, CLASSES_BAND, VALID_BAND]
-    write_cog(path, planes, image.grid, descriptions=bands, nodata=np.nan, tags={**tags, **own})
+    _write(path, _planes_of(image), image.grid, np.nan, _Said(bands, {**tags, **own}, {}))
 
 
-def _write(
-    path: Path,
-    planes: NDArray[Any],
-    options: Mapping[str, Any],
-    descriptions: Sequence[str],
-    tags: Mapping[str, str],
-    table: Mapping[int, tuple[int, int, int, int]],
-) -> None:
+def _planes_of(image: Image) -> Planes:
+    """Return the bands of an image, its scene classes and which pixels are usable as planes of one type."""
+    count, rows, columns = image.data.shape
+
+    def read(part: slice, step: int) -> NDArray[np.float32]:
+        found = (image.data, image.classes[np.newaxis], image.valid[np.newaxis])
+        return np.concatenate([plane[:, part, ::step] for plane in found], axis=0, dtype=np.float32)
+
+    return Planes((count + 2, rows, columns), np.dtype(np.float32), read)
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What a file says of its bands."""
+
+    descriptions: Sequence[str]
+    tags: Mapping[str, str]
+    table: Mapping[int, tuple[int, int, int, int]]
+
+    def say(self, file: DatasetWriter) -> None:
+        """Write it down."""
+        file.descriptions = tuple(facts.clean(text, _LONGEST_TEXT) for text in self.descriptions)
+        file.update_tags(**{key: facts.clean(text, _LONGEST_TEXT) for key, text in self.tags.items()})
+        if self.table:
+            file.write_colormap(1, self.table)
+        if roles := _colour_interpretation(self.descriptions):
+            file.colorinterp = roles
+
+    def say_of_level(self, file: DatasetWriter, step: int) -> None:
+        """Write down what belongs to the image; an overview has the colours alone."""
+        if step == 1:
+            self.say(file)
+        elif self.table:
+            file.write_colormap(1, self.table)
+
+
+def _write(path: Path, planes: Planes, grid: GeoBox, nodata: float | None, said: _Said) -> None:
     import rasterio
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
 
+    if planes.shape != (len(said.descriptions), *grid.shape):
+        message = (
+            f"planes {planes.shape}, grid {tuple(grid.shape)} and {len(said.descriptions)} descriptions "
+            "disagree"
+        )
+        raise ValueError(message)
     try:
-        with rasterio.open(path, "w", **options) as file:
-            file.write(planes)
-            file.descriptions = tuple(facts.clean(text, _LONGEST_TEXT) for text in descriptions)
-            file.update_tags(**{key: facts.clean(text, _LONGEST_TEXT) for key, text in tags.items()})
-            if table:
-                file.write_colormap(1, table)
-            if roles := _colour_interpretation(descriptions):
-                file.colorinterp = roles
+        if planes.nbytes >= _DEFLATE_BELOW_BYTES:
+            predictor = 3 if np.issubdtype(planes.dtype, np.floating) else 1
+            more = {"nodata": nodata, "predictor": predictor, "interleave": "pixel"}
+            write_levels(path, planes, grid, more, said.say_of_level)
+            return
+        with rasterio.open(path, "w", **_creation_options(planes, grid, nodata)) as file:
+            file.write(planes.whole())
+            said.say(file)
     except (RasterioError, CPLE_BaseError, OSError) as error:
         todo = "check the free space and the permission"
         raise OutputError(f"raster cannot be written ({error})", where=str(path), todo=todo) from error
 
 
-def _creation_options(planes: NDArray[Any], grid: GeoBox, nodata: float | None) -> dict[str, Any]:
+def _creation_options(planes: Planes, grid: GeoBox, nodata: float | None) -> dict[str, Any]:
     floating = np.issubdtype(planes.dtype, np.floating)
     return {
         "driver": "COG",
@@ -361,11 +390,11 @@ def _creation_options(planes: NDArray[Any], grid: GeoBox, nodata: float | None) 
         "crs": grid.crs.to_wkt() if grid.crs else None,
         "transform": grid.transform,
         "nodata": nodata,
-        "compress": "DEFLATE" if planes.nbytes < _DEFLATE_BELOW_BYTES else "ZSTD",
-        "level": 6 if planes.nbytes < _DEFLATE_BELOW_BYTES else 1,
+        "compress": "DEFLATE",
+        "level": 6,
         # differences of neighbours help reflectances and hurt codes
         "predictor": "YES" if floating else "NO",
-        "blocksize": _TILE_PX,
+        "blocksize": TILE_PX,
         "overview_resampling": "NEAREST",
         "bigtiff": "IF_SAFER",
     }

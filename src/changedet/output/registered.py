@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from changedet.errors import OutputError
-from changedet.output.cloud_layout import assemble
+from changedet.output.levels import finish, level_options, level_steps
 from changedet.output.whole import temporary_sibling
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     from changedet.progress import Progress
     from changedet.registering import Raster
-
-_TILE_PX = 512
-_THREADS = 2
 
 
 def write_registered(
@@ -64,21 +61,11 @@ def write_registered(
     try:
         with temporary_sibling(path) as folder:
             made = folder / "registered.tif"
-            _assemble(_write_levels(folder, grid, moving, bands, progress), made)
+            finish(_write_levels(folder, grid, moving, bands, progress), made)
             made.replace(path)
     except (RasterioError, CPLE_BaseError, OSError) as error:
         todo = "check the free space and the permission"
         raise OutputError(f"raster cannot be written ({error})", where=str(path), todo=todo) from error
-
-
-def _assemble(parts: list[Path], path: Path) -> None:
-    """Put levels that were just written into one file."""
-    try:
-        assemble(parts, path)
-    except ValueError as error:
-        # GDAL does not always tell when it could not write
-        message = f"what was written is not complete: {error}"
-        raise OSError(message) from error
 
 
 def _write_levels(
@@ -87,13 +74,15 @@ def _write_levels(
     """Write the image and its overviews, which take every other pixel, each to a file of its own."""
     import rasterio
 
-    height, width = grid.shape
-    steps = [2**n for n in range(16) if n == 0 or max(height, width) > _TILE_PX * 2 ** (n - 1)]
+    steps = level_steps((grid.shape[0], grid.shape[1]))
+    predictor = 3 if np.issubdtype(moving.dtype, np.floating) else 2
+    more = {"nodata": moving.fill, "interleave": "band", "predictor": predictor}
+    options = [level_options(grid, step, (len(moving.bands), moving.dtype), more) for step in steps]
     paths = [folder / f"{step}.tif" for step in steps]
     with ExitStack() as stack:
         files = [
-            stack.enter_context(rasterio.open(path, "w", **_options(grid, moving, step)))
-            for path, step in zip(paths, steps, strict=True)
+            stack.enter_context(rasterio.open(path, "w", **how))
+            for path, how in zip(paths, options, strict=True)
         ]
         files[0].descriptions = moving.bands
         if moving.scales:
@@ -118,28 +107,3 @@ def _write_levels(
             message = f"{number} of {len(moving.bands)} bands came"
             raise ValueError(message)
     return paths
-
-
-def _options(grid: GeoBox, moving: Raster, step: int) -> dict[str, Any]:
-    """Return how the level that takes every so many pixels is written."""
-    height, width = (-(-size // step) for size in grid.shape)
-    return {
-        "driver": "GTiff",
-        "count": len(moving.bands),
-        "height": height,
-        "width": width,
-        "dtype": moving.dtype,
-        "crs": grid.crs.to_wkt() if grid.crs else None,
-        "transform": grid.transform,
-        "nodata": moving.fill,
-        "tiled": True,
-        "blockxsize": _TILE_PX,
-        "blockysize": _TILE_PX,
-        "interleave": "band",
-        "bigtiff": "YES",
-        "endianness": "LITTLE",
-        "compress": "ZSTD",
-        "zstd_level": 1,
-        "predictor": 3 if np.issubdtype(moving.dtype, np.floating) else 2,
-        "num_threads": _THREADS,
-    }
