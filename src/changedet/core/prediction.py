@@ -14,7 +14,7 @@ from changedet.core.piecewise import PiecewiseFit, fit_piecewise
 from changedet.core.planes import by_rows, new_plane, plane_blocks
 from changedet.core.sampling import sample_pixels
 from changedet.core.scaling import check_pair, standardisation
-from changedet.core.smoothing import blur_valid, smooth_score
+from changedet.core.smoothing import Blur, smooth_score
 from changedet.core.structure_change import structure_change
 
 if TYPE_CHECKING:
@@ -318,12 +318,13 @@ def _tile(
     surprise[tile] = np.sqrt(np.sqrt(squares[0] * squares[1]))[inner]
     changed = structure_change(planes[0], planes[1], usable, images.weights)
     structure[tile] = changed[inner]
+    smooth = Blur(usable, CONTRAST_SMOOTHING_PX)
     sizes = [
-        _size(error, images.scale[1 - given], images.weights, usable) for given, error in enumerate(errors)
+        _size(error, images.scale[1 - given], images.weights, smooth) for given, error in enumerate(errors)
     ]
-    allowed = np.float32(RESIDUAL_PX) * blur_valid(_gradient(images, planes), usable, CONTRAST_SMOOTHING_PX)
-    least = np.maximum(np.sqrt(sizes[0] * sizes[1]) - allowed, np.float32(0))
-    contrast[tile] = np.where(usable, least, np.float32(0))[inner]
+    slope = np.where(usable, _gradient(images, planes), np.float32(0))
+    least = np.sqrt(sizes[0] * sizes[1]) - np.float32(RESIDUAL_PX) * smooth(slope)
+    contrast[tile] = np.where(usable, np.maximum(least, np.float32(0)), np.float32(0))[inner]
 
 
 def _standard_planes(
@@ -355,16 +356,13 @@ def _errors(
 
 
 def _size(
-    error: NDArray[np.float32],
-    scale: NDArray[np.float64],
-    weights: NDArray[np.float32],
-    usable: NDArray[np.bool_],
+    error: NDArray[np.float32], scale: NDArray[np.float64], weights: NDArray[np.float32], smooth: Blur
 ) -> NDArray[np.float32]:
     """Weighted length of the smoothed error, in the unit of the images."""
-    total = np.zeros(usable.shape, np.float32)
+    total = np.zeros(error.shape[1:], np.float32)
     for plane, unit, weight in zip(error, scale, weights, strict=True):
-        smooth = blur_valid(plane, usable, CONTRAST_SMOOTHING_PX)
-        total += np.float32(weight * unit**2) * smooth * smooth
+        blurred = smooth(plane)
+        total += np.float32(weight * unit**2) * blurred * blurred
     return np.asarray(np.sqrt(total))
 
 

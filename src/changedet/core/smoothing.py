@@ -35,11 +35,40 @@ def blur_valid(plane: NDArray[np.float32], valid: NDArray[np.bool_], sigma_px: f
         A weighted mean of usable neighbours, also where the pixel itself is not usable; 0 where there is no
         usable neighbour.
     """
-    if valid.all():
-        return _blur(plane, sigma_px)
-    share = _blur(valid.astype(np.float32), sigma_px)
-    blurred = _blur(np.where(valid, plane, np.float32(0)), sigma_px)
-    return np.asarray(blurred / np.maximum(share, np.float32(1e-6)))
+    return Blur(valid, sigma_px)(plane if valid.all() else np.where(valid, plane, np.float32(0)))
+
+
+class Blur:
+    """A Gaussian over ground of which not all is usable, for several planes of it.
+
+    Parameters
+    ----------
+    valid : ndarray of bool, shape (y, x)
+        True where usable.
+    sigma_px : float
+        Standard deviation in pixels.
+
+    Examples
+    --------
+    >>> valid = np.array([[True, True, False]])
+    >>> Blur(valid, 1.0)(np.array([[2, 2, 0]], np.float32)).tolist()
+    [[2.0, 2.0, 2.0]]
+    """
+
+    def __init__(self, valid: NDArray[np.bool_], sigma_px: float) -> None:
+        self._sigma_px = sigma_px
+        # the weight under the Gaussian is asked for once, however many planes there are
+        self._share = None if valid.all() else self._usable_share(valid)
+
+    def __call__(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Smooth a plane that is 0 where nothing is usable, as `blur_valid` does."""
+        blurred = _blur(plane, self._sigma_px)
+        if self._share is not None:
+            blurred /= self._share
+        return blurred
+
+    def _usable_share(self, valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+        return np.maximum(_blur(valid.astype(np.float32), self._sigma_px), np.float32(1e-6))
 
 
 def smooth_score(
