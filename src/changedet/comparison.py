@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from changedet.bands import BAND_WEIGHTS, change_weights
+from changedet.core.masking import SceneClass
 from changedet.core.normalization import Normalization, apply_normalization, fit_normalization
 from changedet.core.optical import DETECTORS
+from changedet.core.planes import by_rows, by_tiles, count_where, new_plane, over_rows
 from changedet.core.prediction import Prediction, PredictParameters, predict_change
 from changedet.core.threshold import ThresholdParameters, robust_thresholds
 from changedet.deciders import Deciders, Evidence, open_deciders
@@ -31,7 +33,7 @@ from changedet.resample import pixel_size_m
 from changedet.result import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -247,11 +249,11 @@ def compare(
     InputFileError
         When a trained model cannot be used, or a band is missing that the method needs.
     """
-    observed = pair.before.valid & pair.after.valid
-    snow = snow_on_one_date(pair.before, pair.after)
+    observed = by_rows(np.logical_and, pair.before.valid, pair.after.valid, dtype=bool)
     if refused:
         return _not_compared(pair, inside, settings)
-    fitted = observed & ~snow
+    snow = snow_on_one_date(pair.before, pair.after)
+    fitted = by_rows(lambda seen, white: seen & ~white, observed, snow, dtype=bool)
     learn = teaching_ground(fitted, inside)
     bands = pair.before.bands
     normalization = fit_normalization(pair.before.data, pair.after.data, learn, bands, seed=settings.seed)
@@ -271,22 +273,40 @@ def compare(
     evidence = Evidence(pair.before, after, fitted, settings.weights_of(pair.before), prediction, radar)
     deciders = deciders or open_deciders(settings)
     scored = score_evidence(evidence, learn, deciders)
-    flagged = flag_scored(scored, evidence, state == State.NOT_FLAGGED, settings, deciders)
+    judged = by_rows(lambda part: part == State.NOT_FLAGGED, state, dtype=bool)
+    flagged = flag_scored(scored, evidence, judged, settings, deciders)
     undecided = settings.budget is None and _undecided(flagged)
-    state[(state == State.NOT_FLAGGED) & (undecided | np.isnan(flagged.score))] = State.NOT_COMPARABLE
+    _mark(state, State.NOT_COMPARABLE, lambda score: undecided | np.isnan(score), flagged.score)
     if radar is not None and not undecided:
         # a budget is a share of the ground, and radar's own objects would exceed it
         own = radar if settings.budget is None else replace(radar, flagged=np.zeros_like(radar.flagged))
         flagged = add_radar(flagged, own, state, min_pixels(pair.before, settings))
         state[(state == State.NOT_OBSERVED) & judged_by_radar(radar)] = State.NOT_FLAGGED
-    state[flagged.labels > 0] = State.CHANGED
+    _mark(state, State.CHANGED, lambda labels: labels > 0, flagged.labels, anywhere=True)
     floor = _floor(pair, settings, flagged, prediction)
     return Comparison(after, normalization, flagged, state, floor, _NO_BACKGROUND if undecided else "")
 
 
+def _mark(
+    state: NDArray[np.uint8],
+    code: State,
+    where: Callable[..., NDArray[np.bool_]],
+    plane: NDArray[Any],
+    *,
+    anywhere: bool = False,
+) -> None:
+    """Give pixels another state where a condition on a plane holds, among those that may be flagged."""
+
+    def _marked(part: NDArray[np.uint8], other: NDArray[Any]) -> NDArray[np.uint8]:
+        at = where(other)
+        return np.where(at if anywhere else at & (part == State.NOT_FLAGGED), np.uint8(code), part)
+
+    by_rows(_marked, state, plane, dtype=np.uint8, out=state)
+
+
 def _not_compared(pair: Pair, inside: NDArray[np.bool_], settings: DetectSettings) -> Comparison:
-    observed = pair.before.valid & pair.after.valid
-    state = _states(inside, observed, np.ones(inside.shape, bool))
+    observed = by_rows(np.logical_and, pair.before.valid, pair.after.valid, dtype=bool)
+    state = _states(inside, observed, observed)
     floor = {"min_area_m2": min_area_m2(pair.before, settings)}
     return Comparison(pair.after, None, _nothing(observed), state, floor)
 
@@ -306,25 +326,32 @@ def teaching_ground(usable: NDArray[np.bool_], inside: NDArray[np.bool_]) -> NDA
     ndarray of bool, shape (y, x)
         Never more than `usable`.
     """
-    around = usable & ~inside
-    small = int((usable & inside).sum()) <= _SMALL_SITE_SHARE * int(usable.sum())
-    return around if small and int(around.sum()) >= _ENOUGH_PIXELS else usable
+    within = count_where(np.logical_and, usable, inside)
+    everything = int(np.count_nonzero(usable))
+    if within > _SMALL_SITE_SHARE * everything or everything - within < _ENOUGH_PIXELS:
+        return usable
+    return by_rows(lambda part, site: part & ~site, usable, inside, dtype=bool)
 
 
 def _states(
     inside: NDArray[np.bool_], observed: NDArray[np.bool_], refused: NDArray[np.bool_]
 ) -> NDArray[np.uint8]:
-    state = np.full(inside.shape, State.NOT_FLAGGED, np.uint8)
-    state[refused] = State.NOT_COMPARABLE
-    state[~observed] = State.NOT_OBSERVED
-    state[~inside] = State.OUTSIDE
-    return state
+    def _state(
+        within: NDArray[np.bool_], seen: NDArray[np.bool_], out: NDArray[np.bool_]
+    ) -> NDArray[np.uint8]:
+        state = np.full(within.shape, State.NOT_FLAGGED, np.uint8)
+        state[out] = State.NOT_COMPARABLE
+        state[~seen] = State.NOT_OBSERVED
+        state[~within] = State.OUTSIDE
+        return state
+
+    return by_rows(_state, inside, observed, refused, dtype=np.uint8)
 
 
 def _nothing(observed: NDArray[np.bool_]) -> Flagged:
-    blank = np.full(observed.shape, np.nan, np.float32)
-    thresholds = robust_thresholds(blank)
-    nothing = np.zeros(observed.shape, np.int32)
+    blank = new_plane(observed.shape, np.float32, np.nan)
+    thresholds = robust_thresholds(blank[:1])
+    nothing = new_plane(observed.shape, np.int32, 0)
     return Flagged(nothing, blank, thresholds, blank, thresholds, observed, construction=blank)
 
 
@@ -333,18 +360,22 @@ def _undecided(flagged: Flagged) -> bool:
 
     Two equal images score 0 everywhere, which is a plain answer and not this case.
     """
-    return math.isinf(flagged.thresholds.seed) and bool(np.nanmax(flagged.score, initial=0.0) > 0)
+    return math.isinf(flagged.thresholds.seed) and bool(count_where(lambda score: score > 0, flagged.score))
 
 
 def snow_on_one_date(before: Image, after: Image) -> NDArray[np.bool_]:
     """Return where snow lies on one date only, and round it; bool, shape (y, x)."""
     import cv2
 
-    snow = (before.snow != after.snow).astype(np.uint8)
-    if not snow.any():
-        return np.zeros(snow.shape, bool)
-    size = 2 * _SNOW_MARGIN_PX + 1
-    return np.asarray(cv2.dilate(snow, np.ones((size, size), np.uint8), borderValue=0) > 0)
+    square = np.ones((2 * _SNOW_MARGIN_PX + 1,) * 2, np.uint8)
+
+    def _tile(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        differs = np.asarray((first == SceneClass.SNOW) != (second == SceneClass.SNOW), np.bool_)
+        if not differs.any():
+            return differs
+        return np.asarray(cv2.dilate(differs.view(np.uint8), square, borderValue=0) > 0)
+
+    return by_tiles(_tile, before.classes, after.classes, halo_px=_SNOW_MARGIN_PX, dtype=bool)
 
 
 def _floor(
@@ -356,8 +387,11 @@ def _floor(
     if not math.isfinite(seed) or settings.budget is not None:
         return floor
     least = least_contrast(pair.before, prediction, settings)[0]
-    score = np.nan_to_num(flagged.score)
-    near = (score > seed / _NEAR_THRESHOLD) & (score < seed * _NEAR_THRESHOLD) & (prediction.contrast > 0)
-    usual = float(np.median(prediction.contrast[near])) if near.sum() >= _ENOUGH_NEAR else 0.0
+
+    def _near(score: NDArray[np.float32], contrast: NDArray[np.float32]) -> NDArray[np.float32]:
+        return contrast[(score > seed / _NEAR_THRESHOLD) & (score < seed * _NEAR_THRESHOLD) & (contrast > 0)]
+
+    near = np.concatenate(over_rows(_near, flagged.score, prediction.contrast))
+    usual = float(np.median(near)) if near.size >= _ENOUGH_NEAR else 0.0
     floor["contrast_reflectance"] = max(usual, least)
     return floor

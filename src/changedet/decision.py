@@ -9,6 +9,7 @@ import numpy as np
 
 from changedet.bands import SENTINEL2_BANDS
 from changedet.core.components import label_components
+from changedet.core.planes import by_rows, values_where
 from changedet.core.smoothing import smooth_score
 from changedet.objects import Flagged, construction_map, split_by_kind
 from changedet.radar.fusion import fused_score
@@ -79,7 +80,11 @@ def score_evidence(evidence: Evidence, learn: NDArray[np.bool_], deciders: Decid
     -------
     Scored
     """
-    nothing = np.float32(np.nan)
+
+    def _taught(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        # what is not usable has no score anyway
+        return plane if learn is evidence.usable else by_rows(_where_else_nan, plane, learn, dtype=np.float32)
+
     fine, score = deciders.first.scores(evidence)
     if evidence.radar is not None:
         score = fused_score(score, evidence.radar)
@@ -88,14 +93,16 @@ def score_evidence(evidence: Evidence, learn: NDArray[np.bool_], deciders: Decid
     return Scored(
         fine=fine,
         score=score,
-        thresholds=deciders.first.thresholds(np.where(learn, score, nothing)),
+        thresholds=deciders.first.thresholds(_taught(score)),
         second_score=second_score,
         second_thresholds=deciders.second.thresholds(second_score),
         sharp=sharp,
-        sharp_thresholds=None
-        if sharp is None
-        else deciders.first.thresholds(np.where(learn, sharp, nothing)),
+        sharp_thresholds=None if sharp is None else deciders.first.thresholds(_taught(sharp)),
     )
+
+
+def _where_else_nan(plane: NDArray[np.float32], where: NDArray[np.bool_]) -> NDArray[np.float32]:
+    return np.where(where, plane, np.float32(np.nan))
 
 
 def flag_scored(
@@ -125,30 +132,27 @@ def flag_scored(
     Flagged
     """
     before, after = evidence.before, evidence.after
-    usable = judged & np.isfinite(scored.score)
+    usable = by_rows(lambda part, score: part & np.isfinite(score), judged, scored.score, dtype=bool)
     if settings.budget is None:
-        grow, seeds = _standing_out(scored, evidence, deciders.first, settings)
-        grow, seeds = grow & usable, seeds & usable
-        if scored.sharp is not None and scored.sharp_thresholds is not None:
-            seeds |= _differing(evidence, grow & (scored.sharp > scored.sharp_thresholds.seed), settings)
+        grow, seeds = _standing_out(scored, evidence, usable, deciders.first, settings)
     else:
         grow = seeds = leading_pixels(scored.score, usable, settings.budget)
     least = min_pixels(before, settings)
     labels = label_components(grow, seeds, min_pixels=least)
     labels = split_by_kind(labels, before, after, min_pixels=least)
-    found = SetAside(labels, np.zeros_like(labels))
+    found = SetAside.nothing_of(labels)
     if deciders.first.passes_over_seasons and settings.budget is None:
         found = set_seasonal_aside(labels, seeds, (before, after), least)
     if settings.keep_seasonal:
         found = found.kept()
-    score = np.where(judged, scored.score, np.float32(np.nan))
+    score = by_rows(_where_else_nan, scored.score, judged, dtype=np.float32)
     return Flagged(
         labels=found.flagged,
         score=score,
         thresholds=scored.thresholds,
         second_score=scored.second_score,
         second_thresholds=scored.second_thresholds,
-        observed=before.valid & after.valid,
+        observed=by_rows(np.logical_and, before.valid, after.valid, dtype=bool),
         opinions=deciders.opinions,
         construction=construction_map(score, before, after),
         seasonal=found.seasonal,
@@ -182,37 +186,67 @@ def at_seed(thresholds: Thresholds, factor: float) -> Thresholds:
 
 
 def _standing_out(
-    scored: Scored, evidence: Evidence, decider: Decider, settings: DetectSettings
+    scored: Scored,
+    evidence: Evidence,
+    usable: NDArray[np.bool_],
+    decider: Decider,
+    settings: DetectSettings,
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return what objects may consist of, and which pixels of it make it an object by the smoothed score."""
-    score, thresholds = scored.score, scored.thresholds
+    """Return what objects may consist of, and which pixels of it make it an object."""
+    thresholds, contrast = scored.thresholds, evidence.prediction.contrast
     outline = decider.outline(smooth_score(scored.fine, evidence.usable, _OUTLINE_SMOOTHING_PX))
-    contrast = evidence.prediction.contrast
     least = least_contrast(evidence.before, evidence.prediction, settings)
-    grow = outline & (score > thresholds.grow) & (contrast >= least[1])
-    return grow, grow & (score > thresholds.seed) & (contrast >= least[0])
+    grow = by_rows(
+        lambda part, drawn, score, differs: (
+            part & drawn & (score > thresholds.grow) & (differs >= least[1])
+        ),
+        usable, outline, scored.score, contrast,
+        dtype=bool,
+    )  # fmt: skip
+    seeds = by_rows(
+        lambda part, score, differs: part & (score > thresholds.seed) & (differs >= least[0]),
+        grow, scored.score, contrast,
+        dtype=bool,
+    )  # fmt: skip
+    if scored.sharp is not None and scored.sharp_thresholds is not None:
+        limit = scored.sharp_thresholds.seed
+        sharp = by_rows(lambda part, score: part & (score > limit), grow, scored.sharp, dtype=bool)
+        by_rows(np.logical_or, seeds, _differing(evidence, sharp, settings), dtype=bool, out=seeds)
+    return grow, seeds
 
 
 def _differing(evidence: Evidence, where: NDArray[np.bool_], settings: DetectSettings) -> NDArray[np.bool_]:
     """Return which of some pixels differ by enough, also as a share of what they reflect."""
     index = [i for i, weight in enumerate(evidence.weights) if weight > 0]
     weights = np.array(evidence.weights, np.float32)[index] / np.float32(sum(evidence.weights))
-    brightest = np.zeros(int(where.sum()), np.float32)
-    for image in (evidence.before, evidence.after):
-        pixels = image.data[index][:, where] - image.haze[index][:, None]
-        np.maximum(brightest, weights @ np.maximum(pixels, np.float32(0)), out=brightest)
-    least = least_contrast(evidence.before, evidence.prediction, settings)[0]
+    hazes = evidence.before.haze[index], evidence.after.haze[index]
+    least = np.float32(least_contrast(evidence.before, evidence.prediction, settings)[0])
     share = np.float32(settings.threshold.seed_contrast_share)
-    found = where.copy()
-    found[where] = evidence.prediction.contrast[where] >= np.maximum(np.float32(least), share * brightest)
-    return found
+
+    def _differs(
+        asked: NDArray[np.bool_], contrast: NDArray[np.float32], *images: NDArray[np.float32]
+    ) -> NDArray[np.bool_]:
+        brightest = np.zeros(int(np.count_nonzero(asked)), np.float32)
+        for image, haze in zip(images, hazes, strict=True):
+            pixels = np.stack([image[i][asked] for i in index]) - haze[:, None]
+            np.maximum(
+                brightest, np.einsum("b,bp->p", weights, np.maximum(pixels, np.float32(0))), out=brightest
+            )
+        found = asked.copy()
+        found[asked] = contrast[asked] >= np.maximum(least, share * brightest)
+        return found
+
+    planes = evidence.prediction.contrast, evidence.before.data, evidence.after.data
+    return by_rows(_differs, where, *planes, dtype=bool)
 
 
 def leading_pixels(score: NDArray[np.float32], judged: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
     """Return the given share of the judged pixels, those of highest score."""
-    if not judged.any():
+    values = values_where(judged, score)
+    if not values.size:
         return judged
-    return judged & (score > np.quantile(score[judged], 1 - share, method="higher"))
+    limit = np.quantile(values, 1 - share, method="higher")
+    return by_rows(lambda part, one: part & (one > limit), judged, score, dtype=bool)
 
 
 def least_contrast(image: Image, prediction: Prediction, settings: DetectSettings) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 OFFSET_JUMP = (0.08, 0.12)
 #: Gains beyond these say that light, haze or season differ strongly between the dates.
 USUAL_GAIN = (0.65, 1.55)
-
+#: The dark end is looked for among so many pixels.
+_MOST_PIXELS = 4_000_000
 #: Where clouds could not be looked for, one date must predict this share of the other,
 #: over the ground that is predicted best.
 LEAST_EXPLAINED = 0.6
@@ -107,10 +109,15 @@ def offset_jump(pair: Pair) -> float | None:
     float or None
         After minus before; positive when the after image is too bright.
     """
-    both = pair.before.valid & pair.after.valid
+    # of a large image some rows and columns tell it as well
+    step = max(1, math.isqrt(pair.before.valid.size // _MOST_PIXELS))
+    both = pair.before.valid[::step, ::step] & pair.after.valid[::step, ::step]
     if not both.any():
         return None
-    dark = [np.quantile(image.data[:, both], 0.01, axis=1) for image in (pair.before, pair.after)]
+    dark = [
+        np.array([np.quantile(band[::step, ::step][both], 0.01) for band in image.data])
+        for image in (pair.before, pair.after)
+    ]
     jumps = dark[1] - dark[0]
     low, high = OFFSET_JUMP
     alike = np.all((abs(jumps) > low) & (abs(jumps) < high)) and np.all(np.sign(jumps) == np.sign(jumps[0]))

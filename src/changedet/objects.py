@@ -14,6 +14,15 @@ from changedet.core.components import component_quantile, split_components
 from changedet.core.construction import construction_score, construction_weight
 from changedet.core.context import window_share
 from changedet.core.indices import compute_indices
+from changedet.core.planes import (
+    by_rows,
+    by_tiles,
+    count_where,
+    new_plane,
+    over_rows,
+    placed_where,
+    values_where,
+)
 from changedet.kinds import KIND_CAVEATS, KIND_LABELS, Kind, choose_kind, map_kinds
 from changedet.radar.fusion import RADAR_CAVEAT, opinions_of
 from changedet.radar.types import FoundBy
@@ -67,6 +76,8 @@ _NUMBERS = (
 RANKING_QUANTILE = 0.95
 #: A part of an object is cut off as another kind only when it is this many times the smallest object.
 _PART_FACTOR = 3.0
+#: Side of the square in which pixels vote on their kind.
+_VOTERS_PX = 5
 #: Objects this close to pixels that were not observed say so, in pixels.
 _NEAR_UNOBSERVED_PX = 5
 #: Diffuse ground reflects less than this; what exceeds it on one date mirrors the sun, burns or saturates.
@@ -149,7 +160,7 @@ def build_objects(
     count = int(flagged.labels.max(initial=0))
     crs = str(crs_of(before.grid).to_wkt())
     if count == 0:
-        return empty_objects(crs), np.zeros(flagged.labels.shape, np.uint8)
+        return empty_objects(crs), new_plane(flagged.labels.shape, np.uint8, 0)
     polygons = gpd.GeoSeries(_polygons(flagged.labels, before.grid, count), crs=crs)
     kinds, evidence = _kinds(flagged.labels, before, after)
     scores = component_quantile(flagged.labels, flagged.score, RANKING_QUANTILE)
@@ -196,7 +207,8 @@ def build_objects(
     ranked = gpd.GeoDataFrame(columns, geometry=polygons).iloc[order]
     ranked = ranked.assign(id=np.arange(1, count + 1)).reset_index(drop=True)
     codes = np.array([Kind.NONE, *told.kinds], np.uint8)
-    return ranked[[*COLUMNS, "geometry"]], codes[flagged.labels]
+    kind = by_rows(lambda labels: codes[labels], flagged.labels, dtype=np.uint8)
+    return ranked[[*COLUMNS, "geometry"]], kind
 
 
 @dataclass(frozen=True)
@@ -273,15 +285,20 @@ def split_by_kind(
     ndarray of int32, shape (y, x)
         The same pixels, in more objects.
     """
-    if not labels.any():
+    inside = flagged_pixels(labels)
+    if not count_where(np.copy, inside):
         return labels
-    inside = labels > 0
     first, second = (indices_of(image, inside) for image in (before, after))
     if not first:  # bands of another sensor, or without names: no index, so one kind everywhere
         return labels
-    kinds = np.full(labels.shape, Kind.NONE, np.uint8)
-    kinds[inside] = map_kinds(first, second)
-    return split_components(labels, _majority(kinds), min_pixels=_PART_FACTOR * min_pixels)
+    kinds = placed_where(inside, map_kinds(first, second))
+    voted = by_tiles(_majority, kinds, halo_px=_VOTERS_PX // 2, dtype=np.uint8)
+    return split_components(labels, voted, min_pixels=_PART_FACTOR * min_pixels)
+
+
+def flagged_pixels(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return which pixels belong to any object."""
+    return by_rows(lambda part: part > 0, labels, dtype=bool)
 
 
 def indices_of(image: Image, inside: NDArray[np.bool_]) -> dict[str, NDArray[np.float32]]:
@@ -299,20 +316,20 @@ def indices_of(image: Image, inside: NDArray[np.bool_]) -> dict[str, NDArray[np.
     dict of str to ndarray of float32, shape (n,)
         By the names of `changedet.core.indices.INDICES`, those whose bands are there; in raster order.
     """
-    pixels, haze = image.data[:, inside], image.haze
+    pixels, haze = values_where(inside, image.data), image.haze
     if haze.any():
         pixels = np.maximum(pixels - haze[:, None], np.float32(0))
     return compute_indices(pixels, image.bands)
 
 
 def _majority(kinds: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Let the pixels that have a kind vote in 5 x 5; the pixel's own kind wins a tie."""
+    """Let the pixels that have a kind vote in a square; the pixel's own kind wins a tie."""
     import cv2
 
     best, most = np.zeros_like(kinds), np.zeros(kinds.shape, np.float32)
     for code in np.unique(kinds[kinds != Kind.NONE]):
         own = (kinds == code).astype(np.float32)
-        votes = cv2.boxFilter(own, -1, (5, 5)) + np.float32(1e-3) * own
+        votes = cv2.boxFilter(own, -1, (_VOTERS_PX, _VOTERS_PX)) + np.float32(1e-3) * own
         best[votes > most] = code
         np.maximum(votes, most, out=most)
     return best
@@ -365,7 +382,10 @@ def _polygons(labels: NDArray[np.int32], grid: GeoBox, count: int) -> list[Any]:
     from shapely.geometry import MultiPolygon, shape
 
     parts: list[list[Any]] = [[] for _ in range(count)]
-    for geometry, value in shapes(labels, mask=labels > 0, connectivity=4, transform=grid.transform):
+    inside = flagged_pixels(labels)
+    for geometry, value in shapes(
+        np.asarray(labels), mask=np.asarray(inside), connectivity=4, transform=grid.transform
+    ):
         parts[int(value) - 1].append(shape(geometry))
     return [p[0] if len(p) == 1 else MultiPolygon(p) for p in parts]
 
@@ -380,8 +400,8 @@ def _centres(polygons: gpd.GeoSeries) -> list[GeoPoint]:
 
 
 def _kinds(labels: NDArray[np.int32], before: Image, after: Image) -> tuple[list[Kind], list[str]]:
-    inside = labels > 0
-    flat, medians = labels[inside], []
+    inside, medians = flagged_pixels(labels), []
+    flat = values_where(inside, labels)
     for image in (before, after):
         indices = indices_of(image, inside)
         medians.append({name: component_quantile(flat, values, 0.5) for name, values in indices.items()})
@@ -405,11 +425,9 @@ def _circumstances(
     flagged: Flagged, before: Image, after: Image, inside: NDArray[np.bool_] | None
 ) -> list[_Circumstances]:
     labels = flagged.labels
-    outside = np.zeros(labels.shape, bool) if inside is None else ~inside
-    outside = np.pad(outside, 1, constant_values=True)
     found = (
-        _touched(labels, ~flagged.observed, _NEAR_UNOBSERVED_PX),
-        _touched(np.pad(labels, 1), outside, 1),
+        _touched(labels, flagged.observed, _NEAR_UNOBSERVED_PX),
+        _touched(labels, inside, 1, at_edges=True),
         _brightest(labels, before, after) > GLINT_REFLECTANCE,
     )
     return [_Circumstances(*map(bool, row)) for row in zip(*found, strict=True)]
@@ -424,13 +442,28 @@ def _acquisitions(word: str, scene: Scene) -> dict[str, str]:
     }
 
 
-def _touched(labels: NDArray[np.int32], region: NDArray[np.bool_], reach_px: int) -> NDArray[np.bool_]:
-    """Tell which objects come within `reach_px` of a region."""
+def _touched(
+    labels: NDArray[np.int32], ground: NDArray[np.bool_] | None, reach_px: int, *, at_edges: bool = False
+) -> NDArray[np.bool_]:
+    """Tell which objects come within `reach_px` of what is not ground, which may be the edge of the image."""
     import cv2
 
-    size = 2 * reach_px + 1
-    near = cv2.dilate(region.astype(np.uint8), np.ones((size, size), np.uint8), borderValue=0) > 0
-    return np.bincount(labels[near], minlength=int(labels.max(initial=0)) + 1)[1:] > 0
+    square = np.ones((2 * reach_px + 1,) * 2, np.uint8)
+    touched = np.zeros(int(labels.max(initial=0)) + 1, bool)
+    if at_edges:
+        for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+            touched[edge] = True
+    if ground is not None:
+
+        def _tile(wide: NDArray[np.bool_]) -> NDArray[np.bool_]:
+            if wide.all():
+                return ~wide
+            return np.asarray(cv2.dilate((~wide).view(np.uint8), square, borderValue=0) > 0)
+
+        near = by_tiles(_tile, ground, halo_px=reach_px, dtype=bool)
+        for group in over_rows(lambda part, region: np.unique(part[region]), labels, near):
+            touched[group] = True
+    return touched[1:]
 
 
 def _brightest(labels: NDArray[np.int32], before: Image, after: Image) -> NDArray[np.float64]:
@@ -438,8 +471,9 @@ def _brightest(labels: NDArray[np.int32], before: Image, after: Image) -> NDArra
     count = int(labels.max(initial=0))
     if any(name not in _REFLECTANCE_BANDS for name in before.bands):
         return np.zeros(count)
-    brightest = np.maximum(np.nan_to_num(before.data).max(axis=0), np.nan_to_num(after.data).max(axis=0))
-    return component_quantile(labels, brightest, 0.9)
+    inside = flagged_pixels(labels)
+    pixels = [np.nan_to_num(values_where(inside, image.data)).max(axis=0) for image in (before, after)]
+    return component_quantile(values_where(inside, labels), np.maximum(*pixels), 0.9)
 
 
 def _confidence(mads: float, seen: _Circumstances, *, agreed: bool) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from changedet.bands import COMPARED_BANDS
 from changedet.core.masking import cloud_buffer_px, recheck_clouds, usable_from_classes
+from changedet.core.planes import all_finite, by_rows, count_where, over_rows
 from changedet.errors import InputFileError, MissingBandError, NoOverlapError, NoUsableImageryError
 from changedet.resample import pixel_size_m
 
@@ -116,10 +117,11 @@ def make_pair(before: Image, after: Image, site: NDArray[np.bool_]) -> Pair:
     before, after = _recheck(before, after), _recheck(after, before)
     for image, name in ((before, "before"), (after, "after")):
         _require_content(image, site, name)
-    both = before.valid & after.valid
-    size = max(int(site.sum()), 1)
-    shares = [float((v & site).sum() / size) for v in (before.valid, after.valid, both)]
-    if both.sum() < _MIN_CLEAR_PIXELS or not (both & site).any():
+    size = max(int(np.count_nonzero(site)), 1)
+    clear = [count_where(np.logical_and, image.valid, site) for image in (before, after)]
+    both = count_where(lambda first, second, part: first & second & part, before.valid, after.valid, site)
+    shares = [count / size for count in (*clear, both)]
+    if count_where(np.logical_and, before.valid, after.valid) < _MIN_CLEAR_PIXELS or not both:
         raise NoUsableImageryError(
             f"only {shares[2]:.1%} of the site is usable on both dates "
             f"(before {shares[0]:.1%}, after {shares[1]:.1%})",
@@ -214,15 +216,18 @@ def _recheck(image: Image, other: Image) -> Image:
         return image
     colours = [(side.band("B02"), side.band("B08")) for side in (image, other)]
     classes = recheck_clouds(image.classes, other.classes, colours[0], colours[1])
+    if classes is image.classes:
+        return image
     buffer_px = cloud_buffer_px(min(pixel_size_m(image.grid)))
     was, now = (usable_from_classes(c, dilation_px=buffer_px) for c in (image.classes, classes))
-    valid = image.valid | (now & ~was & np.isfinite(image.data).all(axis=0))
+    known = all_finite(*image.data)
+    valid = by_rows(lambda old, a, b, k: old | (a & ~b & k), image.valid, now, was, known, dtype=bool)
     return replace(image, classes=classes, valid=valid)
 
 
 def _require_size(before: Image, after: Image, site: NDArray[np.bool_]) -> None:
     for pixels, needed, what in (
-        (int(site.sum()), _MIN_SITE_PIXELS, "the site"),
+        (int(np.count_nonzero(site)), _MIN_SITE_PIXELS, "the site"),
         (site.size, _MIN_CLEAR_PIXELS, "the compared area"),
     ):
         if pixels < needed:
@@ -234,22 +239,21 @@ def _require_size(before: Image, after: Image, site: NDArray[np.bool_]) -> None:
 
 
 def _require_content(image: Image, site: NDArray[np.bool_], name: str) -> None:
-    data = np.isfinite(image.data).all(axis=0) & site
-    if not data.any():
+    if not any(
+        over_rows(lambda data, part: bool((np.isfinite(data).all(axis=0) & part).any()), image.data, site)
+    ):
         raise NoOverlapError(
             f"the {name} image has no data inside the compared area",
             where=image.scene.id,
             todo="check that both images cover the same ground and that nodata is right (--nodata)",
         )
-    usable = image.valid & site
-    if not usable.any():
+    if not count_where(np.logical_and, image.valid, site):
         raise NoUsableImageryError(
             f"no pixel of the {name} image is usable: all cloud, shadow or saturated",
             where=image.scene.id,
             todo="choose another date",
         )
-    values = image.data[:, image.valid]
-    if not (values.max(axis=1) > values.min(axis=1)).any():
+    if _is_constant(image):
         raise InputFileError(
             f"the {name} image is constant: every usable pixel of every band has the same value",
             where=image.scene.id,
@@ -257,11 +261,26 @@ def _require_content(image: Image, site: NDArray[np.bool_], name: str) -> None:
         )
 
 
+def _is_constant(image: Image) -> bool:
+    """Tell whether every usable pixel of every band has the same value."""
+
+    def _ends(data: NDArray[np.float32], usable: NDArray[np.bool_]) -> list[tuple[float, float]]:
+        # what is left where nothing is usable changes no end
+        return [
+            (float(band[usable].min(initial=np.inf)), float(band[usable].max(initial=-np.inf)))
+            for band in data
+        ]
+
+    ends = np.array(over_rows(_ends, image.data, image.valid))
+    return not bool((ends[..., 1].max(axis=0) > ends[..., 0].min(axis=0)).any())
+
+
 def _coverage_warnings(pair: Pair, site: NDArray[np.bool_]) -> tuple[str, ...]:
     """Say what was not there to be seen, and how clouds were looked for."""
     found = []
-    missing = ~(np.isfinite(pair.before.data).all(axis=0) & np.isfinite(pair.after.data).all(axis=0))
-    share = float((missing & site).sum() / max(int(site.sum()), 1))
+    known = all_finite(*pair.before.data), all_finite(*pair.after.data)
+    missing = count_where(lambda first, second, part: ~(first & second) & part, *known, site)
+    share = missing / max(int(np.count_nonzero(site)), 1)
     if share > _MISSING_SHARE:
         found.append(f"{share:.0%} of the site has no imagery on one of the dates; it was not observed")
     if pair.clear_share < LOW_CLEAR_SHARE:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from changedet.core.components import component_quantile, label_components
-from changedet.objects import build_objects, indices_of
+from changedet.core.planes import by_rows, by_tiles, new_plane, placed_where, values_where
+from changedet.objects import build_objects, flagged_pixels, indices_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +35,8 @@ SOIL_REDNESS, PAINTED_REDNESS = 0.22, -0.15
 #: Soil that is wetted, dries or is tilled keeps its colour: NDVI and redness stay within these, and the
 #: visible reflectance within this factor (Lobell and Asner 2002, doi:10.2136/sssaj2002.7220).
 SAME_NDVI, SAME_REDNESS, MOISTURE_FACTOR = 0.1, 0.05, 1.5
+# From how far a pixel counts when what is one pixel wide is left out.
+_TWO_WIDE_REACH_PX = 2
 #: Index values without which nothing is set aside.
 NEEDED_INDICES = ("NDVI", "redness", "brightness")
 
@@ -51,11 +54,20 @@ class SetAside:
     flagged: NDArray[np.int32]
     seasonal: NDArray[np.int32]
 
+    @classmethod
+    def nothing_of(cls, labels: NDArray[np.int32]) -> SetAside:
+        """Return objects none of which is set aside."""
+        return cls(labels, new_plane(labels.shape, np.int32, 0))
+
     def kept(self) -> SetAside:
         """Return the same with all of it flagged, and still apart: a field does not swallow a roof in it."""
         last = self.flagged.max(initial=0)
-        every = np.where(self.seasonal > 0, self.seasonal + last, self.flagged).astype(np.int32)
-        return SetAside(every, np.zeros_like(every))
+        every = by_rows(
+            lambda aside, flagged: np.where(aside > 0, aside + last, flagged),
+            self.seasonal, self.flagged,
+            dtype=np.int32,
+        )  # fmt: skip
+        return SetAside.nothing_of(every)
 
 
 def set_seasonal_aside(
@@ -85,21 +97,22 @@ def set_seasonal_aside(
     SetAside
         With nothing set aside where bands are missing that tell plants and soil.
     """
-    inside = labels > 0
-    sides = [indices_of(image, inside) for image in images] if inside.any() else [{}]
+    inside = flagged_pixels(labels)
+    within = values_where(inside, labels)
+    sides = [indices_of(image, inside) for image in images] if within.size else [{}]
     if any(name not in side for side in sides for name in NEEDED_INDICES):
-        return SetAside(labels, np.zeros_like(labels))
-    within = labels[inside]
+        return SetAside.nothing_of(labels)
     medians = [
         {name: component_quantile(within, side[name], 0.5) for name in NEEDED_INDICES} for side in sides
     ]
-    aside = np.append(False, looks_seasonal(medians[0], medians[1]))[labels]
-    other = aside.copy()
-    other[inside] &= ~looks_seasonal(sides[0], sides[1])
-    again = label_components(_two_wide(other), seeds, min_pixels=min_pixels)
-    flagged = _renumbered(np.where(aside, 0, labels))
+    aside = np.append(False, looks_seasonal(medians[0], medians[1]))[within]
+    other = placed_where(inside, aside & ~looks_seasonal(sides[0], sides[1]))
+    wide = by_tiles(_two_wide, other, halo_px=_TWO_WIDE_REACH_PX, dtype=bool)
+    again = values_where(inside, label_components(wide, seeds, min_pixels=min_pixels))
+    flagged = _renumbered(np.where(aside, 0, within))
     flagged[again > 0] = again[again > 0] + flagged.max(initial=0)
-    return SetAside(flagged, _renumbered(np.where(aside & (again == 0), labels, 0)))
+    seasonal = _renumbered(np.where(aside & (again == 0), within, 0))
+    return SetAside(placed_where(inside, flagged), placed_where(inside, seasonal))
 
 
 def _two_wide(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -176,7 +189,9 @@ def seasonal_objects(
     GeoDataFrame
         As `changedet.objects.build_objects` makes it, with numbers of its own.
     """
-    labels = np.zeros_like(flagged.labels) if flagged.seasonal is None else flagged.seasonal
+    labels = flagged.seasonal
+    if labels is None:
+        labels = new_plane(flagged.labels.shape, np.int32, 0)
     radar = flagged.radar
     if radar is not None:
         # none of them was flagged by radar alone

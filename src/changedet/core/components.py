@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from changedet.core.planes import by_rows, over_rows, placed_where, plane_blocks, values_where
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -34,17 +36,19 @@ def label_components(
     >>> label_components(grow, np.array([[0, 1, 0, 0, 0]], bool))
     array([[1, 1, 0, 0, 0]], dtype=int32)
     """
-    _, found, statistics, _ = cv2.connectedComponentsWithStats(grow.astype(np.uint8), connectivity=8)
+    grown = grow.view(np.uint8) if grow.dtype == bool else grow.astype(np.uint8)
+    _, found, statistics, _ = cv2.connectedComponentsWithStats(np.asarray(grown), connectivity=8)
     labels = np.asarray(found, np.int32)
     has_seed = np.zeros(len(statistics), bool)
-    has_seed[labels[seed & grow]] = True
+    for group in over_rows(lambda part, *both: np.unique(part[both[0] & both[1]]), labels, seed, grow):
+        has_seed[group] = True
     keep = has_seed & (statistics[:, cv2.CC_STAT_AREA] >= min_pixels)
     keep[0] = False
     first_seen = _first_pixels(labels, len(statistics))
     order = np.flatnonzero(keep)[np.argsort(first_seen[keep])]
     renumber = np.zeros(len(statistics), np.int32)
     renumber[order] = np.arange(1, len(order) + 1, dtype=np.int32)
-    return np.asarray(renumber[labels], np.int32)
+    return by_rows(lambda part: renumber[part], labels, dtype=np.int32)
 
 
 def split_components(
@@ -75,32 +79,33 @@ def split_components(
     >>> split_components(labels, np.array([[1, 1, 1, 2, 2, 2]], np.uint8), min_pixels=2)
     array([[1, 1, 1, 2, 2, 2]], dtype=int32)
     """
-    count = int(labels.max(initial=0))
-    if count == 0:
-        return labels.copy()
-    parts = _parts(labels, classes)
-    sizes = np.bincount(parts.ravel())
+    inside = by_rows(lambda part: part > 0, labels, dtype=bool)
+    parent_of_pixel, class_of_pixel = (values_where(inside, plane) for plane in (labels, classes))
+    if not parent_of_pixel.size:
+        return by_rows(np.copy, labels, dtype=np.int32)
+    parts = _parts(inside, classes, class_of_pixel)
+    sizes = np.bincount(parts)
     parent = np.zeros(len(sizes), np.int64)
-    parent[parts.ravel()] = labels.ravel()
+    parent[parts] = parent_of_pixel
     # the largest part of each component takes in the parts that are too small
     by_size = np.argsort(sizes[1:], kind="stable") + 1
-    largest = np.zeros(count + 1, np.int64)
+    largest = np.zeros(int(parent_of_pixel.max()) + 1, np.int64)
     largest[parent[by_size]] = by_size
     own = np.where(sizes >= min_pixels, np.arange(len(sizes)), largest[parent])
     own[0] = 0
     _, compact = np.unique(own, return_inverse=True)
-    return compact[parts].astype(np.int32)
+    return placed_where(inside, compact[parts].astype(np.int32))
 
 
-def _parts(labels: NDArray[np.int32], classes: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Label the 8-connected groups of equal class inside the components, 0 elsewhere."""
-    parts = np.zeros(labels.shape, np.int64)
-    used = 0
-    for value in np.unique(classes[labels > 0]):
-        number, found = cv2.connectedComponents(
-            ((classes == value) & (labels > 0)).astype(np.uint8), connectivity=8
-        )
-        parts = np.where(found > 0, found + used, parts)
+def _parts(
+    inside: NDArray[np.bool_], classes: NDArray[np.uint8], class_of_pixel: NDArray[np.uint8]
+) -> NDArray[np.int64]:
+    """Return the number of the 8-connected group of equal class of each pixel inside the components."""
+    parts, used = np.zeros(class_of_pixel.shape, np.int64), 0
+    for value in np.unique(class_of_pixel):
+        own = by_rows(lambda part, kinds, v=value: part & (kinds == v), inside, classes, dtype=bool)
+        number, found = cv2.connectedComponents(own.view(np.uint8), connectivity=8)
+        parts[class_of_pixel == value] = used + values_where(own, np.asarray(found))
         used += number - 1
     return parts
 
@@ -112,9 +117,9 @@ def component_quantile(
 
     Parameters
     ----------
-    labels : ndarray of int32, shape (y, x)
-        From `label_components`.
-    values : ndarray of float32, shape (y, x)
+    labels : ndarray of int32, shape (y, x) or (n,)
+        From `label_components`, or some of their pixels.
+    values : ndarray of float32, same shape
         NaN is left out.
     quantile : float
         0 to 1; 0.5 is the median. The lower of two neighbours is taken, so every result is a value that
@@ -126,9 +131,14 @@ def component_quantile(
         NaN for a component without any finite value.
     """
     count = int(labels.max(initial=0))
-    inside = (labels > 0) & np.isfinite(values)
-    group = labels[inside].astype(np.int64)
-    keys = np.sort((group << 32) + _ordered_bits(values[inside]))
+
+    def _keys(part: NDArray[np.int32], numbers: NDArray[np.float32]) -> NDArray[np.int64]:
+        inside = (part > 0) & np.isfinite(numbers)
+        return (part[inside].astype(np.int64) << 32) + _ordered_bits(numbers[inside])
+
+    keys = np.sort(np.concatenate(over_rows(_keys, np.atleast_2d(labels), np.atleast_2d(values))))
+    # an ordered number may be negative, half of the numbers of 32 bits at most
+    group = (keys + (1 << 31)) >> 32
     sizes = np.bincount(group, minlength=count + 1)[1:]
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(int)
     out = np.full(count, np.nan)
@@ -156,7 +166,8 @@ def component_sizes(labels: NDArray[np.int32]) -> NDArray[np.int64]:
     >>> component_sizes(np.array([[1, 1, 0, 2]], np.int32)).tolist()
     [2, 1]
     """
-    return np.bincount(labels.ravel(), minlength=int(labels.max(initial=0)) + 1)[1:].astype(np.int64)
+    flagged = np.concatenate(over_rows(lambda part: part[part > 0], np.atleast_2d(labels)))
+    return np.bincount(flagged, minlength=int(labels.max(initial=0)) + 1)[1:].astype(np.int64)
 
 
 def _ordered_bits(values: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -173,8 +184,9 @@ def _value_of_bits(ordered: NDArray[np.int64]) -> NDArray[np.float32]:
 
 def _first_pixels(labels: NDArray[np.int32], count: int) -> NDArray[np.int64]:
     """Index of the first pixel of each label in raster order; the background's is of no use."""
-    first = np.full(count, labels.size, np.int64)
-    flat = labels.ravel()
-    backwards = np.flatnonzero(flat)[::-1]
-    first[flat[backwards]] = backwards  # of repeated indices the last assignment stays
+    first, width = np.full(count, labels.size, np.int64), labels.shape[1]
+    for rows in plane_blocks(labels)[::-1]:
+        flat = labels[rows].reshape(-1)
+        backwards = np.flatnonzero(flat)[::-1]
+        first[flat[backwards]] = rows.start * width + backwards  # the last assignment stays
     return first

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from changedet.core.components import component_quantile, component_sizes
+from changedet.core.planes import by_tiles, over_rows
 from changedet.core.sampling import MAD_TO_SPREAD
 
 if TYPE_CHECKING:
@@ -49,18 +50,45 @@ def window_share(score: NDArray[np.float32], labels: NDArray[np.int32]) -> NDArr
     [0.00391]
     """
     sides = _sides(component_sizes(labels))
-    usable = np.isfinite(score)
-    filled = np.where(usable, score, np.float32(0))
     out = np.full(len(sides), np.nan)
     for side in np.unique(sides):
-        mean = _window_means(filled, usable, int(side))
-        best = component_quantile(labels, mean, 1.0)
-        windows = np.sort(mean[np.isfinite(mean)])
+        means = _judged_window_means(score, int(side))
+        best = component_quantile(labels, means, 1.0)
         own = np.flatnonzero((sides == side) & np.isfinite(best))
-        as_high = len(windows) - np.searchsorted(windows, best[own].astype(np.float32), side="left")
-        independent = max(len(windows) / side**2, 1.0)
-        out[own] = np.clip(np.maximum(as_high / len(windows), 1 / independent), 0, 1)
+        windows, as_high = _at_least(means, best[own].astype(np.float32))
+        independent = max(windows / side**2, 1.0)
+        out[own] = np.clip(np.maximum(as_high / max(windows, 1), 1 / independent), 0, 1)
     return out
+
+
+def _judged_window_means(score: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """Mean score of the window round each pixel; NaN where less than half of it is judged."""
+
+    def _tile(wide: NDArray[np.float32]) -> NDArray[np.float32]:
+        usable = np.isfinite(wide)
+        return _window_means(np.where(usable, wide, np.float32(0)), usable, side)
+
+    return by_tiles(_tile, score, halo_px=side // 2 + 1, dtype=np.float32)
+
+
+def _at_least(means: NDArray[np.float32], limits: NDArray[np.float32]) -> tuple[int, NDArray[np.int64]]:
+    """Count the numbers of a plane, and those of them that are not below each limit."""
+    ordered = np.sort(limits)
+    least = ordered[0] if ordered.size else np.float32(np.inf)
+
+    def _count(part: NDArray[np.float32]) -> tuple[int, NDArray[np.int64]]:
+        # most windows lie below every object and are not looked up
+        high = part[part >= least]
+        reached = np.searchsorted(ordered, high, side="right")
+        return int(np.count_nonzero(~np.isnan(part))), np.bincount(reached, minlength=len(ordered) + 1)
+
+    found = over_rows(_count, means)
+    reached = sum((counts for _, counts in found), np.zeros(len(ordered) + 1, np.int64))
+    # a window that reaches k of the limits is not below the first k of them
+    not_below = reached[::-1].cumsum()[::-1][1:]
+    as_high = np.empty(len(limits), np.int64)
+    as_high[np.argsort(limits, kind="stable")] = not_below
+    return sum(count for count, _ in found), as_high
 
 
 def window_deviations(values: NDArray[np.float32], labels: NDArray[np.int32]) -> NDArray[np.float64]:

@@ -258,6 +258,36 @@ def values_where(inside: NDArray[np.bool_], plane: NDArray[Any]) -> NDArray[Any]
     return np.concatenate(over_rows(lambda mask, part: part[..., mask], inside, plane), axis=-1)
 
 
+def placed_where(inside: NDArray[np.bool_], values: NDArray[Any]) -> NDArray[Any]:
+    """Put values where a mask is true, in raster order, and 0 elsewhere: the reverse of `values_where`.
+
+    Parameters
+    ----------
+    inside : ndarray of bool, shape (y, x)
+        Any.
+    values : ndarray, shape (n,)
+        One for each pixel that is true.
+
+    Returns
+    -------
+    ndarray, shape (y, x)
+        Of the type of the values.
+
+    Examples
+    --------
+    >>> placed_where(np.eye(2, dtype=bool), np.array([4, 5])).tolist()
+    [[4, 0], [0, 5]]
+    """
+    out, used = new_plane(inside.shape, values.dtype, 0), 0
+    for rows in plane_blocks(inside):
+        here = inside[rows]
+        count = int(np.count_nonzero(here))
+        if count:
+            out[rows][here] = values[used : used + count]
+            used += count
+    return out
+
+
 def all_finite(*planes: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Return where every plane has a number.
 
