@@ -47,9 +47,11 @@ def otsu_threshold(score: NDArray[np.float32], bins: int = _BINS) -> float:
     counts, edges = _histogram(score, bins, 1.0)
     if counts.sum() == 0:
         return float("inf")
-    lower, upper = _classes(counts, edges)
-    apart = lower[0] * upper[0] * (lower[1] - upper[1]) ** 2
-    return float(edges[1:-1][np.argmax(np.where(lower[0] * upper[0] > 0, apart, -1.0))])
+    from skimage.filters import threshold_otsu
+
+    # it names the middle of the last bin below the cut
+    half = (edges[1] - edges[0]) / 2
+    return float(threshold_otsu(hist=(counts, edges[:-1] + half)) + half)
 
 
 def kittler_illingworth_threshold(
@@ -116,16 +118,11 @@ def triangle_threshold(score: NDArray[np.float32], bins: int = _BINS) -> float:
     ValueError
         When there are fewer than two bins.
     """
-    counts, edges = _histogram(score, bins, 1.0)
-    if counts.sum() == 0:
+    if _histogram(score, bins, 1.0)[0].sum() == 0:
         return float("inf")
-    peak = int(np.argmax(counts))
-    filled = np.flatnonzero(counts)
-    end = int(filled[-1]) if filled[-1] - peak >= peak - filled[0] else int(filled[0])
-    between = np.arange(min(peak, end), max(peak, end) + 1)
-    line = counts[peak] + (counts[end] - counts[peak]) * (between - peak) / (end - peak)
-    corner = between[np.argmax(line - counts[between])]
-    return float((edges[corner] + edges[corner + 1]) / 2)
+    from skimage.filters import threshold_triangle
+
+    return float(threshold_triangle(score[np.isfinite(score)], bins))
 
 
 def _histogram(
