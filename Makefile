@@ -74,10 +74,11 @@ mutation: $(VENV)/.release ## change single operators and numbers of the core: d
 
 test-oldest: $(VENV)/.release ## run the tests of core, output and command line with the oldest libraries declared
 	$(BIN)/uv venv --quiet --clear --python $(PYTHON) $(OLDEST)
-	$(BIN)/uv pip compile --quiet --resolution lowest-direct --python $(OLDEST)/bin/python pyproject.toml -o $(OLDEST)/oldest.txt
+	$(BIN)/uv pip compile --quiet --resolution lowest-direct --python $(OLDEST)/bin/python \
+		--extra cubes --extra learn pyproject.toml -o $(OLDEST)/oldest.txt
 	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python -r $(OLDEST)/oldest.txt
 	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python -c $(OLDEST)/oldest.txt --editable . hypothesis \
-		jsonschema odc-stac pytest pytest-benchmark pytest-randomly pytest-socket pytest-xdist pyyaml rioxarray rio-cogeo
+		jsonschema odc-stac pytest pytest-benchmark pytest-randomly pytest-socket pytest-xdist pyyaml rioxarray rio-cogeo scikit-image
 	$(OLDEST)/bin/python -m pytest $(OLD_WARNINGS) tests/core tests/output tests/cli
 
 resolve: $(VENV)/.release ## on every Python declared, built libraries can be had, the newest and the oldest

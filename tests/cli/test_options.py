@@ -10,6 +10,7 @@ from changedet.cli import options
 #: Options of one other command alone, which stand in its own file.
 ELSEWHERE = {
     ("demo", "--samples"),
+    ("doctor", "--offline"),
     ("report", "--out"),
     ("report", "--timeline"),
     ("plate", "--out"),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from changedet.cli import options  # noqa: TC001  # Typer reads the annotations at run time
 from changedet.cli.console import emit
+from changedet.cli.doctor_machine import machine
+from changedet.cli.doctor_network import network
+from changedet.cli.findings import Finding
 from changedet.cli.settings import read_settings, settings_files
+from changedet.errors import CredentialsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,31 +28,21 @@ _DRIVERS = {
     "GPKG": "GeoPackage results",
     "LIBKML": "lists of sites in KML and KMZ",
 }
+_CREDENTIALS = ("SH_CLIENT_ID", "SH_CLIENT_SECRET", "SH_PROFILE")
 _VECTOR_DRIVERS = frozenset({"GPKG", "LIBKML"})
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes
-    ----------
-    check : str
-        What was looked at.
-    status : str
-        ``"ok"``, ``"missing"`` (something optional) or ``"failed"``.
-    detail : str
-        What was found, and what to do when it is not well. Never a secret.
-    """
-
-    check: str
-    status: str
-    detail: str
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Do not ask the providers for a sign of life.")
+]  # fmt: skip
 
 
-def doctor(as_json: options.AsJson = False) -> None:
-    """Check libraries, drivers, settings, credentials (present or not) and folders."""
-    findings = [*_libraries(), *_drivers(), *_optional(), *_settings(), _credentials(), _scratch()]
+def doctor(offline: Offline = False, cache: options.Cache = None, as_json: options.AsJson = False) -> None:
+    """Check libraries, drivers, settings, network, credentials (present or not), folders, memory, clock."""
+    findings = [
+        *_libraries(), *_drivers(), *_optional(), *_settings(), _credentials(), *machine(cache),
+        *network(offline=offline),
+    ]  # fmt: skip
     width = max(len(f.check) for f in findings)
     lines = [f"{f.status:8}{f.check:{width}}  {f.detail}" for f in findings]
     failed = any(f.status == "failed" for f in findings)
@@ -103,18 +95,14 @@ def _settings() -> Iterator[Finding]:
 
 
 def _credentials() -> Finding:
-    there = bool(os.environ.get("SH_CLIENT_ID") and os.environ.get("SH_CLIENT_SECRET"))
-    detail = "present" if there else "not set; only Sentinel Hub needs SH_CLIENT_ID and SH_CLIENT_SECRET"
-    return Finding("Sentinel Hub credentials", "ok" if there else "missing", detail)
+    from changedet.providers.sentinel_hub_client import find_credentials
 
-
-def _scratch() -> Finding:
-    import shutil
-
-    folder = Path(tempfile.gettempdir())
+    check = "Sentinel Hub credentials"
     try:
-        with tempfile.NamedTemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        return Finding("temporary folder", "failed", f"{folder}: {error.strerror}; set TMPDIR")
-    return Finding("temporary folder", "ok", f"{folder}, {shutil.disk_usage(folder).free / 1e9:.1f} GB free")
+        find_credentials()
+    except CredentialsError as error:
+        given = any(os.environ.get(name) for name in _CREDENTIALS)
+        if given:
+            return Finding(check, "failed", str(error))
+        return Finding(check, "missing", "not set; only Sentinel Hub needs SH_CLIENT_ID and SH_CLIENT_SECRET")
+    return Finding(check, "ok", "present")

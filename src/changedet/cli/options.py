@@ -8,6 +8,7 @@ option                            used by
 --json                            detect, run, demo, report, verify, doctor, sites check
 --radius                          sites check
 --json, --cache                   cache ls, cache verify, cache prune
+--cache                           doctor
 --json, --name                    search, fetch
 --at, --radius, --bbox, --aoi     run, search, fetch
 --provider, --max-tile-cloud      run, search, fetch
