@@ -86,7 +86,7 @@ def _has(table: object, keys: tuple[str, ...]) -> bool:
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputFileError(
             f"cannot be read as TOML ({error})", where=str(path), todo="correct it"
         ) from error

@@ -13,6 +13,42 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+#: Longest part of a message: what a file of a stranger says is repeated as far as that.
+_LONGEST_PART = 400
+#: Joins letters in the names of some scripts, and does nothing else.
+_JOINERS = frozenset("\u200c\u200d")
+_CUT = " ... "
+
+
+def plain_line(text: str, longest: int = _LONGEST_PART) -> str:
+    r"""Return a text as one printable line of a certain length, whoever wrote it.
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+    longest : int
+        Most characters; of more, the middle is left out.
+
+    Returns
+    -------
+    str
+        White space folded; control characters, marks that turn the direction of writing and halves of
+        characters as ``?``.
+
+    Examples
+    --------
+    >>> plain_line("a name\nof two lines \x1b[2J")
+    'a name of two lines ?[2J'
+    """
+    half = (longest - len(_CUT)) // 2
+    if len(text) > 2 * longest:  # nobody folds megabytes to show a line
+        text = f"{text[:longest]}{_CUT}{text[-longest:]}"
+    line = " ".join(text.split())
+    if not line.isprintable():
+        line = "".join(c if c.isprintable() or c in _JOINERS else "?" for c in line)
+    return line if len(line) <= longest else f"{line[:half]}{_CUT}{line[-half:]}"
+
 
 class ChangedetError(Exception):
     """Base of everything this package raises on purpose.
@@ -44,8 +80,9 @@ class ChangedetError(Exception):
         self.details = dict(details or {})
 
     def __str__(self) -> str:
-        text = f"{self.where}: {self.what}" if self.where else self.what
-        return " ".join((f"{text}; {self.todo}" if self.todo else text).split())
+        where, what, todo = map(plain_line, (self.where, self.what, self.todo))
+        text = f"{where}: {what}" if where else what
+        return f"{text}; {todo}" if todo else text
 
 
 class UsageError(ChangedetError, ValueError):

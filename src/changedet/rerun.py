@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from changedet.errors import ChangedetError, InputFileError
 from changedet.hashing import sha256_file
+from changedet.json_texts import OTHER_SHAPE
 from changedet.progress import Progress, Silent
 from changedet.provenance import Verification, compare_folders, read_record
 from changedet.providers.local import LocalOptions
@@ -240,7 +241,7 @@ def _understood(where: Path) -> Iterator[None]:
         yield
     except ChangedetError:
         raise
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except OTHER_SHAPE as error:
         raise InputFileError(
             f"run.json does not say how the run was made ({error!r})",
             where=str(where),

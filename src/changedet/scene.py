@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from changedet.core.masking import SceneClass
+from changedet.json_texts import require_types
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,12 +29,20 @@ _MOST_HAZE_PIXELS = 4_000_000
 def as_utc(time: datetime) -> datetime:
     """Return an aware UTC time; a naive one is taken to be UTC already, wherever the computer stands.
 
+    Raises
+    ------
+    ValueError
+        When it lies in no year from 1 to 9999 in UTC.
+
     Examples
     --------
     >>> as_utc(datetime(2023, 5, 14, 2, 7)).isoformat()
     '2023-05-14T02:07:00+00:00'
     """
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    try:
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{time.isoformat()} lies in no year of the calendar in UTC") from error
 
 
 @dataclass(frozen=True)
@@ -161,12 +170,14 @@ class Granule:
         KeyError, TypeError, ValueError
             When the description is incomplete or damaged.
         """
-        return cls(
+        made = cls(
             time=datetime.fromisoformat(data["time_utc"]),
             footprint=MappingProxyType(dict(data["footprint"])),
             assets=MappingProxyType({name: _asset(entry) for name, entry in data["bands"].items()}),
             **{name: data[name] for name in _GRANULE_FIELDS},
         )
+        require_types(made)
+        return made
 
 
 @dataclass(frozen=True)
@@ -354,7 +365,7 @@ class Scene:
         moment = None if data["time_utc"] is None else datetime.fromisoformat(data["time_utc"])
         # records of earlier versions do not have these
         catalogue: dict[str, Any] = {name: data.get(name) for name in _CATALOGUE_FIELDS}
-        return cls(
+        made = cls(
             # a day without a time of day has no zone either; both are UTC
             time=None if moment is None else moment.replace(tzinfo=UTC),
             assets=MappingProxyType({name: _asset(entry) for name, entry in data["bands"].items()}),
@@ -364,6 +375,8 @@ class Scene:
             **catalogue,
             **{name: data[name] for name in _PLAIN_FIELDS},
         )
+        require_types(made)
+        return made
 
 
 _PLAIN_FIELDS = (
@@ -399,7 +412,12 @@ def _bands(assets: Mapping[str, Asset]) -> dict[str, dict[str, Any]]:
 
 def _asset(entry: Mapping[str, Any]) -> Asset:
     names = ("scale", "offset", "nodata", "saturated", "source", "assumed")
-    return Asset(entry["href"], entry["index"], entry["variable"], Radiometry(**{n: entry[n] for n in names}))
+    asset = Asset(
+        entry["href"], entry["index"], entry["variable"], Radiometry(**{n: entry[n] for n in names})
+    )
+    require_types(asset)
+    require_types(asset.radiometry)
+    return asset
 
 
 @dataclass(frozen=True, eq=False)

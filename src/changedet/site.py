@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from changedet.antimeridian import box_outline, unwrapped
 from changedet.coordinates import GeoPoint, parse_point
 from changedet.errors import UsageError
+from changedet.json_texts import parse_geometry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -506,9 +507,10 @@ def site_from_dict(data: Mapping[str, Any]) -> Site:
     KeyError, TypeError, ValueError
         When the description is incomplete or damaged.
     """
-    from shapely.geometry import shape
-
-    return Site(data["name"], shape(data["geometry"]), data.get("folder", ""))
+    name, folder = data["name"], data.get("folder", "")
+    if not (isinstance(name, str) and isinstance(folder, str)):
+        raise TypeError("name and folder of a site are texts")
+    return Site(name, parse_geometry(data["geometry"]), folder)
 
 
 def utm_grid(grid: GeoBox) -> GeoBox:

@@ -82,12 +82,17 @@ def read_sites(path: str | Path, *, radius_m: float = DEFAULT_RADIUS_M) -> list[
 
 
 def _site_from_geometry(geometry: BaseGeometry, name: str, folder: str, radius_m: float) -> Site:
+    import numpy as np
+    from shapely import get_coordinates
+
     if geometry.geom_type == "Point":
         point = GeoPoint(float(geometry.centroid.y), float(geometry.centroid.x))
         return Site(name or point.mgrs, Site.at(point, radius_m=radius_m).geometry, folder)
     if geometry.geom_type not in _AREAS or not geometry.area > 0:
         what = f"{name or 'an outline'} is a {geometry.geom_type} without area; sites are points or areas"
         raise InputFileError(what, todo="draw a polygon round it, or give its point")
+    if not np.isfinite(get_coordinates(geometry)).all():
+        raise CoordinateError(f"{name or 'an outline'} has corners without a place", todo="draw it again")
     west, south, east, north = geometry.bounds
     # out of range is an error here, not later; an outline may run on past 180 degrees from this side of it
     GeoPoint(south, west), GeoPoint(north, 180.0 if west < 180 < east else east)
@@ -244,10 +249,12 @@ def _site_from_cells(cells: Mapping[str, str], radius_m: float) -> Site:
 
 
 def _read_wkt(path: Path, radius_m: float) -> list[Site]:
+    import numpy as np
     import shapely
 
     lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    shapes = [shapely.from_wkt(line) for line in lines]
+    with np.errstate(all="ignore"):  # numbers beyond what can be held lie nowhere, which is found below
+        shapes = [shapely.from_wkt(line) for line in lines]
     return [_site_from_geometry(shape, "", "", radius_m) for shape in shapes if not shape.is_empty]
 
 

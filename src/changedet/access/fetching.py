@@ -14,6 +14,7 @@ import numpy as np
 from changedet.bands import SCL
 from changedet.errors import NoUsableImageryError, OutputError, OutputExistsError, UsageError
 from changedet.hashing import sha256_file
+from changedet.json_texts import parse_json
 from changedet.output.geotiff import CLASSES_BAND, VALID_BAND, write_cog
 from changedet.periods import Period, parse_period
 from changedet.providers.base import SearchQuery
@@ -229,7 +230,7 @@ class SceneFile:
             When something else has the name and may not be replaced.
         """
         try:
-            said = json.loads(self.description.read_text(encoding="utf-8"))
+            said = parse_json(self.description.read_text(encoding="utf-8"))
             same = bool(said["key"] == self.key and said["sha256"] == sha256_file(self.path))
         except (OSError, ValueError, KeyError, TypeError):
             same = False

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from changedet.access.choosing import Plan, surroundings
 from changedet.access.selection import Choice, Look
 from changedet.access.sensor_plans import Plans
+from changedet.json_texts import parse_json
 from changedet.providers.cache_files import digest_of, temporary, to_disk
 from changedet.radar.access import RadarPlan
 from changedet.scene import Scene
@@ -78,7 +79,7 @@ class PlanStore:
             may still add.
         """
         try:
-            record = json.loads(self._path(request, site).read_text(encoding="utf-8"))
+            record = parse_json(self._path(request, site).read_text(encoding="utf-8"))
             made = datetime.fromisoformat(record["made_utc"])
             if record["schema"] != SCHEMA or not _holds(record, made, now or datetime.now(UTC)):
                 return None

@@ -19,6 +19,7 @@ from changedet.errors import (
     OutputError,
     OutputExistsError,
 )
+from changedet.json_texts import OTHER_SHAPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -207,7 +208,7 @@ def open_model(path: str | Path) -> TrainedModel:
             message = f"layout {str(data['schema'])[:60]!r} is not {SCHEMA!r}"
             raise ValueError(message)
         model = _model_of(data)
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+    except (*OTHER_SHAPE, OSError, RecursionError) as error:
         said = " ".join(str(error).split())[:120]
         raise InputFileError(
             f"is no model that can be used ({said})", where=str(path), todo=_AGAIN
@@ -233,6 +234,9 @@ def _model_of(data: Mapping[str, Any]) -> TrainedModel:
     )
     if len(model.weights) != len(bands) or not 0 < model.grow <= model.seed < np.inf:
         message = "weights or thresholds do not fit"
+        raise ValueError(message)
+    if not (all(0 <= w < np.inf for w in model.weights) and any(model.weights)):
+        message = "its weights are out of range"
         raise ValueError(message)
     if not all(0 < sigma < 100 for sigma in model.smoothing_px):
         message = "its smoothing is out of range"

@@ -10,6 +10,7 @@ import numpy as np
 
 from changedet.errors import InputFileError, MissingInputError, UsageError, VerificationError
 from changedet.hashing import sha256_file
+from changedet.json_texts import OTHER_SHAPE, parse_grid
 from changedet.output import facts
 from changedet.output.picture import shrink, to_jpeg_data_url
 from changedet.output.timeline_facts import STATES
@@ -69,7 +70,7 @@ def read_timeline(folder: str | Path, grid: GeoBox) -> dict[str, Any]:
             "breaks": [_row(zone, one) for zone in record["zones"] for one in zone["breaks"]][:_MOST_ROWS],
             "sha256": sha256_file(folder / RECORD),
         }
-    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+    except (*OTHER_SHAPE, OSError) as error:
         if isinstance(error, InputFileError | UsageError):
             raise
         raise VerificationError(
@@ -99,10 +100,7 @@ def _record(folder: Path) -> dict[str, Any]:
 
 
 def _grid(described: Mapping[str, Any]) -> GeoBox:
-    from affine import Affine
-    from odc.geo.geobox import GeoBox
-
-    return GeoBox(tuple(described["shape"]), Affine(*described["transform"]), described["crs"])
+    return parse_grid(described)
 
 
 def _extent(grid: GeoBox) -> Any:  # noqa: ANN401  # shapely ships no precise type for "any polygon"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from changedet.errors import ChangedetError, OutputError, OutputExistsError
+from changedet.json_texts import parse_json
 from changedet.output.folder import check_target
 from changedet.output.radar_series_table import radar_csv
 from changedet.output.tables import csv_text, number_text
@@ -124,7 +125,7 @@ def check_timeline_target(folder: str | Path, *, overwrite: bool = False) -> Non
         return
     check_target(target / "new", overwrite=False)
     try:
-        record = json.loads((target / RECORD).read_text(encoding="utf-8"))
+        record = parse_json((target / RECORD).read_text(encoding="utf-8"))
         known = {*record["files"], RECORD} if record["schema"] == SCHEMA else set[str]()
     except (OSError, ValueError, KeyError, TypeError):
         known = set()

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from changedet.errors import OutputError
 from changedet.hashing import sha256_file
+from changedet.json_texts import parse_json
 from changedet.providers.cache_files import (
     PART,
     digest_of,
@@ -370,7 +371,7 @@ class SceneCache:
 def _understood(text: str, key: str) -> dict[str, Any] | None:
     """Return the record of a sidecar, None unless every byte of its content is what was written."""
     try:
-        record = json.loads(text)
+        record = parse_json(text)
         said = record.pop("sha256")
         whole = said == digest_of(record) and record["key"] == key
         whole = whole and _DATA_NAME.fullmatch(record["data"]["name"]) is not None

@@ -12,6 +12,7 @@ from typing import Any
 
 from changedet.bands import REQUIRED_BANDS, SCL, SENTINEL2_BANDS, canonical_name
 from changedet.errors import InputFileError
+from changedet.json_texts import OTHER_SHAPE
 from changedet.providers.facts import baseline_pair
 from changedet.providers.local_radiometry import SATURATED_NUMBER, SENTINEL2_OFFSET, SENTINEL2_SCALE
 from changedet.scene import Asset, Granule, Radiometry
@@ -103,7 +104,7 @@ def read_item(item: Item, rule: OffsetRule) -> Found:
         _require_level2a(item, said)
         assets = _assets(item, rule)
         return _found(item, said, assets)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except OTHER_SHAPE as error:
         if isinstance(error, InputFileError):
             raise Unusable(error.what) from error
         reason = f"its description cannot be understood ({type(error).__name__}: {str(error)[:80]})"
@@ -255,7 +256,7 @@ def _found(item: Item, said: Mapping[str, Any], assets: dict[str, Asset]) -> Fou
     nodata = said.get("s2:nodata_pixel_percentage", (said.get("statistics") or {}).get("nodata"))
     granule = Granule(
         id=identifier,
-        collection=_text(item.get("collection")),
+        collection=text_of(item.get("collection")),
         tile=_tile(said, identifier),
         time=time_of(item),
         baseline=None if baseline is None else f"{baseline[0]:02d}.{baseline[1]:02d}",
@@ -272,7 +273,7 @@ def _found(item: Item, said: Mapping[str, Any], assets: dict[str, Asset]) -> Fou
         granule=granule,
         platform=_platform(said, identifier),
         relative_orbit=None if orbit is None else int(orbit),
-        orbit_state=_text(said.get("sat:orbit_state")),
+        orbit_state=text_of(said.get("sat:orbit_state")),
         cloud_share=share_of(said.get("eo:cloud_cover")),
         generated=str(generated),
         sun_elevation_deg=90 - zenith if elevation is None and zenith is not None else elevation,
@@ -304,7 +305,8 @@ def _number(value: Any) -> float | None:  # noqa: ANN401  # whatever JSON can ho
     return number if number is not None and math.isfinite(number) else None
 
 
-def _text(value: Any) -> str | None:  # noqa: ANN401  # whatever JSON can hold
+def text_of(value: Any) -> str | None:  # noqa: ANN401  # whatever JSON can hold
+    """Return what an item says as a text; None where it says nothing."""
     return None if value is None else str(value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -33,6 +34,8 @@ INFO = ProviderInfo(
 )
 #: Where the archive lies; a token is never shown to any other host.
 _ARCHIVE = ".blob.core.windows.net"
+#: A token is the query of a link, and nothing that could lead elsewhere.
+_TOKEN = re.compile(r"[\w.~%&=+/:-]{1,4000}", re.ASCII)
 #: A token with less left is replaced before it is used.
 _LEAST_LEFT = timedelta(minutes=5)
 
@@ -135,7 +138,9 @@ class Signatures:
         with make_session(self._settings) as session:
             answer = get_json(session, url, self._settings, what="a signature")
         try:
-            return str(answer["token"]), as_utc(datetime.fromisoformat(answer["msft:expiry"]))
+            token, ends = answer["token"], as_utc(datetime.fromisoformat(answer["msft:expiry"]))
+            if _TOKEN.fullmatch(token):
+                return token, ends
         except (KeyError, TypeError, ValueError):
             pass
         raise ProviderError(

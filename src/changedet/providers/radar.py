@@ -17,6 +17,7 @@ import numpy as np
 from changedet.bands import RADAR_BANDS
 from changedet.core.masking import unclassified
 from changedet.errors import NoOverlapError
+from changedet.json_texts import OTHER_SHAPE
 from changedet.providers.items import (
     NOT_ON_A_GRID,
     Found,
@@ -25,6 +26,7 @@ from changedet.providers.items import (
     epsg_of,
     is_corrected,
     is_sentinel1,
+    text_of,
     words_of,
 )
 from changedet.providers.local_radiometry import to_reflectance
@@ -125,7 +127,7 @@ def read_radar_item(item: Item) -> Found:
         said = item["properties"]
         _require_corrected(item, said)
         return radar_found(item, MappingProxyType(_assets(item, said)), (SHADOW_NOT_MARKED,))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except OTHER_SHAPE as error:
         reason = f"its description cannot be understood ({type(error).__name__}: {str(error)[:80]})"
         raise Unusable(reason) from error
 
@@ -156,11 +158,11 @@ def radar_found(item: Item, assets: Mapping[str, Asset], notes: tuple[str, ...] 
     turn = f"orbit {relative}, {time:%Y-%m-%d}" if absolute is None else f"revolution {absolute}"
     granule = Granule(
         id=identifier,
-        collection=item.get("collection"),
+        collection=text_of(item.get("collection")),
         tile=None,
         time=time,
         datastrip_start=product["start"] if product else None,
-        updated=said.get("updated"),
+        updated=text_of(said.get("updated")),
         epsg=epsg_of(item, said),
         footprint=MappingProxyType(dict(item["geometry"])),
         assets=assets,

@@ -20,6 +20,7 @@ import numpy as np
 from changedet.antimeridian import promised_share
 from changedet.bands import SCL
 from changedet.errors import ChangedetError, NoOverlapError, ProviderError, UsageError
+from changedet.json_texts import OTHER_SHAPE
 from changedet.providers.base import Estimate, ProviderInfo
 from changedet.providers.estimates import Budget
 from changedet.providers.radar import RADAR_LEVEL
@@ -374,7 +375,7 @@ class SentinelHubProvider:
                     limit=_PAGE,
                 )
                 features += itertools.islice(pages, most)
-            except (LookupError, TypeError, AttributeError, ValueError, BaseSentinelHubException) as error:
+            except (*OTHER_SHAPE, RecursionError, BaseSentinelHubException) as error:
                 if isinstance(error, ChangedetError):
                     raise
                 kind = type(error).__name__

@@ -8,6 +8,7 @@ package asks for it without a time limit and its libraries write credentials int
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import random
 import re
@@ -26,7 +27,8 @@ from sentinelhub.constants import SHConstants
 from sentinelhub.download.sentinelhub_client import SentinelHubDownloadClient
 
 from changedet.errors import ChangedetError, CredentialsError, ProviderError
-from changedet.providers.http import discreet_logs, read_whole, tell_of_retry
+from changedet.json_texts import OTHER_SHAPE
+from changedet.providers.http import discreet_logs, json_of, read_whole, tell_of_retry
 from changedet.providers.sentinel_hub_requests import plain_url
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from changedet.providers.settings import ProviderSettings
 
 _BEARER = "Bearer "
+_TOKEN = re.compile(r"[!-~]{1,20000}")
 _RENEW_BEFORE_S = 120.0
 _LONGEST_REASON = 160
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -222,10 +225,12 @@ class Tokens:
 
 def _read_token(response: requests.Response) -> tuple[str, float]:
     try:
-        body = response.json()
-        return str(body["access_token"]), float(body.get("expires_in", 0))
-    except (ValueError, LookupError, TypeError, AttributeError):
+        body = json_of(response)
+        token, life_s = str(body["access_token"]), float(body.get("expires_in", 0))
+    except (*OTHER_SHAPE, requests.RequestException):
         return "", 0.0
+    # it becomes a header: in another form it could add headers of its own
+    return (token, life_s) if _TOKEN.fullmatch(token) and life_s < math.inf else ("", 0.0)
 
 
 @dataclass(frozen=True)
@@ -424,8 +429,8 @@ class BoundedClient(SentinelHubDownloadClient):
 def _reason(response: requests.Response) -> str:
     """Return what the body says; its code first, since it names a used-up quota."""
     try:
-        body = response.json()
-    except ValueError:
+        body = json_of(response)
+    except requests.RequestException:
         return ""
     inner = body.get("error", body) if isinstance(body, dict) else {}
     if not isinstance(inner, dict):

@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from changedet.errors import ProviderError
-from changedet.providers.items import Found, share_of
+from changedet.json_texts import OTHER_SHAPE, parse_geometry
+from changedet.providers.items import Found, share_of, text_of
 from changedet.providers.radar import radar_found
 from changedet.providers.scenes import assemble_scenes
 from changedet.scene import Granule
@@ -66,7 +67,7 @@ def scenes_from_features(
     assets, problem = product.assets(address), ""
     try:
         every = [_found(feature, product, assets) for feature in features]
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except OTHER_SHAPE as error:
         problem = type(error).__name__
     if problem:
         raise ProviderError(
@@ -85,9 +86,7 @@ def time_span(scene: Scene) -> tuple[datetime, datetime]:
 
 
 def _found(feature: Mapping[str, Any], product: Product, assets: Mapping[str, Asset]) -> Found:
-    from shapely.geometry import shape
-
-    if shape(feature["geometry"]).is_empty:
+    if parse_geometry(feature["geometry"]).is_empty:
         raise ValueError("a footprint is empty")
     if product.radar:
         return radar_found(feature, assets, product.notes)
@@ -96,7 +95,7 @@ def _found(feature: Mapping[str, Any], product: Product, assets: Mapping[str, As
     epsg, platform = about.get("proj:epsg"), about.get("platform")
     granule = Granule(
         id=name,
-        collection=feature.get("collection"),
+        collection=text_of(feature.get("collection")),
         tile=said["tile"] if said else None,
         time=datetime.fromisoformat(about["datetime"]),
         baseline=f"{said['baseline'][:2]}.{said['baseline'][2:]}" if said else None,

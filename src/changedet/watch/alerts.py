@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 from changedet.errors import OutputError
+from changedet.json_texts import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -210,7 +211,7 @@ def _known(path: Path) -> set[str]:
     with suppress(FileNotFoundError):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             with suppress(ValueError, TypeError, KeyError):
-                found.add(str(json.loads(line)["id"]))
+                found.add(str(parse_json(line)["id"]))
     return found
 
 

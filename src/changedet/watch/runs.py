@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from changedet.errors import InputFileError, UsageError
 from changedet.hashing import sha256_file
+from changedet.json_texts import OTHER_SHAPE, parse_grid, parse_json
 from changedet.output.vector import read_gpkg
 from changedet.provenance import RECORD_NAME, read_record
 from changedet.resample import crs_of
@@ -101,7 +102,7 @@ def read_run(folder: str | Path, *, site_name: str = "") -> RunFolder:
         outline = _site_outline(record)
         name = site_name or str(record["name"])
         before, after = (str(record["scenes"][side].get("time_utc") or "") for side in ("before", "after"))
-    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+    except (*OTHER_SHAPE, RuntimeError, OSError) as error:
         raise InputFileError(
             f"does not say where it was ({str(error)[:80]})", where=str(folder), todo="make the run again"
         ) from error
@@ -380,11 +381,7 @@ def list_sites(state: StateFile) -> list[dict[str, Any]]:
 
 
 def _site_outline(record: Mapping[str, Any]) -> MultiPolygon:
-    from affine import Affine
-    from odc.geo.geobox import GeoBox
-
-    described = record["grid"]
-    grid = GeoBox(tuple(described["shape"]), Affine(*described["transform"]), described["crs"])
+    grid = parse_grid(record["grid"])
     if (site := record.get("inputs", {}).get("site")) is not None:
         return to_lonlat(site_from_dict(site).geometry, "EPSG:4326")
     return to_lonlat(grid.extent.geom, str(crs_of(grid).to_wkt()))
@@ -393,7 +390,7 @@ def _site_outline(record: Mapping[str, Any]) -> MultiPolygon:
 def _features(text: str) -> dict[str, float]:
     """Read features that may be those of a stranger's file: numbers by name, nothing else."""
     try:
-        told = json.loads(text)
+        told = parse_json(text)
         return {str(name): float(value) for name, value in told.items()}
     except (ValueError, TypeError, AttributeError):
         return {}

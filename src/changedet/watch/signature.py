@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from changedet.json_texts import parse_json
 from changedet.watch.geopackage import now_text
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def read_signature(path: Path) -> Signature | None:
         None when the file is not there, is being written, or holds something else.
     """
     with suppress(OSError, ValueError, KeyError, TypeError):
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = parse_json(path.read_text(encoding="utf-8"))
         host, since = str(about["host"])[:_MOST_LETTERS], str(about["since_utc"])[:_MOST_LETTERS]
         return Signature(host, int(about["pid"]), since)
     return None

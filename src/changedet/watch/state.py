@@ -361,6 +361,9 @@ def _own_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _translate(error, path) from error
+    except UnicodeDecodeError as error:  # what SQLite says of a damaged page repeats its bytes
+        todo = "use an unaltered copy"
+        raise InputFileError("cannot be used (damaged text)", where=str(path), todo=todo) from error
 
 
 def _translate(error: sqlite3.Error, path: Path) -> ChangedetError:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from changedet.errors import InputFileError, MissingInputError, UsageError
+from changedet.json_texts import OTHER_SHAPE
 from changedet.watch.geopackage import utc_text
 from changedet.watch.runs import add_run, read_run
 from changedet.watch.state import open_state, rows_of
@@ -95,7 +96,7 @@ def read_verdict_file(path: str | Path) -> VerdictFile:
             raise ValueError(message)
         judgements = tuple(_judgement(one) for one in said["verdicts"])
         return VerdictFile(path, str(said["objects_sha256"]), judgements)
-    except (KeyError, TypeError, ValueError, AttributeError, OSError, RecursionError) as error:
+    except (*OTHER_SHAPE, OSError, RecursionError) as error:
         if isinstance(error, UsageError):
             raise
         raise InputFileError(

@@ -1,0 +1,36 @@
+"""What may come of a hostile input: a value, or one plain line."""
+
+from pathlib import Path
+
+from changedet.errors import ChangedetError
+
+#: Longest message; paths of the user's own, which may be 4096 long, come on top.
+LONGEST = 1200
+_PROGRAM = str(Path(__file__).parents[2] / "src")
+
+
+class Unfit(AssertionError):
+    """A message that a reader should not be given."""
+
+
+def require_plain(error: ChangedetError) -> None:
+    """Refuse a message of several lines, with control characters, of the program's own files, or without end."""
+    text = str(error)
+    if not text or not text.isprintable():
+        raise Unfit(f"not one printable line: {text[:300]!r}")
+    if len(text) > LONGEST:
+        raise Unfit(f"{len(text)} characters: {text[:300]!r}")
+    for place in (_PROGRAM, "site-packages", "Traceback", "<frozen"):
+        if place in text:
+            raise Unfit(f"speaks of the program ({place}): {text[:300]!r}")
+    repr(error)
+
+
+def judge(read, data: bytes, folder: Path) -> str:
+    """Run one case; return "value" or "refused", and raise whatever else comes of it."""
+    try:
+        read(data, folder)
+    except ChangedetError as error:
+        require_plain(error)
+        return "refused"
+    return "value"
