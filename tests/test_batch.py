@@ -31,6 +31,7 @@ from changedet.errors import (
     SomeSitesFailedError,
     exit_code,
 )
+from changedet.scale.executors import Lost, Threads
 from changedet.site import Site
 
 SQUARE = box(126.0, 38.0, 126.1, 38.1)
@@ -313,3 +314,84 @@ def test_the_exit_code_stands_for_all(errors, code):
 
 def test_nothing_is_raised_when_all_are_complete():
     require_all([outcome("one"), outcome("two")], {})
+
+
+class Stand:
+    """An executor that answers for workers elsewhere."""
+
+    at_once = 2
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def run(self, work, items, hear):
+        for item in items:
+            yield item, self.answer(work, item, hear(item))
+
+
+def test_several_at_one_time_make_the_same(batch, result):
+    batch.begin()
+    outcomes = list(run_sites(batch, Work(result), executor=Threads(3)))
+    assert sorted(one.folder for one in outcomes) == ["Gate", "North/Hall", "North/Pier"]
+    assert fates(outcomes) == ["complete"] * 3
+    assert [one.earlier for one in run_sites(batch, Work(result), executor=Threads(3))] == [True] * 3
+
+
+def test_after_an_account_was_refused_nobody_begins_with_another_site(batch, result):
+    batch.begin()
+    work = Work(result, Pier=CredentialsError("no more"))
+    outcomes = {one.site: one for one in run_sites(batch, work, executor=Threads(1))}
+    assert str(outcomes["Gate"].fate) == "not tried"
+    assert outcomes["Gate"].reason == "not tried after North/Pier: no more"
+
+
+def test_a_worker_that_dies_again_and_again_is_a_failure_of_that_site(batch):
+    batch.begin()
+    outcomes = list(run_sites(batch, Work(None), executor=Stand(lambda *_: Lost("its worker died"))))
+    assert [(str(one.fate), one.exit_code, one.reason) for one in outcomes] == [
+        ("failed", 70, "its worker died")
+    ] * 3
+
+
+def test_what_a_dead_worker_had_finished_is_not_made_again(batch, result):
+    batch.begin()
+    first = Work(result)
+
+    def _twice(work, item, progress):
+        if item.site.name == "Hall":
+            first(item, progress)
+        return work(item, progress)
+
+    again = Work(result)
+    assert fates(run_sites(batch, again, executor=Stand(_twice))) == ["complete"] * 3
+    assert [name for name, _ in again.done] == ["Pier", "Gate"]
+
+
+def test_a_folder_that_only_the_worker_can_see_is_a_failure(batch, result, tmp_path):
+    batch.begin()
+
+    def _elsewhere(work, item, progress):
+        return work(replace(item, folder=tmp_path / "elsewhere" / item.name), progress)
+
+    outcomes = list(run_sites(batch, Work(result), executor=Stand(_elsewhere)))
+    assert {one.exit_code for one in outcomes} == {73}
+    assert "must be on a file system that all of them share" in outcomes[0].reason
+
+
+def test_what_was_under_way_when_the_user_stops_is_on_record(batch, result):
+    batch.begin()
+
+    class Interrupted(Stand):
+        def run(self, work, items, hear):
+            taken = [next(items), next(items)]
+            yield taken[0], work(taken[0], hear(taken[0]))
+            raise KeyboardInterrupt
+
+    seen = []
+    with pytest.raises(KeyboardInterrupt):
+        for one in run_sites(batch, Work(result), executor=Interrupted(None)):
+            seen.append((one.site, str(one.fate)))
+    assert seen == [("North/Pier", "complete"), ("North/Hall", "interrupted")]
+    assert {name: str(one.fate) for name, one in batch.outcomes().items()} == {
+        "North/Pier": "complete", "North/Hall": "interrupted",
+    }  # fmt: skip

@@ -2,17 +2,20 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from tests.world.faults import answers
 from tests.world.world import World, without_proxies
 
 from changedet.kml import read_placemarks
+from changedet.progress import Silent
 from changedet.samples import simulate_pair
 from changedet.simulator.scene import SceneSettings
 from changedet.site_lists import kml_tree
 
-pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
+# Dask asks the system which way it would go to 8.8.8.8, and sends nothing there
+pytestmark = pytest.mark.allow_hosts(["127.0.0.1", "8.8.8.8"])
 PERIODS = ("--before", "2021-05", "--after", "2023-05", "--min-clear", "0.5")
 LIST = """name,folder,at,radius
 Pier,North,"38.2700, 126.4998",300m
@@ -259,3 +262,87 @@ class TestOneSite:
         assert not world.requests("*/process")
         assert self.run(cli, "--provider", "sentinelhub", "--max-pu", "50", "--dry-run", "--json") == 0
         assert json.loads(cli.out)["estimate"]["processing_units"] > 0
+
+
+def made(folder):
+    """Of every run folder of a batch the digests of its files and what stands in its record, but not when."""
+    found = {}
+    for path in sorted(folder.rglob("run.json")):
+        record = json.loads(path.read_text())
+        found[path.parent.relative_to(folder).as_posix()] = {
+            name: said for name, said in record.items() if name not in {"created_utc", "command"}
+        } | {"files": {k: v for k, v in record["files"].items() if k != "report.html"}}
+    return found
+
+
+class TestSeveralAtOneTime:
+    FEW = ("--site", "Pier", "--site", "Hall", "--json")
+
+    def test_threads_and_workers_make_the_same(self, cli, sites, world, workplace):
+        distributed = pytest.importorskip("distributed")
+        assert sites(*self.FEW, "--out", "serial") == 0
+        serial = made(workplace / "serial")
+        assert set(serial) == {"North/Pier", "North/Hall"}
+        assert sites(*self.FEW, "--out", "threads", "--scheduler", "threads", "--jobs", "2", "-v") == 0
+        assert made(workplace / "threads") == serial
+        assert "1 of 2  North/Pier: choosing dates" in cli.err
+        assert re.search(r"2 of 2  North/Hall: (?!choosing)", cli.err)
+        with distributed.LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=False, protocol="inproc://", dashboard_address=":0",
+            memory_limit=0, silence_logs="CRITICAL",
+        ) as cluster:  # fmt: skip
+            address = cluster.scheduler_address
+            assert sites(*self.FEW, "--out", "workers", "--scheduler", address, "-v") == 0
+            assert "North/Hall: " in cli.err
+            assert made(workplace / "workers") == serial
+            world.reset_log()
+            assert sites(*self.FEW, "--out", "workers", "--scheduler", address) == 0
+            assert "2 of 2 sites were complete already" in cli.err
+            assert not world.requests()
+
+    def test_one_that_fails_is_named_and_the_table_keeps_the_order_of_the_list(self, cli, sites):
+        assert sites("--out", "runs", "--json", "--scheduler", "threads", "--jobs", "3") == 7
+        found = json.loads(cli.out)
+        assert [(one["site"], one["fate"]) for one in found["sites"]] == [
+            ("North/Pier", "complete"), ("North/Hall", "complete"), ("South/Far", "failed"),
+        ]  # fmt: skip
+        assert found["sites"][2]["exit_code"] == 3
+
+    def test_a_limit_on_costs_and_several_at_one_time_exclude_each_other(self, cli, sites, world):
+        assert sites(*self.FEW, "--max-pu", "1000", "--scheduler", "threads") == 2
+        assert "a limit on processing units cannot be held where several sites" in cli.err
+
+    def test_of_one_site_it_says_nothing(self, cli, world):
+        place = ("--at", "38.27, 126.4998", "--scheduler", "threads")
+        assert cli("run", *place, *PERIODS) == 2
+        assert "--scheduler says nothing of one site; give a list with --sites" in cli.error
+
+
+def test_no_secret_travels_to_workers(workplace, monkeypatch):
+    cloudpickle = pytest.importorskip("cloudpickle")
+    from changedet.access.archives import Archives
+    from changedet.batch_running import Trial
+    from changedet.cli.run_one import Output
+    from changedet.cli.run_sites import _site_work
+    from changedet.investigation import AccessOptions, Investigation
+    from changedet.providers.tracked import open_tracked
+    from changedet.site import Site
+
+    secrets = {
+        "SH_CLIENT_ID": "the-client", "SH_CLIENT_SECRET": "the-secret",
+        "CHANGEDET_PROVIDERS__EARTH_SEARCH__URL": "https://me:the-password@127.0.0.1/api",
+    }  # fmt: skip
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    asked = Investigation("2021-05", "2023-05", access=AccessOptions(cache=Path("kept")))
+    archives = Archives(open_tracked("earth-search", None, None, Silent()))
+    assert "the-password" in archives.endpoints[0]
+    site = Site.at("38.27, 126.4998", radius_m=300, name="Pier")
+    work = _site_work(asked, Output(Path("runs"), False, None, False, False, False), archives, alone=False)
+    packed = cloudpickle.dumps((work, Trial("Pier", "Pier", site, workplace / "runs" / "Pier", False, 1)))
+    for secret in ("the-client", "the-secret", "the-password"):
+        assert secret.encode() not in packed
+    again, trial = cloudpickle.loads(packed)
+    assert again == work
+    assert again.asked.access.cache == workplace / "kept"
+    assert trial.site.geometry.equals(site.geometry)
