@@ -154,6 +154,13 @@ class Estimate:
         }
 
 
+class Searcher(Protocol):
+    """What knows which scenes there are."""
+
+    def search(self, query: SearchQuery) -> list[Scene]:
+        """Return the scenes that fit, sorted by time; none when there is nothing."""
+
+
 class Provider(Protocol):
     """A service or catalogue that is searched for scenes and gives their pixels.
 

@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from changedet.antimeridian import footprint_outline, near
 from changedet.errors import InputFileError, MissingInputError, UsageError
 from changedet.json_texts import OTHER_SHAPE
 from changedet.providers.base import ProviderInfo
 from changedet.providers.http import scrubbed
-from changedet.providers.item_search import api_items
-from changedet.providers.items import Found, Item, OffsetRule, any_offset, time_of
+from changedet.providers.item_search import UNPLACED, api_items, fits
+from changedet.providers.items import Found, Item, OffsetRule, any_offset
 from changedet.providers.radar import RADAR_LEVEL
 from changedet.providers.settings import ProviderSettings
 from changedet.providers.stac import StacProvider
-from changedet.scene import as_utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -116,18 +114,12 @@ def read_catalog(path: Path) -> list[dict[str, Any]]:
     waiting, seen = [path], {path.resolve()}
     while waiting:
         current = waiting.pop(0)
-        document = _document(current)
-        if document.get("type") == "FeatureCollection":
-            items += [_with_paths(item, current) for item in document.get("features", ())]
-        elif document.get("type") == "Feature":
-            items.append(_with_paths(document, current))
-        elif document.get("type") in {"Catalog", "Collection"}:
-            for below in _below(document, current):
-                if below.resolve() not in seen and len(seen) < _MOST_FILES:
-                    seen.add(below.resolve())
-                    waiting.append(below)
-        else:
-            raise InputFileError("is no STAC", where=str(current), todo="give a catalogue or ItemCollection")
+        fresh, below = _contents(current)
+        items += fresh
+        for path in below:
+            if path.resolve() not in seen and len(seen) < _MOST_FILES:
+                seen.add(path.resolve())
+                waiting.append(path)
     return items
 
 
@@ -170,8 +162,24 @@ def _document(path: Path) -> dict[str, Any]:
     return found
 
 
+def _contents(path: Path) -> tuple[list[dict[str, Any]], list[Path]]:
+    """Return the items of a file, and the files that it links to."""
+    document = _document(path)
+    kind = str(document.get("type"))
+    try:
+        if kind == "FeatureCollection":
+            return [_with_paths(item, path) for item in document.get("features", ())], []
+        if kind == "Feature":
+            return [_with_paths(document, path)], []
+        if kind in {"Catalog", "Collection"}:
+            return [], _below(document, path)
+    except (*OTHER_SHAPE, OSError):
+        pass
+    raise InputFileError("is no STAC", where=str(path), todo="give a catalogue or ItemCollection")
+
+
 def _below(document: dict[str, Any], path: Path) -> list[Path]:
-    links = [link for link in document.get("links", ()) if link.get("rel") in {"child", "item"}]
+    links = [link for link in document.get("links", ()) if str(link.get("rel")) in {"child", "item"}]
     hrefs = [str(link.get("href", "")) for link in links]
     return [path.parent / href for href in hrefs if href and not urlsplit(href).scheme]
 
@@ -187,15 +195,9 @@ def _with_paths(item: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _fits(item: Item, query: SearchQuery) -> bool:
-    from shapely.errors import ShapelyError
-
-    ground = query.site.geometry
     try:
-        moment = as_utc(time_of(item))
-        outline = footprint_outline(item["geometry"])
-        reaches = outline is None or near(outline, float(ground.centroid.x)).intersects(ground)
-    except (*OTHER_SHAPE, ShapelyError) as error:
+        return fits(item, query)
+    except UNPLACED as error:
         raise InputFileError(
             f"the item {item.get('id')!r} has no time or place", todo="correct the catalogue"
         ) from error
-    return bool(reaches) and query.start <= moment <= query.end

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
+from shapely.errors import ShapelyError
 
-from changedet.antimeridian import within_globe
+from changedet.antimeridian import footprint_outline, near, within_globe
 from changedet.errors import ProviderError
 from changedet.json_texts import OTHER_SHAPE
 from changedet.providers.http import be_patient, discreet_logs, json_of, reason_of, retry_policy, scrubbed
+from changedet.providers.items import time_of
+from changedet.scene import as_utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,10 +28,13 @@ if TYPE_CHECKING:
     from pystac_client import Client
 
     from changedet.providers.base import SearchQuery
+    from changedet.providers.items import Item
     from changedet.providers.settings import ProviderSettings
 
 #: Items asked for in one page; larger ones make some services fail.
 PAGE_SIZE = 100
+#: What is raised at an item that does not say when or where it is.
+UNPLACED = (*OTHER_SHAPE, ShapelyError)
 #: What a library warns of is set aside for all threads at once, so that one at a time may do so.
 _ONE_OPENS = threading.Lock()
 
@@ -140,6 +146,34 @@ def api_items(
             kept.close()
     # outside of the handlers: an exception that stands behind another one may show what was sent
     raise _failed(url, reason)
+
+
+def fits(item: Item, query: SearchQuery) -> bool:
+    """Say whether an item lies where and when a query asks for.
+
+    Parameters
+    ----------
+    item : mapping
+        A STAC item.
+    query : SearchQuery
+        Place and time, both ends included.
+
+    Returns
+    -------
+    bool
+        An item without an outline lies everywhere.
+
+    Raises
+    ------
+    One of `UNPLACED`
+        When the item does not say when or where it is.
+    """
+    ground = query.site.geometry
+    moment = as_utc(time_of(item))
+    outline = footprint_outline(item["geometry"])
+    if outline is not None and not near(outline, float(ground.centroid.x)).intersects(ground):
+        return False
+    return bool(query.start <= moment <= query.end)
 
 
 def _opened(url: str, settings: ProviderSettings, policy: Any) -> Client:  # noqa: ANN401  # PatientRetry

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 from changedet.antimeridian import footprint_outline
 from changedet.bands import COMPARED_BANDS, RADAR_BANDS, SCL
-from changedet.errors import MissingBandError, NoUsableImageryError, UsageError
+from changedet.errors import MissingBandError, NoUsableImageryError, ProviderError, UsageError
 from changedet.providers.estimates import estimate_files
 from changedet.providers.fusion import decide_offsets, fuse, fuse_classes
-from changedet.providers.item_search import OpenCatalogues, api_items
+from changedet.providers.item_search import UNPLACED, OpenCatalogues, api_items, fits
 from changedet.providers.items import Found, Item, OffsetRule, Refusals, Unusable, read_item
 from changedet.providers.radar import fuse_radar, fuse_radar_classes, read_radar_item
 from changedet.providers.registry import require_offered
 from changedet.providers.remote import KeptWindows, NoSigner, Reader, Signer
 from changedet.providers.scenes import acquisition_key, assemble_scenes
+from changedet.providers.search_ahead import query_for_all
 from changedet.resample import reached
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from changedet.core.displacement import DisplacementField
     from changedet.providers.base import Estimate, OnReceived, ProviderInfo, SearchQuery
+    from changedet.providers.search_ahead import Found as FoundScenes
     from changedet.providers.settings import ProviderSettings
     from changedet.scene import Granule, Image, Scene
 
@@ -95,8 +97,52 @@ class StacProvider:
             When the service fails.
         """
         require_offered(self.info, query)
+        return self._scenes(self._items(query), query)
+
+    def search_together(self, queries: Sequence[SearchQuery]) -> list[FoundScenes]:
+        """Find the scenes of several sites near each other by one question.
+
+        Parameters
+        ----------
+        queries : sequence of SearchQuery
+            At least one, of one sensor and level.
+
+        Returns
+        -------
+        list
+            For each query what `search` returns, or the error that it raises.
+
+        Raises
+        ------
+        UsageError
+            When this provider does not have the sensor.
+        ProviderError
+            When the service fails, or an item does not say when and where it is.
+        """
+        require_offered(self.info, queries[0])
+        items = list(self._items(query_for_all(queries)))
+        found: list[FoundScenes] = []
+        for query in queries:
+            try:
+                found.append(self._scenes([one for one in items if self._fits(one, query)], query))
+            except NoUsableImageryError as error:
+                found.append(error)
+        return found
+
+    def _fits(self, item: Item, query: SearchQuery) -> bool:
+        """Whether a catalogue that is asked for one site alone would name an item."""
+        try:
+            # of a span of time a catalogue may think in another way
+            moment = item["properties"]["datetime"]
+            if moment is not None:
+                return fits(item, query)
+        except UNPLACED:
+            pass
+        raise ProviderError("an item does not say when or where it is", where=self.name)
+
+    def _scenes(self, items: Iterable[Item], query: SearchQuery) -> list[Scene]:
         refusals = Refusals()
-        found = list(self._readable(self._items(query), query, refusals))
+        found = list(self._readable(items, query, refusals))
         if refusals.reasons and not found:
             raise NoUsableImageryError(
                 f"nothing that was found can be used ({refusals})",

@@ -16,14 +16,14 @@ from changedet.providers.local_names import BAND_FILE_SUFFIXES
 from changedet.providers.safe import is_safe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from odc.geo.geobox import GeoBox
 
     from changedet.access.selection import Look
     from changedet.core.displacement import DisplacementField
     from changedet.progress import Progress
-    from changedet.providers.base import Provider, Sensor
+    from changedet.providers.base import Provider, Searcher, Sensor
     from changedet.providers.layers import Source
     from changedet.providers.tracked import TrackedProvider
     from changedet.radar.series_access import RadarSeriesPlan
@@ -395,7 +395,7 @@ def frame_of_site(site: Site) -> Frame:
     return Frame(grid, grid.pad(columns, rows), window)
 
 
-def search_span(site: Site, span: Period, provider: Provider, sensor: Sensor = "s2") -> list[Scene]:
+def search_span(site: Site, span: Period, provider: Searcher, sensor: Sensor = "s2") -> list[Scene]:
     """Search a span of time of any length, whatever the clouds.
 
     Parameters
@@ -404,7 +404,7 @@ def search_span(site: Site, span: Period, provider: Provider, sensor: Sensor = "
         The place.
     span : Period
         Both ends included.
-    provider : Provider
+    provider : Searcher
         Where to look.
     sensor : {"s2", "s1"}
         Optical or radar.
@@ -420,13 +420,28 @@ def search_span(site: Site, span: Period, provider: Provider, sensor: Sensor = "
         When the provider fails or wants an account.
     """
     found: dict[str, Scene] = {}
+    for query in span_queries(site, span, sensor):
+        found |= {scene.id: scene for scene in provider.search(query)}
+    return sorted(found.values(), key=lambda scene: scene.time_text)
+
+
+def span_queries(site: Site, span: Period, sensor: Sensor = "s2") -> Iterator[SearchQuery]:
+    """Return what `search_span` asks, piece by piece.
+
+    Parameters
+    ----------
+    site, span, sensor
+        As for `search_span`.
+
+    Yields
+    ------
+    SearchQuery
+    """
     start = span.start
     while start <= span.end:
         stop = min(start + _PIECE, span.end)
-        query = SearchQuery(site, start, stop, sensor, max_tile_cloud=1.0, limit=_PIECE_LIMIT)
-        found |= {scene.id: scene for scene in provider.search(query)}
+        yield SearchQuery(site, start, stop, sensor, max_tile_cloud=1.0, limit=_PIECE_LIMIT)
         start = stop + timedelta(seconds=1)
-    return sorted(found.values(), key=lambda scene: scene.time_text)
 
 
 def _in_order(sources: Iterable[Source]) -> tuple[Source, ...]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from changedet.frame import Frame
     from changedet.periods import Period
     from changedet.progress import Progress
+    from changedet.providers.base import Searcher
     from changedet.providers.tracked import TrackedProvider
     from changedet.scene import Image, Scene
     from changedet.site import Site
@@ -73,12 +74,15 @@ class Place:
         What is asked of dates.
     progress : Progress
         Told about each step.
+    ahead : Searcher or None
+        Knows what was searched for ahead; the provider is searched when not given.
     """
 
     site: Site
     provider: TrackedProvider
     rules: WatchRules
     progress: Progress
+    ahead: Searcher | None = None
 
     @cached_property
     def frame(self) -> Frame:
@@ -109,10 +113,7 @@ def find_dates(place: Place, span: Period, unseen: Callable[[Iterable[str]], Seq
         When the provider fails, wants an account, or would cost more than the limit.
     """
     rules, progress = place.rules, place.progress
-    progress.step("searching")
-    scenes = search_span(place.site, span, place.provider)
-    new = set(unseen([scene.id for scene in scenes]))
-    scenes = [scene for scene in scenes if scene.id in new and scene.time is not None]
+    scenes = new_scenes(place, span, unseen)
     near = [scene for scene in scenes if (scene.tile_cloud_share or 0.0) <= rules.max_tile_cloud]
     left = [
         seen_scene(scene, "cloud over nearly all of its tile; not looked at")
@@ -134,10 +135,45 @@ def find_dates(place: Place, span: Period, unseen: Callable[[Iterable[str]], Seq
             kept.append(look.scene)
     # refused before it is fetched when it would cost more than the limit
     place.provider.expect(kept, place.frame.context, SERIES_BANDS)
-    return FoundDates(tuple(kept), tuple(left), _unread(place))
+    return FoundDates(tuple(kept), tuple(left), unread_files(place))
 
 
-def _unread(place: Place) -> tuple[SeenScene, ...]:
+def new_scenes(place: Place, span: Period, unseen: Callable[[Iterable[str]], Sequence[str]]) -> list[Scene]:
+    """Search a span for what a site has not seen.
+
+    Parameters
+    ----------
+    place, span, unseen
+        As for `find_dates`.
+
+    Returns
+    -------
+    list of Scene
+        In order of time; nothing of them has been read.
+
+    Raises
+    ------
+    ProviderError, CredentialsError
+        When the provider fails or wants an account.
+    """
+    place.progress.step("searching")
+    scenes = search_span(place.site, span, place.ahead or place.provider)
+    new = set(unseen([scene.id for scene in scenes]))
+    return [scene for scene in scenes if scene.id in new and scene.time is not None]
+
+
+def unread_files(place: Place) -> tuple[SeenScene, ...]:
+    """Return the files of a folder that cannot be opened, with the reason; none of a provider.
+
+    Parameters
+    ----------
+    place : Place
+        Where.
+
+    Returns
+    -------
+    tuple of SeenScene
+    """
     provider = place.provider.provider
     if not isinstance(provider, FolderProvider):
         return ()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from changedet.core.detection_floor import DetectionFloor
     from changedet.scene import Image, Scene
     from changedet.watch.following import Sighting
+    from changedet.watch.rules import WatchRules
     from changedet.watch.state import StateFile
 
 #: How a pass of a watch is called among the runs.
@@ -92,6 +93,8 @@ class SitePass:
         Whether any date was simulated.
     floor : DetectionFloor or None
         Which maintenance its dates could not show.
+    since : str
+        The first day that is watched.
     """
 
     site: str
@@ -105,6 +108,7 @@ class SitePass:
     watched_share: float
     simulated: bool = False
     floor: DetectionFloor | None = None
+    since: str = ""
 
     def of(self, status: str) -> tuple[Candidate, ...]:
         """Return the candidates of a status."""
@@ -165,8 +169,7 @@ def watch_site(state: StateFile, place: Place, span: WatchSpan) -> SitePass:
             end_pass(change, run_id, "failed", message=str(error))
         raise
     with state.change() as change:
-        message = f"{len(found.taken)} date(s) taken, {found.alerts} new alert(s)"
-        end_pass(change, run_id, "done", message=message)
+        end_pass(change, run_id, "done", message=done_text(found))
     return found
 
 
@@ -214,7 +217,7 @@ class _Pass:
             base, generation = SiteBaseline.from_arrays(stored.arrays), stored.generation
             self._require_same(base)
         taken, alerts = [], 0
-        start = max(_moment(base.since), _moment(base.times[-1]) - self._overlap)
+        start = first_moment(base.since, base.times[-1], self.place.rules)
         kept: tuple[Scene, ...] = ()
         if start <= self.span.until:
             found = find_dates(self.place, Period(start, self.span.until), self._unseen)
@@ -234,17 +237,12 @@ class _Pass:
             remove_orphans(self.state, site=self.name)
             taken.append(scene.time_text)
             self.place.progress.advance((number + 1) / len(kept))
-        last = _moment(base.times[-1])
         return SitePass(
             self.name, learned, tuple(taken), tuple(left), alerts,
             tuple(find_candidates(base, self.place.rules)), base.times[-1],
-            max((self.span.until - last).total_seconds() / 86400, 0.0), base.watched_share,
-            base.simulated, site_floor(base),
+            silent_days(base.times[-1], self.span.until), base.watched_share,
+            base.simulated, site_floor(base), base.since,
         )  # fmt: skip
-
-    @property
-    def _overlap(self) -> timedelta:
-        return timedelta(days=self.place.rules.overlap_days)
 
     def _unseen(self, scenes: Any) -> list[str]:  # noqa: ANN401  # any iterable of identifiers
         return unseen_scenes(self.state, self.name, scenes)
@@ -333,6 +331,35 @@ class _Pass:
                 text = alert_text(self.name, by_row[row])
                 alerts += add_alert(change, sighting, text, run_id=self.ids[1])
         return alerts
+
+
+def done_text(found: SitePass) -> str:
+    """Say in a line what came of a pass."""
+    return f"{len(found.taken)} date(s) taken, {found.alerts} new alert(s)"
+
+
+def first_moment(since: str, last: str, rules: WatchRules) -> datetime:
+    """Return from when on a site that is known is searched for what is new.
+
+    Parameters
+    ----------
+    since : str
+        The first day that is watched.
+    last : str
+        UTC time of the last date that was used.
+    rules : WatchRules
+        How long before it what came late is looked for.
+
+    Returns
+    -------
+    datetime
+    """
+    return max(_moment(since), _moment(last) - timedelta(days=rules.overlap_days))
+
+
+def silent_days(last: str, until: datetime) -> float:
+    """Return the days from the last date that was used to the end of a watch."""
+    return max((until - _moment(last)).total_seconds() / 86400, 0.0)
 
 
 def alert_text(site: str, candidate: Candidate) -> str:

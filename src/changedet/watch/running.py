@@ -14,9 +14,9 @@ from changedet.progress import begin_site
 from changedet.providers.cache_files import temporary
 from changedet.watch.alerts import append_alerts, feed_xml, read_alerts
 from changedet.watch.arrays import remove_orphans
-from changedet.watch.gathering import Place
 from changedet.watch.holding import hold
 from changedet.watch.monitor import SitePass, close_abandoned, watch_site
+from changedet.watch.quiet import Watching, quiet_sites
 from changedet.watch.rules import WatchRules  # noqa: TC001
 from changedet.watch.state import open_state
 from changedet.watch.telling import Enclosed, Receivers, Untold, tell_receivers
@@ -175,7 +175,12 @@ def run_watch(
     def _look(numbered: tuple[int, Site]) -> SitePass:
         number, site = numbered
         begin_site(progress, site_label(site), number, len(sites))
-        return watch_site(state, Place(site, provider, request.rules, progress), request.span)
+        found = quiet.look(site)
+        if found is None:
+            found = watch_site(state, quiet.place(site), request.span)
+            quiet.keep(site, found)
+        quiet.ahead.forget(site)
+        return found
 
     request.state.parent.mkdir(parents=True, exist_ok=True)
     with hold(request.state, wait_s=request.wait_s), open_state(request.state, write=True) as state:
@@ -183,7 +188,9 @@ def run_watch(
         # what somebody who was killed left behind; after that each date clears up at its own site
         remove_orphans(state)
         places = [(site_label(site), (number, site)) for number, site in enumerate(sites, 1)]
-        passes = list(attempt_all(places, _look))
+        watching = Watching(state, request.span, request.rules, provider, progress)
+        with quiet_sites(sites, watching) as quiet:
+            passes = list(attempt_all(places, _look))
         return _tell(state, request, passes)
 
 
