@@ -7,7 +7,14 @@ import pytest
 from tests.synthetic import BEFORE_TIME, make_image
 
 from changedet.core.normalization import Normalization
-from changedet.gates import LEAST_EXPLAINED, gain_warnings, offset_jump, refusals, unlikeness
+from changedet.gates import (
+    LEAST_EXPLAINED,
+    exchanged_bands,
+    gain_warnings,
+    offset_jump,
+    refusals,
+    unlikeness,
+)
 from changedet.pairing import make_pair
 from changedet.registration import Registration
 
@@ -79,3 +86,54 @@ def test_dates_with_little_in_common_are_refused_where_clouds_could_not_be_looke
 )
 def test_like_dates_and_dates_whose_clouds_are_known_pass(source, explained):
     assert unlikeness(looked_for_by(source), explained) == ""
+
+
+def with_order(pair, order):
+    """The pair with bands of the after image in another order than stated."""
+    return replace(pair, after=replace(pair.after, data=pair.after.data[order]))
+
+
+@pytest.fixture
+def unlike_bands():
+    """A pair whose infrared bands show something else than its visible ones, on both dates alike."""
+    pair, rng = pair_with(0.0), np.random.default_rng(3)
+    ground = rng.uniform(0.05, 0.4, (2, 100, 120)).astype(np.float32)
+    shown = [0 if band in {"B02", "B03", "B04"} else 1 for band in pair.before.bands]
+    sides = [
+        replace(image, data=ground[shown] + rng.normal(0, 0.01, image.data.shape).astype(np.float32))
+        for image in (pair.before, pair.after)
+    ]
+    return replace(pair, before=sides[0], after=sides[1])
+
+
+def test_bands_in_their_order_pass(unlike_bands):
+    assert exchanged_bands(unlike_bands) == ()
+    assert refusals(GOOD, unlike_bands) == ()
+
+
+def test_an_infrared_band_in_the_place_of_a_visible_one_is_told_with_both_names(unlike_bands):
+    order = list(range(len(unlike_bands.before.bands)))
+    green, infrared = (unlike_bands.before.bands.index(band) for band in ("B03", "B08"))
+    order[green], order[infrared] = infrared, green
+    found = with_order(unlike_bands, order)
+    assert exchanged_bands(found) == (("B03", "B08"),)
+    (text,) = refusals(GOOD, found)
+    assert text.startswith("not comparable: bands of one date are exchanged (B03 with B08): ")
+
+
+def test_bands_that_are_alike_are_not_told_apart(unlike_bands):
+    order = list(range(len(unlike_bands.before.bands)))
+    order[:2] = 1, 0
+    assert exchanged_bands(with_order(unlike_bands, order)) == ()
+
+
+def test_constant_bands_and_ground_without_pixels_say_nothing_of_an_order(unlike_bands):
+    flat = replace(unlike_bands.after, data=np.full_like(unlike_bands.after.data, 0.2))
+    assert exchanged_bands(replace(unlike_bands, after=flat)) == ()
+    blind = replace(unlike_bands.after, valid=np.zeros_like(unlike_bands.after.valid))
+    assert exchanged_bands(replace(unlike_bands, after=blind)) == ()
+
+
+def test_gains_both_ways_may_be_another_order():
+    odd = Normalization(("B02", "B04"), (0.4, 2.2), (0.0, 0.0), (0.01, 0.01), 0.6)
+    assert gain_warnings(odd)[0].endswith("season differ, or its bands are in another order than stated")

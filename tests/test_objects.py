@@ -197,7 +197,7 @@ def test_an_object_beside_unobserved_ground_says_so(distance, warned):
     seen = np.ones(labels.shape, bool)
     seen[22, 25 + distance] = False
     objects, _ = build(labels, observed=seen)
-    assert ("next to ground that was not observed" in objects.warnings[0]) == warned
+    assert ("next to ground that was not compared" in objects.warnings[0]) == warned
 
 
 def test_the_edge_of_the_grid_is_not_unobserved_ground():

@@ -131,6 +131,12 @@ def test_another_sun_is_warned_of(elevation_deg, warned):
     assert any("shadows have moved" in w for w in warnings) == warned
 
 
+@pytest.mark.parametrize(("level", "warned"), [("L1C", True), ("L2A", False), ("unknown", False)])
+def test_dates_of_two_levels_are_warned_of(level, warned):
+    warnings = make_pair(clear(level="L2A"), clear(1, LATER, level=level), EVERYWHERE).warnings
+    assert any("one date is Level-1C" in text for text in warnings) == warned
+
+
 def test_notes_of_the_scenes_are_passed_on_with_their_names():
     before = clear(notes=("offset assumed",))
     pair = make_pair(before, clear(1, LATER), EVERYWHERE)

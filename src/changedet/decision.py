@@ -152,7 +152,7 @@ def flag_scored(
         thresholds=scored.thresholds,
         second_score=scored.second_score,
         second_thresholds=scored.second_thresholds,
-        observed=by_rows(np.logical_and, before.valid, after.valid, dtype=bool),
+        observed=evidence.usable,
         opinions=deciders.opinions,
         construction=construction_map(score, before, after),
         seasonal=found.seasonal,

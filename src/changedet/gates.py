@@ -18,6 +18,11 @@ OFFSET_JUMP = (0.08, 0.12)
 USUAL_GAIN = (0.65, 1.55)
 #: The dark end is looked for among so many pixels.
 _MOST_PIXELS = 4_000_000
+#: Two bands were exchanged when the correlations of each with the other exceed those with itself by so much
+#: in sum. Of eight good pairs the sum is below 0.05, with near infrared exchanged above 0.5.
+EXCHANGED_BY = 0.3
+#: The order of the bands is looked for among so many pixels.
+_ENOUGH_PIXELS = 40_000
 #: Where clouds could not be looked for, one date must predict this share of the other,
 #: over the ground that is predicted best.
 LEAST_EXPLAINED = 0.6
@@ -38,7 +43,7 @@ def refusals(registration: Registration, pair: Pair) -> tuple[str, ...]:
     tuple of str
         One sentence for each gate that refused, each with what to do.
     """
-    return (*_registration_refusal(registration), *_offset_refusal(pair))
+    return (*_registration_refusal(registration), *_offset_refusal(pair), *_order_refusal(pair))
 
 
 def unlikeness(pair: Pair, explained: float) -> str:
@@ -73,7 +78,9 @@ def gain_warnings(normalization: Normalization) -> tuple[str, ...]:
     if not odd:
         return ()
     listed = ", ".join(f"{band} by {gain:.2f}" for band, gain in odd[:4])
-    return (f"the after image was scaled strongly to match ({listed}): light, haze or season differ",)
+    both_ways = min(gain for _, gain in odd) < USUAL_GAIN[0] and max(gain for _, gain in odd) > USUAL_GAIN[1]
+    order = ", or its bands are in another order than stated" if both_ways else ""
+    return (f"the after image was scaled strongly to match ({listed}): light, haze or season differ{order}",)
 
 
 def _registration_refusal(registration: Registration) -> tuple[str, ...]:
@@ -94,6 +101,50 @@ def _offset_refusal(pair: Pair) -> tuple[str, ...]:
         f"{'brighter' if jump > 0 else 'darker'} at its dark end, as when the offset of processing "
         f"baseline 04.00 is missed on the {date} date; state it with --{date}-offset -0.1",
     )
+
+
+def _order_refusal(pair: Pair) -> tuple[str, ...]:
+    exchanged = exchanged_bands(pair)
+    if not exchanged:
+        return ()
+    listed = " and ".join(f"{first} with {second}" for first, second in exchanged)
+    return (
+        f"not comparable: bands of one date are exchanged ({listed}): each looks like the other of the other "
+        "date; check the order of the bands of both images",
+    )
+
+
+def exchanged_bands(pair: Pair) -> tuple[tuple[str, str], ...]:
+    """Return which bands of one date show what others show on the other date.
+
+    Bands that are much alike, such as blue and red, cannot be told apart by this.
+
+    Parameters
+    ----------
+    pair : Pair
+        Registered, not normalised.
+
+    Returns
+    -------
+    tuple of (str, str)
+        Names of two bands each; empty when every band looks most like itself.
+    """
+    step = max(1, math.isqrt(pair.before.valid.size // _ENOUGH_PIXELS))
+    both = pair.before.valid[::step, ::step] & pair.after.valid[::step, ::step]
+    names = pair.before.bands
+    if np.count_nonzero(both) <= len(names):
+        return ()
+    images = (pair.before, pair.after)
+    sides = [np.array([band[::step, ::step][both] for band in image.data]) for image in images]
+    centred = [side - side.mean(axis=1, keepdims=True) for side in sides]
+    first, second = (side / np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-9) for side in centred)
+    alike = first @ second.T
+    own = np.diag(alike)
+    exchanged = np.triu(alike + alike.T - own[:, None] - own[None] > EXCHANGED_BY, 1)
+    # of two bands that both look like a third, the one that looks most like it
+    better = np.fmax(alike, alike.T)
+    kept = exchanged & (better >= np.where(exchanged | exchanged.T, better, 0).max(axis=1)[:, None])
+    return tuple((names[row], names[column]) for row, column in zip(*np.nonzero(kept), strict=True))
 
 
 def offset_jump(pair: Pair) -> float | None:

@@ -105,7 +105,7 @@ class Flagged:
     second_thresholds : Thresholds
         Of that score.
     observed : ndarray of bool, shape (y, x)
-        True where both dates could be seen.
+        True where both dates could be seen and compared.
     opinions : tuple of two str
         What the evidence calls the detector that decided and the other one.
     construction : ndarray of float32, shape (y, x), optional
@@ -492,7 +492,7 @@ def _warnings(kind: Kind, seen: _Circumstances) -> str:
     else:
         found = [KIND_CAVEATS[kind]] if kind in KIND_CAVEATS else []
     if seen.near_unobserved:
-        found.append("next to ground that was not observed (cloud, shadow or no data)")
+        found.append("next to ground that was not compared (cloud, shadow, no data, or snow on one date)")
     if seen.at_edge:
         found.append(_AT_EDGE)
     return "; ".join(found)

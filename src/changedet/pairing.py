@@ -311,6 +311,11 @@ def _pair_warnings(pair: Pair) -> tuple[str, ...]:
         found.append(
             f"the sun stood {abs(pair.sun_elevation_gap_deg):.0f} degrees differently: shadows have moved"
         )
+    if {pair.before.scene.level, pair.after.scene.level} == {"L1C", "L2A"}:
+        found.append(
+            "one date is Level-1C, which has the air in it, and the other Level-2A: kinds are less certain; "
+            "give both dates at one level"
+        )
     for image in (pair.before, pair.after):
         found += [f"{image.scene.id}: {note}" for note in image.scene.notes]
     return tuple(found)

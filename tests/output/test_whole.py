@@ -1,8 +1,11 @@
 """Folders that appear whole or not at all."""
 
+import os
+import time
+
 import pytest
 
-from changedet.output.whole import set_aside, temporary_sibling
+from changedet.output.whole import keep, put_back, set_aside, temporary_sibling
 
 
 def test_a_folder_that_is_not_renamed_goes_with_the_parents_made_for_it(tmp_path):
@@ -44,3 +47,69 @@ def test_nothing_to_set_aside(tmp_path):
     with set_aside(tmp_path / "run"):
         (tmp_path / "run").mkdir()
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def aside(target, word, age_s=0.0, names=("file",)):
+    """What a killed process leaves beside a target."""
+    folder = target.with_name(f".{target.name}.{word}-0123abcd")
+    folder.mkdir()
+    for path in [*(folder / name for name in names), folder]:
+        if path != folder:
+            path.write_text(word)
+        os.utime(path, (time.time() - age_s,) * 2)
+    return folder
+
+
+def test_what_a_killed_process_set_aside_gets_its_name_again(tmp_path):
+    target = tmp_path / "run"
+    aside(target, "old")
+    put_back(target)
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+    assert (target / "file").read_text() == "old"
+
+
+def test_nothing_is_put_in_the_place_of_something(tmp_path):
+    target = tmp_path / "run"
+    left = aside(target, "old")
+    target.symlink_to(tmp_path / "nowhere")
+    put_back(target)
+    assert left.exists() and target.is_symlink()
+    put_back(tmp_path / "no" / "folder" / "here")
+
+
+def test_leftovers_go_when_nobody_can_be_at_work_on_them_any_more(tmp_path):
+    target = tmp_path / "run"
+    target.mkdir()
+    old = [aside(target, word, age_s=7200) for word in ("part", "old")]
+    near = tmp_path / ".run.part-mine"
+    near.mkdir()
+    with temporary_sibling(target):
+        assert not any(path.exists() for path in old)
+    young = aside(target, "part")
+    with temporary_sibling(target):
+        assert young.exists() and near.exists()
+
+
+def test_what_was_set_aside_stays_while_its_place_is_empty(tmp_path):
+    left = aside(tmp_path / "run", "old", age_s=7200)
+    with temporary_sibling(tmp_path / "run"):
+        assert left.exists()
+
+
+def test_a_link_is_not_followed(tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    os.utime(mine, (0, 0))
+    (tmp_path / ".run.part-0123abcd").symlink_to(mine)
+    with temporary_sibling(tmp_path / "run"):
+        assert mine.exists() and (tmp_path / ".run.part-0123abcd").is_symlink()
+
+
+def test_every_file_reaches_the_disk(tmp_path, monkeypatch):
+    (tmp_path / "plates").mkdir()
+    for name in ("a", "plates/b"):
+        (tmp_path / name).write_text(name)
+    seen = []
+    monkeypatch.setattr("changedet.output.whole.to_disk", seen.append)
+    keep(tmp_path)
+    assert seen == [tmp_path / "a", tmp_path / "plates" / "b"]

@@ -22,12 +22,13 @@ from changedet.errors import (
     UsageError,
     VerificationError,
 )
+from changedet.json_texts import OTHER_SHAPE, require_types
 from changedet.output.geotiff import read_image, read_raster, write_rasters
 from changedet.output.kmz import write_kmz
 from changedet.output.radar_rasters import read_radar, write_radar_rasters
 from changedet.output.redaction import published, redacted_record, require_redacted, secrets_of
 from changedet.output.vector import read_gpkg, read_seasonal, write_seasonal, write_vectors
-from changedet.output.whole import set_aside, temporary_sibling
+from changedet.output.whole import keep, put_back, set_aside, temporary_sibling
 from changedet.pairing import Pair
 from changedet.progress import Progress, Silent
 from changedet.provenance import (
@@ -44,7 +45,7 @@ from changedet.result import ChangeResult
 from changedet.scene import Image, Scene
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
@@ -126,6 +127,8 @@ def save(
 def check_target(folder: str | Path, *, overwrite: bool = False) -> None:
     """Refuse a target that `save` would refuse, before any work is done.
 
+    A folder that a killed run had set aside, to be replaced, is given its name again first.
+
     Parameters
     ----------
     folder : str or Path
@@ -146,6 +149,7 @@ def check_target(folder: str | Path, *, overwrite: bool = False) -> None:
     where, target = str(folder), Path(folder).resolve()
     if target == Path.cwd() or not target.name:
         raise UsageError("a run needs a folder of its own", where=where, todo="name a new folder")
+    put_back(target)
     if not target.exists():
         _check_parent(target, where)
         return
@@ -331,7 +335,7 @@ def _record_errors(folder: Path) -> Iterator[None]:
         yield
     except ChangedetError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (*OTHER_SHAPE, RuntimeError) as error:
         what = f"incomplete, or does not fit the other files ({str(error)[:120]})"
         raise VerificationError(what, where=str(folder / RECORD_NAME), todo=_AGAIN) from error
 
@@ -378,6 +382,7 @@ def _write_report(result: ChangeResult, path: Path, record: Mapping[str, Any]) -
 def _publish(temporary: Path, target: Path, *, overwrite: bool) -> None:
     """Rename the whole folder into place."""
     check_target(target, overwrite=overwrite)  # again: someone else may have been quicker
+    keep(temporary)
     with set_aside(target):
         temporary.rename(target)
 
@@ -452,7 +457,9 @@ def _read_image(folder: Path, date: str, record: Mapping[str, Any], grid: GeoBox
 def _read_pair(described: Mapping[str, Any], before: Image, after: Image) -> Pair:
     shares = ("clear_share_before", "clear_share_after", "clear_share")
     values = dict(described) | {name: _number(described[name]) for name in shares}
-    return Pair(before, after, **(values | {"warnings": tuple(values["warnings"])}))
+    pair = Pair(before, after, **(values | {"warnings": _texts(values["warnings"])}))
+    require_types(pair)
+    return pair
 
 
 def _read_findings(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -465,9 +472,15 @@ def _read_findings(record: Mapping[str, Any]) -> dict[str, Any]:
         "inputs": dict(record["inputs"]),
         "thresholds": {name: _threshold(name, value) for name, value in record["thresholds"].items()},
         "detection_floor": {name: _number(value) for name, value in record["detection_floor"].items()},
-        "warnings": tuple(record["warnings"]),
-        "refusals": tuple(record.get("refusals", ())),
+        "warnings": _texts(record["warnings"]),
+        "refusals": _texts(record.get("refusals", [])),
     }
+
+
+def _texts(value: Sequence[str]) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise TypeError("a list of texts holds something else")
+    return tuple(value)
 
 
 def _number(value: float | None) -> float:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 import secrets
 import shutil
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+
+from changedet.providers.cache_files import is_stale, to_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +21,7 @@ def temporary_sibling(target: Path) -> Iterator[Path]:
     """Give an empty folder beside a target, so that it can be renamed to it.
 
     At the end it is removed unless it was renamed, and so are folders above it that were made for it and
-    hold nothing.
+    hold nothing. What others left here who were killed goes too, once it is older than any work in progress.
 
     Parameters
     ----------
@@ -34,6 +38,7 @@ def temporary_sibling(target: Path) -> Iterator[Path]:
     OSError
         When it cannot be made.
     """
+    _clear_away(target)
     missing = [parent for parent in target.parents if not parent.exists()]
     temporary = _sibling(target, "part")
     try:
@@ -73,5 +78,56 @@ def set_aside(target: Path) -> Iterator[None]:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def put_back(target: Path) -> None:
+    """Give a folder its name again that a killed process had set aside and not yet replaced.
+
+    Parameters
+    ----------
+    target : Path
+        Where it stood. Nothing happens when something stands there, or nothing was set aside.
+    """
+    if os.path.lexists(target):
+        return
+    with suppress(OSError):
+        aside = sorted(_left(target, "old"), key=lambda path: path.stat().st_mtime)
+        if aside:
+            aside[-1].rename(target)
+
+
+def keep(folder: Path) -> None:
+    """Wait until every file of a folder is on the disk: a rename may survive a crash that they do not.
+
+    Parameters
+    ----------
+    folder : Path
+        Whole by now.
+
+    Raises
+    ------
+    OSError
+        When the disk refuses them.
+    """
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            to_disk(path)
+
+
 def _sibling(target: Path, word: str) -> Path:
     return target.with_name(f".{target.name}.{word}-{secrets.token_hex(4)}")
+
+
+def _left(target: Path, word: str) -> list[Path]:
+    """Return the folders that were made beside a target under such names; none where nothing can be seen."""
+    name = re.compile(rf"\.{re.escape(target.name)}\.{word}-[0-9a-f]{{8}}")
+    with suppress(OSError):
+        found = [path for path in target.parent.iterdir() if name.fullmatch(path.name)]
+        return [path for path in found if path.is_dir() and not path.is_symlink()]
+    return []
+
+
+def _clear_away(target: Path) -> None:
+    """Remove what writers left who were killed; what was set aside stays until something has its place."""
+    left = _left(target, "part") + (_left(target, "old") if target.exists() else [])
+    for folder in left:
+        if all(is_stale(path) for path in (folder, *folder.rglob("*"))):
+            shutil.rmtree(folder, ignore_errors=True)
