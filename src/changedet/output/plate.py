@@ -125,22 +125,28 @@ def write_plates(result: ChangeResult, folder: Path) -> dict[Path, tuple[str, ..
     OutputError
         When a file cannot be written.
     """
+    labels: dict[str, tuple[str, ...]] = {}
+    pdf = str(PurePath(OVERVIEW_NAME).with_suffix(".pdf"))
     with plate_style():
-        pictures = _pictures(result)
-        overview = _overview(result, pictures)
-        sheets = {OVERVIEW_NAME: overview}
-        drawn = radar_drawn(result)
-        if result.radar is not None and drawn is not None:
-            sheets[RADAR_PLATE_NAME] = radar_plate(result, result.radar, drawn)
-        for number in range(min(len(result.objects), MOST_OBJECT_PLATES)):
-            identity = int(result.objects["id"].iloc[number])
-            sheets[f"object-{identity}.png"] = _object_plate(result, pictures, number)
-        sheets[str(PurePath(OVERVIEW_NAME).with_suffix(".pdf"))] = overview
-        with _own_errors(folder, "the plates"):
-            folder.mkdir(parents=True, exist_ok=True)
-            for name, sheet in sheets.items():
-                _save(sheet, folder / name, result)
-    return {folder / name: sheet.labels for name, sheet in sheets.items()}
+        # a page in print resolution takes much memory: one is held at a time
+        for name, sheet in _plates(result):
+            with _own_errors(folder, "the plates"):
+                folder.mkdir(parents=True, exist_ok=True)
+                for one in (name, pdf) if name == OVERVIEW_NAME else (name,):
+                    _save(sheet, folder / one, result)
+                    labels[one] = sheet.labels
+    return {folder / name: labels[name] for name in sorted(labels, key=lambda name: name == pdf)}
+
+
+def _plates(result: ChangeResult) -> Iterator[tuple[str, Sheet]]:
+    """Draw one plate after the other."""
+    pictures = _pictures(result)
+    yield OVERVIEW_NAME, _overview(result, pictures)
+    drawn = radar_drawn(result)
+    if result.radar is not None and drawn is not None:
+        yield RADAR_PLATE_NAME, radar_plate(result, result.radar, drawn)
+    for number in range(min(len(result.objects), MOST_OBJECT_PLATES)):
+        yield f"object-{int(result.objects['id'].iloc[number])}.png", _object_plate(result, pictures, number)
 
 
 def write_plate(result: ChangeResult, path: Path, *, number: int = 0) -> Path:
@@ -259,6 +265,8 @@ def _overview(result: ChangeResult, pictures: _Pictures) -> Sheet:
     numbers = [int(i) for i in result.objects["id"][:MOST_NUMBERS]]
     numbered = draw_numbers(axes, pictures.shapes[:MOST_NUMBERS], numbers)
     count = f"{len(result.objects):,} flagged" if len(result.objects) else "none flagged"
+    if len(result.objects) > MOST_OUTLINES:
+        count += f", {MOST_OUTLINES:,} outlined"
     if numbered < len(result.objects):
         count += f", {numbered} numbered"
     sheet.write(f"Candidates: {count}", Box(box.left, box.top - 0.2, room / 3, 0.2), PANEL_TITLE)
