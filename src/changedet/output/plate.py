@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,7 @@ from changedet.resample import has_place
 from changedet.result import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from matplotlib.artist import Artist
@@ -127,26 +128,29 @@ def write_plates(result: ChangeResult, folder: Path) -> dict[Path, tuple[str, ..
     """
     labels: dict[str, tuple[str, ...]] = {}
     pdf = str(PurePath(OVERVIEW_NAME).with_suffix(".pdf"))
-    with plate_style():
-        # a page in print resolution takes much memory: one is held at a time
-        for name, sheet in _plates(result):
+    # a page in print resolution takes much memory: one is held at a time
+    for name, draw in _plates(result).items():
+        names = (name, pdf) if name == OVERVIEW_NAME else (name,)
+        with plate_style():
+            sheet = draw()
             with _own_errors(folder, "the plates"):
                 folder.mkdir(parents=True, exist_ok=True)
-                for one in (name, pdf) if name == OVERVIEW_NAME else (name,):
+                for one in names:
                     _save(sheet, folder / one, result)
-                    labels[one] = sheet.labels
+        labels |= dict.fromkeys(names, sheet.labels)
     return {folder / name: labels[name] for name in sorted(labels, key=lambda name: name == pdf)}
 
 
-def _plates(result: ChangeResult) -> Iterator[tuple[str, Sheet]]:
-    """Draw one plate after the other."""
+def _plates(result: ChangeResult) -> dict[str, Callable[[], Sheet]]:
+    """Return how each plate is drawn, by its name."""
     pictures = _pictures(result)
-    yield OVERVIEW_NAME, _overview(result, pictures)
+    plates: dict[str, Callable[[], Sheet]] = {OVERVIEW_NAME: partial(_overview, result, pictures)}
     drawn = radar_drawn(result)
     if result.radar is not None and drawn is not None:
-        yield RADAR_PLATE_NAME, radar_plate(result, result.radar, drawn)
-    for number in range(min(len(result.objects), MOST_OBJECT_PLATES)):
-        yield f"object-{int(result.objects['id'].iloc[number])}.png", _object_plate(result, pictures, number)
+        plates[RADAR_PLATE_NAME] = partial(radar_plate, result, result.radar, drawn)
+    for number, identity in enumerate(result.objects["id"][:MOST_OBJECT_PLATES]):
+        plates[f"object-{int(identity)}.png"] = partial(_object_plate, result, pictures, number)
+    return plates
 
 
 def write_plate(result: ChangeResult, path: Path, *, number: int = 0) -> Path:
