@@ -10,6 +10,8 @@ from changedet.errors import CoordinateError
 
 _EXAMPLES = 'write it like "38.5847, 126.1079", "38°35\'05"N 126°06\'28"E" or "52SBH4808674659"'
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
+#: A centimetre: no reference of 10 m tells it from the equator.
+_LEAST_LAT_DEG = 1e-7
 #: Longer texts are not read: no notation of one point needs so many characters.
 _LONGEST_TEXT = 100
 #: Look-alikes that word processors and maps put in the place of the minus, degree, minute and second signs.
@@ -87,7 +89,9 @@ class GeoPoint:
         """
         import mgrs
 
-        return str(mgrs.MGRS().toMGRS(self.lat, self.lon, MGRSPrecision=4))
+        # a breath south of the equator the library names a square that does not exist
+        lat = 0.0 if abs(self.lat) < _LEAST_LAT_DEG else self.lat
+        return str(mgrs.MGRS().toMGRS(lat, self.lon, MGRSPrecision=4))
 
 
 def parse_point(text: str) -> GeoPoint:

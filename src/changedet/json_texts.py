@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +86,7 @@ def parse_grid(described: Any) -> GeoBox:  # noqa: ANN401  # whatever JSON can h
     try:
         rows, columns = (int(size) for size in described["shape"])
         transform = Affine(*(float(step) for step in described["transform"]))
-        if min(rows, columns) < 1 or transform.is_degenerate:
+        if min(rows, columns) < 1 or transform.is_degenerate or not all(map(math.isfinite, transform)):
             raise ValueError("no pixels")
         return GeoBox((rows, columns), transform, str(described["crs"]))
     except (*OTHER_SHAPE, RuntimeError) as error:

@@ -426,6 +426,8 @@ def _counts(result: ChangeResult) -> dict[str, Any]:
 
 
 def _digest(path: Path) -> str:
+    if path.exists() and not path.is_file():  # a pipe would be waited for without end
+        raise VerificationError("is no file", where=str(path), todo="do not trust this folder")
     try:
         return sha256_file(path)
     except OSError as error:

@@ -31,7 +31,7 @@ CASE_S, SILENCE_S = 5.0, 60.0
 #: Address space beyond what the process has when it begins.
 MORE_BYTES = 1 << 30
 #: Cases for one process: memory that leaks shows, and is given back.
-CHUNK = 10_000
+CHUNK = 5_000
 
 
 class TooSlow(BaseException):
@@ -181,6 +181,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=100_000, help="cases for each parser")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after so long")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="most seconds for one parser")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("parsers", nargs="*", default=list(TARGETS), help="all when none is named")
@@ -190,7 +191,8 @@ def main(arguments=None):
         if time.monotonic() > until:
             print(f"{name}: no time left")
             continue
-        tally = run_target(name, given.cases, given.seed, print, until)
+        ends = min(until, time.monotonic() + given.seconds)
+        tally = run_target(name, given.cases, given.seed, print, ends)
         failed += tally.failures
         print(f"{name}: {tally.cases} cases, {tally.values} read, {tally.refused} refused, {tally.failures} failures, "
               f"{tally.seconds:.0f} s, slowest {tally.slowest_ms:.0f} ms", flush=True)  # fmt: skip

@@ -15,6 +15,7 @@ import numpy as np
 
 from changedet.errors import CrsMismatchError, InputFileError, MissingInputError, UsageError
 from changedet.hashing import sha256_file
+from changedet.offline import VECTOR_BEGINNINGS, begins_with, offline_vectors, require_plain_vectors
 from changedet.resample import crs_of, resample
 
 if TYPE_CHECKING:
@@ -99,16 +100,17 @@ class TruthFile:
 
     def _raster(self, own: GeoBox) -> tuple[NDArray[np.uint8], GeoBox]:
         """Read the labels as 0 (not known), 1 and 2, with their grid."""
-        import rasterio
-        from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+        from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+        from changedet.providers.rasters import open_raster
 
         try:
             with warnings.catch_warnings():
                 # a raster that says nothing of its place lies on the grid of the before image
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                with rasterio.open(self.path) as file:
+                with open_raster(self.path) as file:
                     numbers, seen, source = file.read(1), file.dataset_mask() > 0, _grid_of(file)
-        except RasterioIOError as error:
+        except RasterioError as error:
             raise _unreadable(self.path, error) from error
         if source is None and numbers.shape != tuple(own.shape):
             raise InputFileError(
@@ -390,9 +392,11 @@ def _read_outlines(path: Path, grid: GeoBox) -> Any:  # noqa: ANN401  # geopanda
     import pyogrio
     from pyogrio.errors import DataLayerError, DataSourceError
 
+    require_plain_vectors(begins_with(path), VECTOR_BEGINNINGS, where=str(path))
     try:
-        layers = pyogrio.list_layers(path)
-        table = gpd.read_file(path, layer=layers[0][0])
+        with offline_vectors():
+            layers = pyogrio.list_layers(path)
+            table = gpd.read_file(path, layer=layers[0][0])
     except (DataSourceError, DataLayerError, IndexError, ValueError) as error:
         raise _unreadable(path, error) from error
     if len(layers) > 1:

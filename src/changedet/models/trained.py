@@ -20,6 +20,7 @@ from changedet.errors import (
     OutputExistsError,
 )
 from changedet.json_texts import OTHER_SHAPE
+from changedet.providers.cache_files import temporary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,13 +135,12 @@ class TrainedModel:
         """
         path = Path(path)
         check_model_file(path, overwrite=overwrite)
-        temporary = path.with_name(f"{path.name}.part")
         try:
             text = json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
-            temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
-            temporary.replace(path)
+            with temporary(path.absolute().parent, path.name) as part:
+                part.write_text(text + "\n", encoding="utf-8", newline="\n")
+                part.replace(path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             what = f"cannot be written ({error.strerror or 'write error'})"
             raise OutputError(what, where=str(path), todo="check the folder and the free space") from error
         return path

@@ -13,6 +13,7 @@ import numpy as np
 
 from changedet.errors import InputFileError, MissingInputError, OutputError
 from changedet.objects import COLUMNS
+from changedet.offline import GEOPACKAGE_BEGINNINGS, begins_with, offline_vectors, require_plain_vectors
 from changedet.output.facts import credit_lines
 
 if TYPE_CHECKING:
@@ -228,8 +229,13 @@ def read_gpkg(path: Path) -> gpd.GeoDataFrame:
     if not path.is_file():
         raise MissingInputError("no such file", where=str(path), todo="make the run again")
     try:
-        table = pyogrio.read_dataframe(path, layer=LAYER)
+        # of another format it could name data anywhere
+        require_plain_vectors(begins_with(path), GEOPACKAGE_BEGINNINGS, where=str(path))
+        with offline_vectors():
+            table = pyogrio.read_dataframe(path, layer=LAYER)
         return _typed(table)
+    except InputFileError:
+        raise
     except (RuntimeError, ValueError, KeyError) as error:
         raise InputFileError(
             f"not a table of objects ({str(error)[:160]})", where=str(path), todo="make the run again"

@@ -16,7 +16,7 @@ import numpy as np
 
 from changedet.bands import canonical_name
 from changedet.errors import CrsMismatchError, InputFileError
-from changedet.offline import OFFLINE_OPTIONS, require_local
+from changedet.offline import OFFLINE_OPTIONS, require_local, require_own_overviews
 from changedet.providers.layers import check_north_up
 
 if TYPE_CHECKING:
@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 _SAMPLE_PX = 512
 #: Endings of files that are inputs and no rasters of GDAL's.
 _NO_RASTERS = frozenset({".xml", ".txt", ".nc", ".nc4", ".cdf", ".h5"})
+#: Formats whose files hold their own pixels, and virtual rasters, which are looked into before; others name
+#: files of their choice in a text that only their reader understands.
+DRIVERS = (
+    "GTiff", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID", "ENVI", "EHdr", "HFA", "VRT", "PNG", "JPEG", "NITF",
+    "PCIDSK", "AAIGrid", "SAGA", "RST", "KEA", "GPKG",
+)  # fmt: skip
 _ONE_OPENS = threading.Lock()
 _NUMBERED = re.compile(r"\bband[ _]?(\d{1,3})\b", re.IGNORECASE)
 
@@ -84,7 +90,7 @@ def read_header(path: Path) -> RasterHeader:
     """
     from rasterio.enums import ColorInterp
 
-    with _opened(path) as dataset:
+    with open_raster(path) as dataset:
         grid = _grid(dataset, path)
         roles = zip(dataset.indexes, dataset.colorinterp, strict=True)
         indexes = tuple(i for i, role in roles if role != ColorInterp.alpha)
@@ -126,7 +132,7 @@ def read_window(path: Path, index: int, window: tuple[slice, slice]) -> NDArray[
     """
     from rasterio.windows import Window
 
-    with _opened(path) as dataset:
+    with open_raster(path) as dataset:
         where = Window.from_slices(*window)
         numbers: NDArray[Any] = dataset.read(index, window=where)
         if not _has_mask(dataset, index):
@@ -137,7 +143,7 @@ def read_window(path: Path, index: int, window: tuple[slice, slice]) -> NDArray[
 
 def read_sample(path: Path, index: int) -> NDArray[Any]:
     """Read one band reduced to at most 512 x 512 pixels, as stored."""
-    with _opened(path) as dataset:
+    with open_raster(path) as dataset:
         shape = tuple(min(size, _SAMPLE_PX) for size in dataset.shape)
         sample: NDArray[Any] = dataset.read(index, out_shape=shape)
         return sample
@@ -180,7 +186,7 @@ def files_of(path: Path) -> tuple[Path, ...]:
 
 def _with_company(path: Path) -> set[Path]:
     """Return a raster and the files that belong to it as GDAL knows them."""
-    with _opened(path) as dataset:
+    with open_raster(path) as dataset:
         return {path, *(file for name in dataset.files if (file := Path(name)).is_file())}
 
 
@@ -232,10 +238,27 @@ def _own_name(text: str, number: int) -> str:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[DatasetReader]:
-    """Open a raster offline; whatever GDAL says goes into our error and not to the terminal."""
+def open_raster(path: Path) -> Iterator[DatasetReader]:
+    """Open a raster of anybody's offline; whatever GDAL says goes into our error and not to the terminal.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Yields
+    ------
+    rasterio.DatasetReader
+        Closed at the end of the block.
+
+    Raises
+    ------
+    InputFileError
+        When it cannot be read, or would have something else read.
+    """
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
+    from rasterio.io import DatasetReader
 
     require_local(path)
     log = logging.getLogger("rasterio")
@@ -246,8 +269,10 @@ def _opened(path: Path) -> Iterator[DatasetReader]:
             # filters belong to the process: two threads that set them aside would put back each other's
             with _ONE_OPENS, warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                opened = rasterio.open(path)
+                # `rasterio.open` takes one format alone
+                opened = DatasetReader(path, driver=list(DRIVERS))
             with opened as dataset:
+                require_own_overviews(dataset.tags(ns="OVERVIEWS"), path)
                 yield dataset
     except RasterioError as error:
         raise _unreadable(path, error) from error

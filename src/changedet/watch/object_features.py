@@ -107,7 +107,7 @@ def _inside(path: Path, objects: gpd.GeoDataFrame, side: str) -> list[dict[str, 
     if not path.is_file() or not nothing:
         return nothing
     try:
-        with rasterio.open(path) as file:
+        with rasterio.open(path, driver="GTiff") as file:
             names = [text or "" for text in file.descriptions]
             wanted = [i for i, name in enumerate(names, 1) if name.startswith("B")]
             bands = tuple(names[i - 1] for i in wanted)

@@ -329,6 +329,7 @@ def _writer_file(path: Path) -> Path:
 
 def _sign(writer: Path) -> None:
     with contextlib.suppress(OSError):  # who cannot sign can still write
+        writer.unlink(missing_ok=True)  # a link of this name could lead to any file
         writer.write_text(own_signature().to_text(), encoding="utf-8")
 
 
