@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from changedet.core.planes import new_plane
 from changedet.errors import CrsMismatchError, NoOverlapError, UsageError
 from changedet.resample import crs_of, pixel_size_m
 from changedet.site import utm_grid
@@ -147,7 +148,7 @@ def site_outline(site: Site, grid: GeoBox) -> Geometry:
 def site_mask(site: Site | None, grid: GeoBox) -> NDArray[np.bool_]:
     """Return True for the pixels of a grid whose centre lies inside the site, shape (y, x)."""
     if site is None:
-        return np.ones(tuple(grid.shape), bool)
+        return new_plane(tuple(grid.shape), bool, 1)
     from rasterio.features import geometry_mask
 
     shapes = [site_outline(site, grid).geom]
@@ -162,7 +163,9 @@ def displaced(grid: GeoBox, row_px: float, column_px: float) -> GeoBox:
     return GeoBox(grid.shape, grid.affine * Affine.translation(-column_px, -row_px), grid.crs)
 
 
-def require_memory(grid: GeoBox, bands: int, available_bytes: float | None = None) -> None:
+def require_memory(
+    grid: GeoBox, bands: int, available_bytes: float | None = None, needed_bytes: float | None = None
+) -> None:
     """Refuse a comparison that this machine cannot hold, before it tries.
 
     Parameters
@@ -173,6 +176,8 @@ def require_memory(grid: GeoBox, bands: int, available_bytes: float | None = Non
         Number of bands that are loaded.
     available_bytes : float, optional
         Memory of the machine; asked of the system when not given, and not checked when it does not say.
+    needed_bytes : float, optional
+        What is needed; `comparison_bytes` when not given.
 
     Raises
     ------
@@ -181,14 +186,32 @@ def require_memory(grid: GeoBox, bands: int, available_bytes: float | None = Non
     """
     if available_bytes is None:
         available_bytes = _physical_memory_bytes()
-    pixels = float(grid.shape[0]) * float(grid.shape[1])
-    needed = pixels * bands * _BYTES_PER_PIXEL_AND_BAND
+    needed = comparison_bytes(grid, bands) if needed_bytes is None else needed_bytes
     if needed > _MEMORY_SHARE * available_bytes:
+        pixels = float(grid.shape[0]) * float(grid.shape[1])
         raise UsageError(
             f"{pixels / 1e6:.0f} megapixels with {bands} bands need about "
             f"{needed / 1e9:.0f} GB of memory, this machine has {available_bytes / 1e9:.0f} GB",
             todo="restrict the comparison with --at and --radius, or with --bbox",
         )
+
+
+def comparison_bytes(grid: GeoBox, bands: int) -> float:
+    """Return about how much memory a comparison takes whose images are held in memory.
+
+    Parameters
+    ----------
+    grid : GeoBox
+        Grid of the computation.
+    bands : int
+        Number of bands that are loaded.
+
+    Returns
+    -------
+    float
+        Bytes.
+    """
+    return float(grid.shape[0]) * float(grid.shape[1]) * bands * _BYTES_PER_PIXEL_AND_BAND
 
 
 def _around(whole: GeoBox, wanted: GeoBox) -> Frame:

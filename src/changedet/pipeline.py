@@ -12,7 +12,7 @@ from changedet.core.residual import measure_remainder
 from changedet.core.warping import bridge_gaps
 from changedet.deciders import open_deciders
 from changedet.errors import NoUsableImageryError
-from changedet.frame import choose_frame, displaced, frame_in, require_memory, site_mask
+from changedet.frame import choose_frame, displaced, frame_in, site_mask
 from changedet.gates import gain_warnings, refusals
 from changedet.hashing import sha256_file
 from changedet.objects import build_objects
@@ -27,6 +27,7 @@ from changedet.radar.types import SensorChoice
 from changedet.registration import RESIDUAL_LIMIT_PX, Registration, Views, judge, simplified
 from changedet.resample import pixel_size_m
 from changedet.result import ChangeResult
+from changedet.scale.streaming import STREAMED_METHODS, planes_within_memory
 from changedet.seasonal import seasonal_objects
 from changedet.site import utm_grid
 
@@ -209,9 +210,22 @@ def compare_sources(
     settings = deciders.settled(settings)
     progress.step("reading the images")
     frame = choose_frame(sources[0], sources[1], settings.grid, site)
-    require_memory(frame.context, max(source.band_count for source in sources))
-    inside = site_mask(site, frame.context)
-    asked = RadarAsked(frame, inside, site, settings, reason, inputs)
+    bands = max(source.band_count for source in sources)
+    by_tiles = radar is None and {one.name for one in (deciders.first, deciders.second)} <= STREAMED_METHODS
+    with planes_within_memory(frame.context, bands, whole=not by_tiles):
+        asked = RadarAsked(frame, site_mask(site, frame.context), site, settings, reason, inputs)
+        return _compared(sources, asked, deciders, radar, progress)
+
+
+def _compared(
+    sources: tuple[Source, Source],
+    asked: RadarAsked,
+    deciders: Deciders,
+    radar: RadarInput | None,
+    progress: Progress,
+) -> ChangeResult:
+    """Compare two sources on the grid that was asked for."""
+    frame, inside, site, settings = asked.frame, asked.inside, asked.site, asked.settings
     evidence, radar_notes = _radar_beside(radar, asked, progress)
     first = sources[0].load(frame.context)
     progress.advance(0.5)
@@ -244,14 +258,14 @@ def compare_sources(
         seasonal=seasonal,
         before=frame.crop(pair.before),
         after=frame.crop(comparison.after),
-        pair=replace(pair, before=frame.crop(pair.before), after=frame.crop(pair.after), reason=reason),
+        pair=replace(pair, before=frame.crop(pair.before), after=frame.crop(pair.after), reason=asked.reason),
         registration=registration,
         normalization=comparison.normalization,
         parameters=_parameters(settings, pair.before, frame, deciders) | _radar_parameters(evidence),
         thresholds=asdict(comparison.flagged.thresholds),
         detection_floor=comparison.detection_floor,
         warnings=(*_notes(comparison, pair, deciders, refused), *radar_notes),
-        inputs={**inputs, **_asked_for(site, settings, deciders), **_radar_inputs(radar)},
+        inputs={**asked.inputs, **_asked_for(site, settings, deciders), **_radar_inputs(radar)},
         refusals=refused,
         radar=None if evidence is None else crop_evidence(evidence, frame),
     )

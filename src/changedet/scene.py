@@ -497,7 +497,14 @@ class Image:
         """
         if bands == self.bands:
             return self
-        return replace(self, data=self.data[[self.bands.index(b) for b in bands]], bands=bands)
+        index = [self.bands.index(band) for band in bands]
+        steps = set(np.diff(index).tolist())
+        if len(index) > 1 and len(steps) == 1:
+            # neighbours are seen where they lie: bands of a large image are not copied
+            step = steps.pop()
+            end = index[-1] + step
+            return replace(self, data=self.data[index[0] : end if end >= 0 else None : step], bands=bands)
+        return replace(self, data=self.data[index], bands=bands)
 
     def band(self, name: str) -> NDArray[np.float32]:
         """Return one band.

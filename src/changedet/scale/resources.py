@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,6 +62,9 @@ def usual_memory_bytes() -> int:
     if machine == float("inf"):
         return 4_000_000_000
     return max(LEAST_MEMORY_BYTES, int(_MEMORY_SHARE * machine))
+
+
+_IN_USE: ContextVar[Resources | None] = ContextVar("resources", default=None)
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ class Resources:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Compute with so many threads, and no more, while this lasts.
+        """Compute with so many threads, and no more, and within this memory while this lasts.
 
         The threads of OpenCV and of the libraries of linear algebra, which belong to the whole process, are
         put back afterwards.
@@ -152,7 +156,14 @@ class Resources:
             stack.enter_context(limited_threads(self.jobs))
             stack.enter_context(_opencv_threads(self.jobs))
             stack.enter_context(_algebra_threads(self.jobs))
+            token = _IN_USE.set(self)
+            stack.callback(_IN_USE.reset, token)
             yield
+
+
+def resources_in_use() -> Resources:
+    """Return what the run may take that this is part of; the usual resources where nobody has said."""
+    return _IN_USE.get() or Resources()
 
 
 @contextmanager

@@ -1,0 +1,82 @@
+"""When the planes of a comparison go to disk, so that any pair of images fits into the memory."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from changedet.core.planes import planes_made_by
+from changedet.frame import comparison_bytes, require_memory
+from changedet.scale.resources import memory_of_machine_bytes, resources_in_use
+from changedet.scale.scratch import Scratch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from odc.geo.geobox import GeoBox
+
+    from changedet.scale.resources import Resources
+
+#: Methods that look at an image tile by tile; the others take whole images.
+STREAMED_METHODS = frozenset({"predict", "cva"})
+#: What a streamed comparison cannot do without for each pixel: the numbers of its groups, and as much to find
+#: them.
+_BYTES_PER_PIXEL = 8.0
+#: Above this share of its memory a run lets go of all pages of its planes; the rest is for what it computes.
+_PLANES_SHARE = 0.7
+
+
+def is_streamed(grid: GeoBox, bands: int, resources: Resources) -> bool:
+    """Tell whether the planes of a comparison go to disk.
+
+    Parameters
+    ----------
+    grid : GeoBox
+        Grid of the computation.
+    bands : int
+        Number of bands that are loaded.
+    resources : Resources
+        What the run may take.
+
+    Returns
+    -------
+    bool
+        True where it would take more memory than that otherwise. The result is the same.
+    """
+    return comparison_bytes(grid, bands) > resources.memory_bytes
+
+
+@contextmanager
+def planes_within_memory(grid: GeoBox, bands: int, *, whole: bool = False) -> Iterator[None]:
+    """Let the planes of a comparison be made where they fit, while this lasts.
+
+    Parameters
+    ----------
+    grid : GeoBox
+        Grid of the computation.
+    bands : int
+        Number of bands that are loaded.
+    whole : bool
+        Whether something is asked for that looks at whole images in memory.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    UsageError
+        When even so the machine does not have enough memory.
+    OutputError
+        When a plane does not fit on the disk.
+    """
+    resources = resources_in_use()
+    if whole or not is_streamed(grid, bands, resources):
+        require_memory(grid, bands)
+        yield
+        return
+    least = _BYTES_PER_PIXEL * float(grid.shape[0]) * float(grid.shape[1])
+    require_memory(grid, bands, memory_of_machine_bytes(), least)
+    limit = _PLANES_SHARE * resources.memory_bytes
+    with Scratch(resources.scratch, resident_bytes=limit) as scratch, planes_made_by(scratch.plane):
+        yield
