@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.crs import CRS
     from odc.geo.geobox import GeoBox
+    from pyproj import Transformer
 
     from changedet.core.displacement import DisplacementField
     from changedet.core.warping import Order, Positions
@@ -146,14 +148,12 @@ def source_window(
     tuple of slice, or None
         (rows, columns) inside the source; None when the two do not overlap.
     """
-    from pyproj import Transformer
-
     target = reached(target, displacement)
     height, width = target.shape
     x_px, y_px = _edge(width, height)
     x, y = _apply(target.transform, x_px, y_px)
     if source.crs != target.crs:
-        x, y = Transformer.from_crs(_wkt(target), _wkt(source), always_xy=True).transform(x, y)
+        x, y = _transformer(_wkt(target), _wkt(source)).transform(x, y)
     columns, rows = _apply(~source.transform, np.asarray(x), np.asarray(y))
     if not (np.isfinite(columns).all() and np.isfinite(rows).all()):
         return None
@@ -330,7 +330,7 @@ def pixel_size_m(grid: GeoBox) -> tuple[float, float]:
     >>> [round(side, 2) for side in pixel_size_m(grid)]
     [11.11, 8.15]
     """
-    from pyproj import Geod, Transformer
+    from pyproj import Geod
 
     if not has_place(grid):
         a, b, _, d, e, _ = tuple(grid.transform)[:6]
@@ -339,7 +339,7 @@ def pixel_size_m(grid: GeoBox) -> tuple[float, float]:
     x_px = np.array([0.5, 0.5, 0.0, 1.0]) + (width - 1) / 2
     y_px = np.array([0.0, 1.0, 0.5, 0.5]) + (height - 1) / 2
     x, y = _apply(grid.transform, x_px, y_px)
-    lon, lat = Transformer.from_crs(_wkt(grid), "EPSG:4326", always_xy=True).transform(x, y)
+    lon, lat = _transformer(_wkt(grid), "EPSG:4326").transform(x, y)
     _, _, sides = Geod(ellps="WGS84").inv(lon[::2], lat[::2], lon[1::2], lat[1::2])
     return float(sides[0]), float(sides[1])
 
@@ -399,13 +399,12 @@ def _relation(
 
     if source.crs == target.crs:
         return ~source.transform * target.transform, lambda _rows, _columns: (0.0, 0.0)
-    from pyproj import Transformer
     from scipy.interpolate import RectBivariateSpline
 
     axes = [np.linspace(0, size, max(8, size // _LATTICE_PX + 2)) for size in target.shape]
     y_px, x_px = np.meshgrid(*axes, indexing="ij")
     x, y = _apply(target.transform, x_px, y_px)
-    x, y = Transformer.from_crs(_wkt(target), _wkt(source), always_xy=True).transform(x, y)
+    x, y = _transformer(_wkt(target), _wkt(source)).transform(x, y)
     columns, rows = _apply(~source.transform, np.asarray(x), np.asarray(y))
     terms = np.stack([x_px.ravel(), y_px.ravel(), np.ones(x_px.size)], axis=1)
     across, down = (np.linalg.lstsq(terms, part.ravel(), rcond=None)[0] for part in (columns, rows))
@@ -485,7 +484,20 @@ def smoothed(array: NDArray[np.float32], ratio: float) -> NDArray[np.float32]:
 
 
 def _wkt(grid: GeoBox) -> str:
-    return str(crs_of(grid).to_wkt())
+    return _wkt_of(crs_of(grid))
+
+
+@lru_cache(maxsize=64)
+def _wkt_of(crs: CRS) -> str:
+    return str(crs.to_wkt())
+
+
+@lru_cache(maxsize=64)
+def _transformer(source: str, target: str) -> Transformer:
+    """Return what turns x and y of one reference system into another; making one takes milliseconds."""
+    from pyproj import Transformer
+
+    return Transformer.from_crs(source, target, always_xy=True)
 
 
 def _edge(width: int, height: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -247,6 +247,39 @@ def test_storing_makes_room_and_spares_the_newest(tmp_path):
     assert cache.prune()[0].key == OTHER
 
 
+def test_the_folder_is_looked_through_now_and_then(tmp_path, monkeypatch):
+    cache, listed, files = SceneCache(tmp_path), [], SceneCache._files
+    monkeypatch.setattr(SceneCache, "_files", lambda own: listed.append(1) or files(own))
+    keys = [f"{number:064x}" for number in range(70)]
+    for number, key in enumerate(keys[:64]):
+        cache.store(key, planes(number), {})
+    assert len(listed) == 2  # with the first one
+    for number, key in enumerate(keys[64:]):
+        cache.store(key, planes(number), {})
+    assert len(listed) == 4 and len(cache.entries()) == 70
+
+
+def test_a_limit_holds_although_the_folder_is_not_looked_through_each_time(tmp_path):
+    SceneCache(tmp_path).store(KEY, planes(), {})
+    one = SceneCache(tmp_path).entries()[0].size_bytes
+    cache = SceneCache(tmp_path, max_bytes=5 * one + one // 2)
+    for number in range(20):
+        cache.store(f"{number:064x}", planes(number), {})
+        assert sum(entry.size_bytes for entry in cache.entries()) <= cache.max_bytes
+    assert len(cache.entries()) >= 4
+
+
+def test_what_a_killed_process_left_beside_an_entry_is_removed_once_it_is_old(cache):
+    cache.store(KEY, planes(), {})
+    left = data(cache).with_name(f"{KEY}.{'0' * 16}.tif")
+    left.write_text("x")
+    assert cache.clean() == 0
+    for path in cache.scenes.glob("*.tif"):
+        os.utime(path, (0, 0))
+    assert cache.clean() == 1 and not left.exists()
+    assert cache.look(KEY).condition is Condition.INTACT
+
+
 def test_only_old_leftovers_are_removed(cache):
     cache.store(KEY, planes(), {})
     young, old = cache.scenes / f".{OTHER}.aa.part", cache.scenes / f".{OTHER}.bb.part"

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 #: Space that entries may take when nothing else is said, in bytes.
 DEFAULT_MAX_BYTES = 20_000_000_000
+#: The folder is looked through again after so many new entries, or as large a share of the space.
+_STORED_UNSEEN, _ADDED_UNSEEN = 64, 1 / 64
 _DAMAGED = ".damaged"
 _DATA_NAME = re.compile(r"(?P<key>[0-9a-f]{64})\.[0-9a-f]{16}\.tif")
 _SIDECAR_NAME = re.compile(r"(?P<key>[0-9a-f]{64})\.json")
@@ -108,6 +111,29 @@ def default_folder() -> Path:
     return Path(home) / "changedet"
 
 
+@dataclass
+class _Room:
+    """What entries take, as far as it is known without looking at all of them again after each."""
+
+    taken: int = 0
+    added: int = 0
+    stored: int = _STORED_UNSEEN
+
+    def is_due(self) -> bool:
+        """Whether the folder has to be looked through: by now others may have stored much."""
+        return self.stored >= _STORED_UNSEEN
+
+    def is_short_after(self, size: int, most: int) -> bool:
+        """Count a new entry; say whether entries may take more than they may."""
+        due = self.is_due()
+        self.stored, self.added = self.stored + 1, self.added + size
+        return due or self.added > most * _ADDED_UNSEEN or self.taken + self.added > most
+
+    def counted(self, taken: int) -> None:
+        """Note what all entries take."""
+        self.taken, self.added, self.stored = taken, 0, 0
+
+
 @dataclass(frozen=True)
 class SceneCache:
     """Loaded scenes in one folder, which several processes may use at once.
@@ -117,7 +143,8 @@ class SceneCache:
     folder : Path
         Made when the first entry is stored.
     max_bytes : int
-        After each entry, those that were not used for longest go until all fit into this.
+        Those that were not used for longest go until all fit into this. What other processes have stored is
+        counted now and then, not after each entry: listing thousands of files takes longer than writing one.
 
     Examples
     --------
@@ -128,6 +155,7 @@ class SceneCache:
 
     folder: Path
     max_bytes: int = DEFAULT_MAX_BYTES
+    _room: _Room = field(default_factory=_Room, repr=False, compare=False)
 
     @property
     def scenes(self) -> Path:
@@ -231,15 +259,17 @@ class SceneCache:
         """
         try:
             self.scenes.mkdir(parents=True, exist_ok=True)
-            self.clean()
-            self._write(key, planes, without_secrets(content))
+            if self._room.is_due():
+                self.clean()
+            size = self._write(key, planes, without_secrets(content))
         except OSError as error:
             raise OutputError(
                 f"scene cannot be kept ({error.strerror or error})",
                 where=str(self.scenes),
                 todo=_TODO,
             ) from error
-        self._make_room(self.max_bytes, spared=key)
+        if self._room.is_short_after(size, self.max_bytes):
+            self._make_room(self.max_bytes, spared=key)
 
     def entries(self) -> list[Entry]:
         """List what is stored, most recently used first."""
@@ -299,10 +329,13 @@ class SceneCache:
         """
         paths = list(self._files())
         there = {path.name.removesuffix(".json") for path in paths if _SIDECAR_NAME.fullmatch(path.name)}
-        removed = 0
+        data = {path: found["key"] for path in paths if (found := _DATA_NAME.fullmatch(path.name))}
+        count, removed = Counter(data.values()), 0
         for path in paths:
-            data = _DATA_NAME.fullmatch(path.name)
-            orphan = data is not None and data["key"] not in there
+            key = data.get(path)
+            orphan = key is not None and (
+                key not in there or (count[key] > 1 and path not in self._named_data(key))
+            )
             if (path.name.endswith(PART) or orphan) and is_stale(path):
                 remove(path)
                 removed += 1
@@ -317,7 +350,9 @@ class SceneCache:
     def _data_of(self, key: str) -> list[Path]:
         return [p for p in self._files() if (m := _DATA_NAME.fullmatch(p.name)) and m["key"] == key]
 
-    def _write(self, key: str, planes: Planes, content: Any) -> None:  # noqa: ANN401  # whatever JSON can hold
+    def _write(self, key: str, planes: Planes, content: Any) -> int:  # noqa: ANN401  # whatever JSON can hold
+        """Write an entry and return its size in bytes."""
+        is_new = not self._sidecar(key).exists()
         with temporary(self.scenes, key) as part:
             write_raster(part, planes)
             to_disk(part)
@@ -335,11 +370,14 @@ class SceneCache:
             text = json.dumps(body | {"sha256": digest_of(body)}, indent=1, ensure_ascii=False)
             part.write_text(text, encoding="utf-8")
             to_disk(part)
+            size += part.stat().st_size
             part.replace(self._sidecar(key))
-        for other in self._data_of(key):
+        # of a new one there is at most what somebody who was killed has left: `clean` finds that
+        for other in () if is_new else self._data_of(key):
             # a young one may be that of a process that is about to write its sidecar
             if other.name != name and is_stale(other):
                 remove(other)
+        return size
 
     def _named_data(self, key: str) -> list[Path]:
         """Return the data that a sidecar names; what another process writes under this key is not its own."""
@@ -365,6 +403,7 @@ class SceneCache:
                 remove(path)
             taken -= entry.size_bytes
             removed.append(entry)
+        self._room.counted(taken)
         return removed
 
 
