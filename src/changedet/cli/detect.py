@@ -62,6 +62,9 @@ def detect(
     radar_unit: options.RadarUnit = "linear",
     radar_scale: options.RadarScale = 1.0,
     radar_offset: options.RadarOffset = 0.0,
+    memory: options.Memory = None,
+    jobs: options.Jobs = None,
+    scratch: options.ScratchFolder = None,
     out: options.Out = None,
     overwrite: options.Overwrite = False,
     keep_images: options.KeepImages = None,
@@ -73,6 +76,8 @@ def detect(
     progress: options.ShowProgress = None,
 ) -> None:
     """Compare two local images of one place and write a run folder. No network is used."""
+    from changedet.scale.resources import Resources
+
     said = _Numbers(scale, offset, nodata)
     asked = RadarOptions(
         sensor_of(sensor), (radar_before, radar_after), radar_unit, radar_scale, radar_offset
@@ -90,7 +95,9 @@ def detect(
     )
     output = _Output(out, overwrite, keep_images, as_json, quiet, bool(redact_coordinates))
     display = partial(progress_on_terminal, show=progress, quiet=quiet, verbose=verbose)
-    raise typer.Exit(exit_code_of(task.carry_out(output, display, strict=strict), exit_code=exit_code))
+    with Resources.of(memory, jobs, scratch).in_use():
+        result = task.carry_out(output, display, strict=strict)
+    raise typer.Exit(exit_code_of(result, exit_code=exit_code))
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,16 @@ option                            used by
 --min-clear, --max-season-gap     run
 --cache, --dry-run, --explain     run
 --sites, --site                   run
---scheduler, --jobs               run
+--scheduler                       run
+--jobs                            detect, run
+--before, --after, --at, --radius plan
+--bbox, --aoi, --name, --sites    plan
+--site, --sensor, --provider      plan
+--radar-provider, --radar-dates   plan
+--min-clear, --max-season-gap     plan
+--max-dates, --max-tile-cloud     plan
+--cache, --json, --quiet          plan
+--verbose, --progress             plan
 --max-pu, --replan, --max-dates   run
 --radar-provider, --radar-dates   run
 --sensor                          run
@@ -86,7 +95,7 @@ also of ``train``, whose ``train --out`` is a file; ``review run --object``, ``r
 of ``watch run`` its ``--images``, its days (``--since``, ``--until``, ``--history``, ``--silent-after``,
 ``--min-clear``, ``--register``), ``--persistence``, ``--webhook``, ``--mail-to``, ``--mail-from``,
 ``--smtp-server``, ``--smtp-security``, ``--wait`` and ``--out`` (another default); the ``--state`` of
-``watch``.
+``watch``; ``plan --sample`` and ``plan --all``.
 """
 
 from __future__ import annotations
@@ -99,6 +108,7 @@ import typer
 _INPUT = "What is compared"
 _PLACE = "Where"
 _METHOD = "How"
+_MACHINE = "What it may take of the machine; no result depends on it"
 _RADIOMETRY = "When the files do not say how numbers become reflectance"
 _OUTPUT = "What comes out"
 
@@ -341,6 +351,22 @@ Nodata = Annotated[
         "--nodata", help="Stored number that means no data, both dates.", rich_help_panel=_RADIOMETRY
     ),
 ]
+Memory = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--memory", help="Memory to stay within, such as 1GB; what is more is kept on disk "
+                 "(default: a quarter of the machine's).", rich_help_panel=_MACHINE, envvar="CHANGEDET_MEMORY",
+                 metavar="SIZE"),
+]  # fmt: skip
+Jobs = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--jobs", help="Threads that compute at a time (default: one for each processor).",
+                 rich_help_panel=_MACHINE, envvar="CHANGEDET_JOBS", min=1, max=512),
+]  # fmt: skip
+ScratchFolder = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--scratch", help="Folder for what does not fit into the memory (default: the "
+                 "temporary folder).", rich_help_panel=_MACHINE, envvar="CHANGEDET_SCRATCH", metavar="DIR"),
+]  # fmt: skip
 Out = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option("--out", "-o", help="Folder for the results; ./changedet-runs/<name>-<date> by default.",

@@ -23,12 +23,18 @@ from changedet.errors import (
     VerificationError,
 )
 from changedet.json_texts import OTHER_SHAPE, require_types
-from changedet.output.geotiff import read_image, read_raster, write_rasters
+from changedet.output.geotiff import read_image, read_raster, stored_bytes, write_rasters
 from changedet.output.kmz import write_kmz
 from changedet.output.radar_rasters import read_radar, write_radar_rasters
 from changedet.output.redaction import published, redacted_record, require_redacted, secrets_of
 from changedet.output.vector import read_gpkg, read_seasonal, write_seasonal, write_vectors
-from changedet.output.whole import keep, put_back, set_aside, temporary_sibling
+from changedet.output.whole import (
+    keep,
+    put_back,
+    require_writable_name,
+    set_aside,
+    temporary_sibling,
+)
 from changedet.pairing import Pair
 from changedet.progress import Progress, Silent
 from changedet.provenance import (
@@ -42,6 +48,7 @@ from changedet.provenance import (
 )
 from changedet.registration import Registration
 from changedet.result import ChangeResult
+from changedet.scale.room import room_for
 from changedet.scene import Image, Scene
 
 if TYPE_CHECKING:
@@ -142,13 +149,17 @@ def check_target(folder: str | Path, *, overwrite: bool = False) -> None:
         When the target is a file, or a folder that is not empty and may not be replaced: without `overwrite`
         any, with it one that no run wrote or that holds files that no run wrote.
     UsageError
-        When the target is the working directory.
+        When the target is the working directory, or its path cannot be written to.
     OutputError
         When the nearest folder above that is there is a file, or may not be written.
     """
     where, target = str(folder), Path(folder).resolve()
+    if Path(folder).is_symlink() and target.is_dir() and any(target.iterdir()):
+        todo = "name the folder itself, or another one"
+        raise OutputExistsError("is a link to a folder elsewhere that is not empty", where=where, todo=todo)
     if target == Path.cwd() or not target.name:
         raise UsageError("a run needs a folder of its own", where=where, todo="name a new folder")
+    require_writable_name(target)
     put_back(target)
     if not target.exists():
         _check_parent(target, where)
@@ -203,6 +214,11 @@ def open_run(folder: str | Path) -> ChangeResult:
         When another file is damaged or (`MissingInputError`) not there.
     """
     record = read_record(folder := Path(folder))
+    with room_for(stored_bytes(folder)):
+        return _opened(folder, record)
+
+
+def _opened(folder: Path, record: Mapping[str, Any]) -> ChangeResult:
     score, raster_grid, _ = read_raster(folder / "score.tif")
     state, kind = (read_raster(folder / name)[0] for name in ("state.tif", "kind.tif"))
     if not score.shape == state.shape == kind.shape:
@@ -215,8 +231,8 @@ def open_run(folder: str | Path) -> ChangeResult:
             grid=grid,
             score=score[0],
             construction=_read_construction(folder, record, score.shape),
-            state=state[0].astype(np.uint8),
-            kind=kind[0].astype(np.uint8),
+            state=np.asarray(state[0], np.uint8),
+            kind=np.asarray(kind[0], np.uint8),
             objects=objects,
             seasonal=read_seasonal(folder),
             before=before,
@@ -322,6 +338,10 @@ def write_plate_again(
 def _free_path(path: str | Path, *, overwrite: bool) -> Path:
     """Return a path that may be written."""
     path = Path(path)
+    if path.is_symlink():
+        raise OutputExistsError(
+            "is a link to a file elsewhere", where=str(path), todo="name the file itself, or another one"
+        )
     if path.exists() and not overwrite:
         todo = "choose another name or allow overwriting (--overwrite)"
         raise OutputExistsError("is there already", where=str(path), todo=todo)
@@ -467,7 +487,7 @@ def _read_findings(record: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": str(record["name"]),
         "registration": Registration.from_dict(record["registration"]),
-        "normalization": None if normalization is None else Normalization.from_dict(normalization),
+        "normalization": None if normalization is None else _normalization(normalization),
         "parameters": dict(record["parameters"]),
         "inputs": dict(record["inputs"]),
         "thresholds": {name: _threshold(name, value) for name, value in record["thresholds"].items()},
@@ -475,6 +495,14 @@ def _read_findings(record: Mapping[str, Any]) -> dict[str, Any]:
         "warnings": _texts(record["warnings"]),
         "refusals": _texts(record.get("refusals", [])),
     }
+
+
+def _normalization(described: Mapping[str, Any]) -> Normalization:
+    made = Normalization.from_dict(described)
+    require_types(made)
+    if len({len(made.bands), len(made.gain), len(made.offset), len(made.error)}) != 1:
+        raise ValueError("not as many numbers as bands")
+    return made
 
 
 def _texts(value: Sequence[str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from types import MappingProxyType
@@ -10,21 +11,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from changedet.bands import is_radar
+from changedet.core.blocks import spans
+from changedet.core.planes import by_rows, new_plane
 from changedet.errors import InputFileError, MissingInputError, OutputError, VerificationError
 from changedet.kinds import KIND_COLOURS, KIND_LABELS, Kind
 from changedet.output import facts
-from changedet.output.levels import TILE_PX, Planes, write_levels
+from changedet.output.levels import TILE_PX, Planes, little_cache, write_levels
 from changedet.output.scene_facts import ids_text
 from changedet.result import STATE_LABELS, ChangeResult, State
 from changedet.scene import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
-    from rasterio.io import DatasetWriter
+    from rasterio.io import DatasetReader, DatasetWriter
 
     from changedet.scene import Scene
 
@@ -185,11 +188,46 @@ def read_raster(path: Path) -> tuple[NDArray[Any], GeoBox, tuple[str, ...]]:
     if not path.is_file():
         raise MissingInputError("no such file", where=str(path), todo=_AGAIN)
     try:
-        with rasterio.open(path) as file:
+        # a virtual raster of this name could lead anywhere
+        with little_cache(), rasterio.open(path, driver="GTiff") as file:
             names = tuple(text or "" for text in file.descriptions)
-            return file.read(), GeoBox.from_rio(file), names
+            planes = new_plane((file.count, *file.shape), file.dtypes[0])
+            for rows, strip in _strips(file):
+                planes[:, rows] = strip
+            return planes, GeoBox.from_rio(file), names
     except RasterioError as error:
         raise InputFileError(f"damaged ({str(error)[:120]})", where=str(path), todo=_AGAIN) from error
+
+
+def stored_bytes(folder: Path) -> float:
+    """Return how much memory the rasters of a run folder take, by their headers; 0 for what is no raster.
+
+    Parameters
+    ----------
+    folder : Path
+        That `write_rasters` filled.
+
+    Returns
+    -------
+    float
+        Bytes.
+    """
+    import rasterio
+    from rasterio.errors import RasterioError
+
+    total = 0.0
+    for path in folder.glob("*.tif"):
+        with suppress(RasterioError), rasterio.open(path, driver="GTiff") as file:
+            total += float(file.count) * file.height * file.width * np.dtype(file.dtypes[0]).itemsize
+    return total
+
+
+def _strips(file: DatasetReader) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """Read all bands of a file, some rows at a time."""
+    from rasterio.windows import Window
+
+    for rows in spans(file.height, TILE_PX):
+        yield rows, file.read(window=Window.from_slices(rows, slice(0, file.width)))
 
 
 def read_image(path: Path, bands: tuple[str, ...], scene: Scene, source: str, grid: GeoBox) -> Image:
@@ -221,13 +259,16 @@ def read_image(path: Path, bands: tuple[str, ...], scene: Scene, source: str, gr
         When it has other bands or another grid.
     """
     if not path.exists():
-        data = np.full((len(bands), *grid.shape), np.nan, np.float32)
-        nothing = np.zeros(tuple(grid.shape), np.uint8)
-        return Image(data, bands, nothing.astype(bool), nothing, grid, scene, source)
+        shape = tuple(grid.shape)
+        # nothing takes no room
+        data = np.broadcast_to(np.float32(np.nan), (len(bands), *shape))
+        nothing = np.broadcast_to(np.uint8(0), shape)
+        return Image(data, bands, np.broadcast_to(np.False_, shape), nothing, grid, scene, source)
     planes, own_grid, names = read_raster(path)
     if own_grid != grid or names != (*bands, CLASSES_BAND, VALID_BAND):
         raise VerificationError("does not fit the other files", where=str(path), todo=_AGAIN)
-    classes, valid = planes[-2].astype(np.uint8), planes[-1] == 1
+    classes = by_rows(lambda plane: plane.astype(np.uint8), planes[-2], dtype=np.uint8)
+    valid = by_rows(lambda plane: plane == 1, planes[-1], dtype=np.bool_)
     return Image(planes[:-2], bands, valid, classes, grid, scene, source)
 
 

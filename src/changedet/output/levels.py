@@ -174,7 +174,7 @@ def write_levels(
     """
     from changedet.output.whole import temporary_sibling
 
-    with temporary_sibling(path) as folder, _little_cache():
+    with temporary_sibling(path) as folder, little_cache():
         parts = []
         for step in level_steps((planes.shape[1], planes.shape[2])):
             parts.append(folder / f"{step}.tif")
@@ -205,7 +205,13 @@ def _write_level(
                 file.write(tile, window=Window.from_slices(rows, columns))
 
 
-def _little_cache() -> AbstractContextManager[Any]:
+def little_cache() -> AbstractContextManager[Any]:
+    """Keep GDAL from holding many blocks, which are read or written once anyway.
+
+    Returns
+    -------
+    context manager
+    """
     import rasterio
 
     cache: AbstractContextManager[Any] = rasterio.Env(GDAL_CACHEMAX=_CACHE_MB)
