@@ -1,5 +1,6 @@
 """What tests of whole runs share: the command line in this process, spoilt imagery, a clean environment."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -50,6 +51,17 @@ def rewrite(source, target, change=lambda numbers, band: numbers, *, tags=None, 
             file.update_tags(**(kept["tags"] | (tags or {})))
             file.scales, file.offsets = kept["scales"], kept["offsets"]
     return target
+
+
+def made(folder):
+    """Of every run folder of a batch the digests of its files and what stands in its record, but not when."""
+    found = {}
+    for path in sorted(folder.rglob("run.json")):
+        record = json.loads(path.read_text())
+        found[path.parent.relative_to(folder).as_posix()] = {
+            name: said for name, said in record.items() if name not in {"created_utc", "command"}
+        } | {"files": {k: v for k, v in record["files"].items() if k != "report.html"}}
+    return found
 
 
 class Command:

@@ -74,6 +74,8 @@ ELSEWHERE = {
     ("watch run", "--wait"),
     ("watch run", "--out"),
     ("watch status", "--state"),
+    ("plan", "--sample"),
+    ("plan", "--all"),
     ("watch history", "--state"),
 }
 SHARED = re.findall(r"^(--[-\w, ]*?) {2,}(\S.*)$", options.__doc__, re.MULTILINE)

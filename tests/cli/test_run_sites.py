@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.runs import made
 from tests.world.faults import answers
 from tests.world.world import World, without_proxies
 
@@ -264,17 +265,6 @@ class TestOneSite:
         assert json.loads(cli.out)["estimate"]["processing_units"] > 0
 
 
-def made(folder):
-    """Of every run folder of a batch the digests of its files and what stands in its record, but not when."""
-    found = {}
-    for path in sorted(folder.rglob("run.json")):
-        record = json.loads(path.read_text())
-        found[path.parent.relative_to(folder).as_posix()] = {
-            name: said for name, said in record.items() if name not in {"created_utc", "command"}
-        } | {"files": {k: v for k, v in record["files"].items() if k != "report.html"}}
-    return found
-
-
 class TestSeveralAtOneTime:
     FEW = ("--site", "Pier", "--site", "Hall", "--json")
 
@@ -346,3 +336,44 @@ def test_no_secret_travels_to_workers(workplace, monkeypatch):
     assert again == work
     assert again.asked.access.cache == workplace / "kept"
     assert trial.site.geometry.equals(site.geometry)
+
+
+class TestPlan:
+    def plan(self, cli, *more):
+        return cli("plan", *PERIODS, *more)
+
+    def test_a_plan_of_a_list_says_what_it_takes_and_fetches_no_pixel(self, cli, world, workplace):
+        lines = [f'P{n},,"38.27{n:02d}, 126.4998",300m' for n in range(30)]
+        (workplace / "many.csv").write_text("\n".join(["name,folder,at,radius", *lines]) + "\n")
+        assert self.plan(cli, "--sites", "many.csv", "--sample", "5", "--json") == 0
+        found = json.loads(cli.out)
+        assert (found["sites"], found["searched"]) == (30, 5)
+        assert found["totals"]["scenes"]["value"] == 60
+        assert found["totals"]["gigabytes"]["value"] > 0
+        assert found["totals"]["core_hours"]["value"] > 0
+        assert found["measured_costs"]["site_s"] > 0
+        assert len(world.requests("*/search")) == 10
+        assert not world.requests("*.tif")
+        assert not (workplace / "changedet-runs").exists()
+        assert self.plan(cli, "--sites", "many.csv", "--all") == 0
+        assert re.search(r"scenes +60 +- +chosen by the cloud of their tiles", cli.out)
+        assert "from a search at all site(s)" in cli.out
+
+    def test_sites_that_have_nothing_are_counted(self, cli, world):
+        assert self.plan(cli, "--sites", "sites.csv") == 0
+        assert "1 of 3 site(s) have nothing to compare:" in cli.out
+        assert "  1 x no scene covers the site" in cli.out
+
+    def test_one_place_and_what_it_costs_above_any_limit(self, cli, world, monkeypatch):
+        for name, value in (("URL", world.sentinel_hub), ("TOKEN_URL", f"{world.sentinel_hub}/oauth/token")):
+            monkeypatch.setenv(f"CHANGEDET_PROVIDERS__SENTINELHUB__{name}", value)
+        monkeypatch.setenv("CHANGEDET_PROVIDERS__SENTINELHUB__MAX_PROCESSING_UNITS", "0.01")
+        monkeypatch.setenv("SH_CLIENT_ID", world.sentinel_hub_service.client_id)
+        monkeypatch.setenv("SH_CLIENT_SECRET", world.sentinel_hub_service.client_secret)
+        place = ("--at", "38.27, 126.4998", "--radius", "300m", "--provider", "sentinelhub")
+        assert self.plan(cli, *place, "--json") == 0
+        assert json.loads(cli.out)["totals"]["processing_units"]["value"] > 0.01
+
+    def test_a_service_that_fails_is_an_error(self, cli, world):
+        world.add_faults(answers("*/search", 503))
+        assert self.plan(cli, "--sites", "sites.csv") == 5

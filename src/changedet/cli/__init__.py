@@ -16,6 +16,7 @@ from changedet.cli import (
     evaluate,
     fetch,
     methods,
+    plan,
     plate,
     providers,
     register,
@@ -30,6 +31,7 @@ from changedet.cli import (
 )
 from changedet.cli import run as run_command
 from changedet.cli.console import Outcome
+from changedet.cli.examples import show_examples
 from changedet.cli.settings import default_map
 from changedet.errors import InterruptedRunError
 
@@ -52,6 +54,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.command("run")(run_command.run)
+app.command("plan")(plan.plan)
 app.command("detect")(detect.detect)
 app.command("timeline")(timeline.timeline)
 app.command("register")(register.register)
@@ -70,6 +73,7 @@ app.add_typer(sites.app, name="sites")
 app.add_typer(cache.app, name="cache")
 app.add_typer(review.app, name="review")
 app.add_typer(watch.app, name="watch")
+show_examples(app)
 
 
 def _print_version(wanted: bool) -> None:

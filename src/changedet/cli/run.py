@@ -68,7 +68,7 @@ def run(
     from changedet.access.selection import SelectionRules
     from changedet.investigation import AccessOptions, Investigation
 
-    sensors, radar = _asked_of_radar(sensor, radar_provider, radar_dates)
+    sensors, radar = asked_of_radar(sensor, radar_provider, radar_dates)
     rules = SelectionRules(min_clear_share=min_clear, max_season_gap_days=max_season_gap, max_dates=max_dates)
     decision = threshold, budget, keep_seasonal
     settings = settings_of(method, decision, min_area, "before", max_residual, band_weights, model)
@@ -86,7 +86,7 @@ def run(
         _run_alone(one, asked, output, display, dry=dry_run)
 
 
-def _asked_of_radar(sensor: str, provider: str | None, dates: int) -> tuple[SensorChoice, RadarSettings]:
+def asked_of_radar(sensor: str, provider: str | None, dates: int) -> tuple[SensorChoice, RadarSettings]:
     """Return which sensors are compared, and how radar is."""
     from changedet.radar.types import RadarSettings, sensor_of
 

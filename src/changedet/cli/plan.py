@@ -1,0 +1,144 @@
+"""``changedet plan``: what a list of sites is going to take, before anything runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from changedet.cli import options  # noqa: TC001  # typer reads the annotations at run time
+from changedet.cli.console import emit
+from changedet.cli.run_one import Display
+from changedet.cli.tables import table
+
+if TYPE_CHECKING:
+    from changedet.investigation import Investigation, Planned
+    from changedet.scale.planning import ListPlan
+    from changedet.site import Site
+
+_LABELS = {
+    "scenes": "scenes",
+    "requests": "requests",
+    "gigabytes": "to fetch",
+    "processing_units": "processing units",
+    "core_hours": "core hours",
+    "disk_gigabytes": "disk",
+}
+_MOST_REASONS = 3
+Sample = Annotated[
+    int,
+    typer.Option("--sample", help="Search at so many sites of a longer list, drawn by chance, always the "
+                 "same ones.", min=2, metavar="N"),
+]  # fmt: skip
+Every = Annotated[bool, typer.Option("--all", help="Search at every site.")]
+
+
+def plan(
+    *,
+    before: options.BeforePeriod,
+    after: options.AfterPeriod,
+    at: options.At = None,
+    radius: options.Radius = None,
+    bbox: options.Bbox = None,
+    aoi: options.Aoi = None,
+    name: options.Name = None,
+    sites: options.Sites = None,
+    site: options.SiteNames = None,
+    sample: Sample = 40,
+    every: Every = False,
+    sensor: options.ComparedSensors = "s2",
+    provider: options.ProviderName = "earth-search",
+    radar_provider: options.RadarProviderName = None,
+    radar_dates: options.RadarDates = 12,
+    min_clear: options.MinClear = 0.8,
+    max_season_gap: options.MaxSeasonGap = 45,
+    max_dates: options.MaxDates = 5,
+    max_tile_cloud: options.MaxTileCloud = 0.9,
+    cache: options.Cache = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+    progress: options.ShowProgress = None,
+) -> None:
+    """Say what a run would take at all sites of a list: scenes, bytes, costs, processor time, disk."""
+    from changedet.access.selection import SelectionRules
+    from changedet.cli.detect import choose_site, required_site
+    from changedet.cli.run import asked_of_radar
+    from changedet.cli.run_sites import chosen_sites
+    from changedet.investigation import AccessOptions, Investigation
+
+    sensors, radar = asked_of_radar(sensor, radar_provider, radar_dates)
+    rules = SelectionRules(min_clear_share=min_clear, max_season_gap_days=max_season_gap, max_dates=max_dates)
+    # what would be refused is to be seen here
+    access = AccessOptions(rules, max_tile_cloud, cache, max_processing_units=float("inf"))
+    asked = Investigation(
+        before, after, provider, access=access, sensor=sensors, radar=radar, radar_provider=radar_provider
+    )
+    if sites is not None or site:
+        alone = {"--at": at, "--bbox": bbox, "--aoi": aoi, "--name": name}
+        _, chosen = chosen_sites(sites, site or [], alone=alone, radius=radius)
+    else:
+        chosen = (required_site(choose_site(at, radius, bbox, aoi, name)),)
+    found = _planned(chosen, asked, None if every else sample, Display(progress, quiet, verbose))
+    emit(_document(found), _lines(found), as_json=as_json)
+
+
+def _planned(sites: tuple[Site, ...], asked: Investigation, sample: int | None, display: Display) -> ListPlan:
+    from changedet.scale.planning import plan_list, sampled
+
+    with display.bar() as bar:
+        archives = asked.open(bar)
+        count, done = len(sampled(sites, sample)), 0
+
+        def _plan(site: Site) -> Planned:
+            nonlocal done
+            done += 1
+            bar.step(f"searching at site {done} of {count}")
+            return asked.plan(site, archives, looking=False)
+
+        return plan_list(sites, _plan, sample=sample)
+
+
+def _document(found: ListPlan) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from changedet.scale.planning import SiteCosts
+    from changedet.scale.resources import processors
+
+    return found.to_dict() | {"measured_costs": asdict(SiteCosts()), "processors": processors()}
+
+
+def _lines(found: ListPlan) -> list[str]:
+    from changedet.scale.planning import SOURCES
+    from changedet.scale.resources import processors
+
+    rows = [("what", "in all", "between", "from")]
+    for name, total in found.totals.items():
+        unit, source = SOURCES[name]
+        interval = "-" if total.low == total.high else f"{_number(total.low)} and {_number(total.high)}"
+        rows.append((_LABELS[name], f"{_number(total.value)} {unit}".strip(), interval, source))
+    how = "all" if found.searched == found.sites else f"{found.searched} of {found.sites}"
+    lines = [
+        *table(rows),
+        "",
+        f"Estimates, from a search at {how} site(s). Only a run looks at the ground, and may choose others.",
+    ]
+    if found.searched < found.sites:
+        lines.append(
+            "The intervals hold in 95 of 100 cases if the others are like those (--all searches all)."
+        )
+    count = processors()
+    hours = found.totals["core_hours"].value / count
+    lines.append(
+        f"With the {count} processor(s) of this machine: {_number(hours)} h, waiting for services left out."
+    )
+    if found.lacking:
+        lines.append(f"{sum(found.lacking.values())} of {found.searched} site(s) have nothing to compare:")
+        reasons = list(found.lacking.items())[:_MOST_REASONS]
+        lines += [f"  {count} x {reason}" for reason, count in reasons]
+    return lines
+
+
+def _number(value: float) -> str:
+    """Spell a number with three figures, or whole."""
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
