@@ -24,11 +24,11 @@ from rasterio.features import geometry_mask
 
 from changedet.core.components import label_components
 from changedet.core.index_alarms import combine_alarms
-from changedet.core.timeseries import AlarmStatus
 from changedet.scene import Image, Scene
 from changedet.timeline.kinds_in_time import TimeKind
 from changedet.watch.baselines import Ground, learn, take
 from changedet.watch.candidates import ASIDE, PERSISTING, find_candidates
+from changedet.watch.early import gather_alarms
 from changedet.watch.rules import WatchRules
 
 START = datetime(2021, 1, 1, 2, tzinfo=UTC)
@@ -170,17 +170,18 @@ def _shifted(planes, shift):
     return planes
 
 
-def _may_persist(base):
-    """Whether enough pixels that touch each other persist for a candidate to do so."""
-    status = combine_alarms(base.states, base.names).status == AlarmStatus.PERSISTING
-    return bool(label_components(status, status, min_pixels=RULES.min_area_m2 / 100).any())
+def _may_persist(base, also_lasting):
+    """Whether enough pixels that touch each other are alarmed for a candidate to persist."""
+    alarms = gather_alarms(base, combine_alarms(base.states, base.names), RULES)
+    shown = alarms.alarmed if also_lasting else alarms.persisting | alarms.early
+    return bool(label_components(shown, shown, min_pixels=RULES.min_area_m2 / 100).any())
 
 
 def watched(world, seen=None, quiet=False):
     """Watch a site; yield the number of a date and its candidates, after each monitored date.
 
-    With `quiet` only after every third date, and where something may persist: that saves time, and what
-    persists for good cannot slip through.
+    With `quiet` only where something may persist, and what persists by lasting long only after every third
+    date: that saves time, and nothing can slip through.
     """
     history = [number for number in range(len(world.days)) if world.days[number] < HISTORY_DAYS]
     images = [world.image(number) for number in history]
@@ -194,7 +195,7 @@ def watched(world, seen=None, quiet=False):
             seen.append((number, image.valid))
         base = take(base, image)
         last = number == len(world.days) - 1
-        if not quiet or ((number % EVERY == 0 or last) and _may_persist(base)):
+        if not quiet or _may_persist(base, number % EVERY == 0 or last):
             yield number, find_candidates(base, RULES), base
 
 

@@ -11,7 +11,15 @@ from odc.geo.geobox import GeoBox
 from changedet.core.timeseries import AlarmStatus
 from changedet.errors import InputFileError, MissingBandError, NoUsableImageryError
 from changedet.scene import Image, Scene
-from changedet.watch.baselines import RECENT_DATES, Ground, SiteBaseline, learn, take
+from changedet.watch.baselines import (
+    RECENT_DATES,
+    Ground,
+    SiteBaseline,
+    _opened,
+    kept_step,
+    learn,
+    take,
+)
 from changedet.watch.candidates import ASIDE, PERSISTING, candidate_table, find_candidates
 from changedet.watch.rules import WatchRules
 
@@ -100,18 +108,90 @@ def test_recent_dates_are_the_last_clear_ones(known):
     np.testing.assert_allclose(np.median(base.before, axis=(1, 2)), GREEN, rtol=0.02)
 
 
-def test_a_candidate_persists_after_five_clear_dates_and_two_that_bear_it_out(known):
+def test_a_large_step_persists_when_clear_dates_of_three_weeks_show_it(known):
     status = []
     base = known
-    for number in range(73, 82):
+    for number in range(73, 78):
         base = take(base, image(number, hall=BUILT))
         status.append([one.status for one in find_candidates(base, RULES)])
-    assert status[3] == [] or status[3] == ["provisional"]
-    assert status[4] == ["provisional"] and status[-1] == [PERSISTING]
+    # three dates are twenty days, which goods may stand as well
+    assert status == [[], [], [], [PERSISTING], [PERSISTING]]
     (one,) = find_candidates(base, RULES)
     assert one.area_m2 == pytest.approx(3600, rel=0.02) and one.indices == base.names
     assert one.after == image(72).scene.time_text and one.by == image(73).scene.time_text
     assert not find_candidates(base, replace(RULES, min_area_m2=3700.0))
+
+
+def test_more_dates_that_are_asked_for_take_more_time(known):
+    status, strict = [], replace(RULES, least_later=4, of_later=5)
+    base = known
+    for number in range(73, 78):
+        base = take(base, image(number, hall=BUILT))
+        status.append([one.status for one in find_candidates(base, strict)])
+    assert PERSISTING not in status[3] and status[4] == [PERSISTING]
+
+
+def test_two_dates_and_a_clear_one_between_are_no_alarm(known):
+    """A missed cloud and another one."""
+    base = known
+    for number, hall in ((73, BUILT), (74, None), (75, BUILT)):
+        base = take(base, image(number, hall=hall))
+    assert not [one for one in find_candidates(base, RULES) if one.status == PERSISTING]
+
+
+def test_a_small_step_waits_until_it_adds_up(known):
+    """A brightness step of three standard deviations, far less than a single date shows."""
+    faint = tuple(one + 0.015 for one in GREEN[:3]) + GREEN[3:]
+    base = after(known, 4, hall=faint)
+    assert not [one for one in find_candidates(base, RULES) if one.status == PERSISTING]
+
+
+def test_a_hall_in_a_field_that_dries_is_a_thing_of_its_own(known):
+    """The field differs by little, touches the hall, and must not lend it its looks."""
+    base = known
+    for number in range(73, 83):
+        one = image(number, hall=BUILT)
+        data = one.data.copy()
+        dry = np.ones(tuple(GRID.shape), bool)
+        dry[HALL] = False
+        data[2, dry] += 0.015
+        base = take(base, replace(one, data=data))
+    told = [one for one in find_candidates(base, RULES) if one.status == PERSISTING]
+    assert [one.kind for one in told] == ["new construction"]
+    assert told[0].area_m2 == pytest.approx(3600, rel=0.02)
+
+
+def test_arrays_of_the_first_form_are_read(known):
+    base = after(known, 4, hall=BUILT)
+    arrays = base.to_arrays()
+    plain = base.units_of(0, np.ones(tuple(GRID.shape), bool))
+    tenths = np.where(np.isfinite(plain), np.clip(np.rint(plain * 10), -127, 127), -128)
+    arrays["units"] = np.broadcast_to(
+        tenths.astype(np.int8).reshape(base.units.shape[1:]), base.units.shape
+    ).copy()
+    arrays["site"] = np.array(str(arrays["site"]).replace('"version": 2', '"version": 1'))
+    again = SiteBaseline.from_arrays(arrays)
+    found = again.units_of(0, np.ones(tuple(GRID.shape), bool))
+    np.testing.assert_allclose(found, np.clip(plain, -12.7, 12.7), atol=0.25)
+
+
+def test_deviations_are_kept_up_to_a_hundred_standard_deviations():
+    for units in (-90.0, -12.0, -0.3, 0.0, 2.0, 40.0):
+        kept = np.array([kept_step(units)], np.int8)
+        assert abs(_opened(kept)[0] - units) <= max(0.05, 0.02 * abs(units)) + 0.01
+    assert kept_step(1e9) == 127 and np.isnan(_opened(np.array([-128], np.int8)))[0]
+
+
+def test_an_unstable_history_is_kept_and_not_watched():
+    """Of a pixel whose history changed by itself the dates help to choose a kind, and raise no alarm."""
+    history = [image(n, hall=SOIL if n < 36 else GREEN) for n in range(73)]
+    base = learn(history, ground(), RULES)
+    inside = np.zeros(tuple(GRID.shape), bool)
+    inside[HALL] = True
+    assert not base.states[0].baseline.monitored[inside].any()
+    assert np.isfinite(base.units_of(0, inside)).all()
+    base = after(base, 5, hall=(0.2, 0.2, 0.2, 0.2, 0.2))
+    assert not np.isin(base.states[0].status[inside], (1, 2)).any()
 
 
 def test_a_band_of_20_m_does_not_widen_what_finer_ones_flag(known):

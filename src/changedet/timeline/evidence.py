@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: Clear dates on each side from which a surface is read, and the last ones that say what it is now.
 _WINDOW, _LATEST = 6, 5
 #: How near a date must come to look like another one, by index.
-_ALIKE: Mapping[str, float] = MappingProxyType(
+ALIKE: Mapping[str, float] = MappingProxyType(
     {"NDVI": 0.08, "brightness": 0.03, "NDBI": 0.08, "redness": 0.06}
 )
 #: Signs of snow on a date: NDSI is computed as MNDWI.
@@ -315,9 +315,9 @@ def looks_like(values: Mapping[str, Floats], state: Mapping[str, float]) -> NDAr
     >>> looks_like({"NDVI": np.float32([0.1, 0.5, np.nan])}, {"NDVI": 0.12}).tolist()
     [True, False, False]
     """
-    names = [name for name in _ALIKE if name in state and name in values]
+    names = [name for name in ALIKE if name in state and name in values]
     with np.errstate(invalid="ignore"):
-        return np.asarray(np.all([np.abs(values[n] - state[n]) <= _ALIKE[n] for n in names], axis=0))
+        return np.asarray(np.all([np.abs(values[n] - state[n]) <= ALIKE[n] for n in names], axis=0))
 
 
 def approximate_indices(values: Mapping[str, Floats]) -> dict[str, Floats]:
@@ -455,7 +455,7 @@ class _Reading:
 
     def seen_before(self, state: Mapping[str, float]) -> float:
         """Return the share of the dates before that look like a state; NaN where nothing is known."""
-        names = [name for name in _ALIKE if name in state and name in self.series.values]
+        names = [name for name in ALIKE if name in state and name in self.series.values]
         if not names or not len(self.before):
             return _NONE
         return float(looks_like(self.series.values, state)[self.before].mean())

@@ -72,7 +72,7 @@ TIME_CAVEATS: Mapping[TimeKind, str] = MappingProxyType(
         TimeKind.SNOW: "white sheeting looks the same in the visible bands",
         TimeKind.FLOOD: "irrigation and wet soil look the same",
         TimeKind.SHADOW: "fresh asphalt and wet ground look the same on few dates",
-        TimeKind.CLOUD: "goods of a few days look the same",
+        TimeKind.CLOUD: "goods of a few days look the same, and white roofs on their first dates",
         TimeKind.OPEN: "later clear dates decide",
     }
 )
@@ -184,6 +184,8 @@ _MOST = 0.5
 CLOUD_DATES, LEAST_DATES, CLOUD_DAYS = 2, 3, 12.0
 #: A visible reflectance that bare ground and most roofs stay below, for snow and cloud.
 _WHITE = 0.06
+#: Brighter by so much than before are thick clouds, and hardly any roof: a few dates do not show it.
+_CLOUD_WHITE, _CLOUD_MOST_DATES = 0.4, 5
 #: Water that is gone within so many days was a flood: longer than most floods last on the ground.
 FLOOD_DAYS = 120.0
 #: From so many standard deviations off, ground is not as it was.
@@ -265,6 +267,15 @@ TIME_RULES: tuple[TimeRule, ...] = (
         "remnants of cloud brighten single dates; what is built stays",
         "Zhu and Woodcock 2014, doi:10.1016/j.rse.2014.06.012",
         ("dates", "over", "brightness step"),
+    ),
+    TimeRule(
+        "as bright as cloud on few dates",
+        TimeKind.CLOUD,
+        lambda e: e.dates <= _CLOUD_MOST_DATES and e.step.get("brightness", 0.0) >= _CLOUD_WHITE,
+        f"brighter by {_CLOUD_WHITE:g} or more on at most {_CLOUD_MOST_DATES} clear dates",
+        "thick clouds that no mask found can lie over a place on several dates; hardly any roof is as bright",
+        "Zhu and Woodcock 2014, doi:10.1016/j.rse.2014.06.012",
+        ("dates", "days", "brightness step"),
     ),
     TimeRule(
         "flood",

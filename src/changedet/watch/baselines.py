@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from changedet.core.harmonic_baseline import BaselineCode, fit_baseline
+from changedet.core.harmonic_baseline import Baseline, BaselineCode, design_of, fit_baseline
 from changedet.core.index_alarms import update_indices
 from changedet.core.indices import INDICES, compute_indices
 from changedet.core.medians import median_of_dates
 from changedet.core.monitoring import MonitorState, start_monitoring
 from changedet.errors import InputFileError, MissingBandError, NoUsableImageryError
+from changedet.json_texts import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,14 +25,22 @@ if TYPE_CHECKING:
     from changedet.scene import Image, Scene
     from changedet.watch.rules import WatchRules
 
+    Floats = NDArray[np.float32]
+
 #: Form of the stored arrays.
-BASELINE_VERSION = 1
+BASELINE_VERSION = 2
 #: What is watched, as far as the bands allow.
 WATCHED = ("NDVI", "brightness", "NDBI")
 #: Clear dates that are kept of each pixel, of which the median is what it looks like now.
 RECENT_DATES = 5
-#: Deviations are kept in tenths of a standard deviation.
-_TENTHS, _UNSEEN = np.float32(10), np.int8(-128)
+#: Deviations are kept as steps of an inverse hyperbolic sine: of a tenth of a standard deviation where they
+#: are small, of a thirtieth of themselves where they are large, and up to 103. A plain number of tenths would
+#: end at 12.7, where forest with a hall on it cannot be told from forest that is a little browner.
+_KNEE, _TENTHS = np.float32(3), np.float32(10)
+#: What stands where a date says nothing.
+UNSEEN = np.int8(-128)
+#: Form in which they were plain tenths.
+_PLAIN_VERSION = 1
 _LEAST_HISTORY = 3
 
 
@@ -52,7 +61,7 @@ class SiteBaseline:
     days : ndarray of float64, shape (time,)
         The same in days since 1970.
     units : ndarray of int8, shape (index, time, y, x)
-        Tenths of a standard deviation from what is usual; -128 where a date says nothing.
+        Deviations from what is usual, as `units_of` reads them; -128 where a date says nothing.
     before : ndarray of float32, shape (band, y, x)
         Median of the history.
     recent : ndarray of float32, shape (date, band, y, x)
@@ -91,15 +100,31 @@ class SiteBaseline:
     @property
     def watched_share(self) -> float:
         """Share of the site of which the history says what is usual, 0 to 1."""
-        usable = (BaselineCode.MONITORED, BaselineCode.LEVEL_ONLY)
-        known = np.any([np.isin(one.baseline.code, usable) for one in self.states], axis=0)
+        known = np.any([one.baseline.monitored for one in self.states], axis=0)
         return float(known[self.inside].mean()) if self.inside.any() else 0.0
 
     def now(self) -> NDArray[np.float32]:
         """Return what the last clear dates look like, shape (band, y, x); NaN where there are none."""
         return np.stack([median_of_dates(plane) for plane in np.moveaxis(self.recent, 1, 0)])
 
-    def units_of(self, index: int, pixels: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def latest(self, pixels: NDArray[np.bool_], dates: int) -> NDArray[np.float32]:
+        """Return the last clear dates of some pixels, shape (date, band, pixel).
+
+        Parameters
+        ----------
+        pixels : ndarray of bool, shape (y, x)
+            Which pixels.
+        dates : int
+            How many dates, at most `RECENT_DATES`.
+
+        Returns
+        -------
+        ndarray of float32, shape (date, band, pixel)
+            Newest last; NaN where a pixel has not been seen so often.
+        """
+        return np.asarray(self.recent[-max(min(dates, RECENT_DATES), 1) :][..., pixels])
+
+    def units_of(self, index: int, pixels: NDArray[np.bool_], last: int | None = None) -> NDArray[np.float32]:
         """Return the deviations of some pixels, shape (time, pixel), in standard deviations; NaN unseen.
 
         Parameters
@@ -108,13 +133,14 @@ class SiteBaseline:
             Which index.
         pixels : ndarray of bool, shape (y, x)
             Which pixels.
+        last : int, optional
+            Of so many last dates; of all when not given.
 
         Returns
         -------
         ndarray of float32, shape (time, pixel)
         """
-        kept = self.units[index][:, pixels]
-        return np.where(kept == _UNSEEN, np.float32(np.nan), kept / _TENTHS).astype(np.float32)
+        return _opened(self.units[index, -(last or len(self.days)) :][:, pixels])
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything as plain arrays."""
@@ -147,13 +173,15 @@ class SiteBaseline:
             When arrays are missing or do not fit together, or another version wrote them.
         """
         try:
-            about = json.loads(str(arrays["site"]))
-            if about["version"] != BASELINE_VERSION:
+            about = parse_json(str(arrays["site"]))
+            if about["version"] not in (_PLAIN_VERSION, BASELINE_VERSION):
                 message = f"version {about['version']}"
                 raise ValueError(message)
             names = tuple(map(str, about["names"]))
             states = tuple(MonitorState.from_arrays(_part(arrays, name)) for name in names)
             kept = {name: np.asarray(arrays[name]) for name in _ARRAYS}
+            if about["version"] == _PLAIN_VERSION:
+                kept["units"] = _closed(_plain(kept["units"]))
             return cls(names, tuple(about["bands"]), states, tuple(about["times"]), **kept,
                        since=str(about["since"]), place=about["place"],
                        simulated=bool(about["simulated"]))  # fmt: skip
@@ -237,7 +265,7 @@ def learn(images: Sequence[Image], ground: Ground, rules: WatchRules) -> SiteBas
         values = np.stack(series.pop(name))
         baseline = fit_baseline(values, days, seen)
         states.append(start_monitoring(baseline, rules.monitor()))
-        units.append(_tenths(baseline.standardise(values, days, seen)))
+        units.append(_closed(deviations(baseline, values, days, seen)))
     stack = [np.where(mask, one.data, np.float32(np.nan)) for one, mask in zip(images, seen, strict=True)]
     before = np.stack([median_of_dates(np.stack([one[b] for one in stack])) for b in range(len(bands))])
     recent = np.full((RECENT_DATES, *before.shape), np.nan, np.float32)
@@ -276,7 +304,7 @@ def take(base: SiteBaseline, image: Image) -> SiteBaseline:
     indices = compute_indices(image.data, image.bands)
     values = np.stack([indices[name] for name in base.names])
     units = [
-        _tenths(state.baseline.standardise(plane[None], np.array([day]), seen[None]))
+        _closed(deviations(state.baseline, plane[None], np.array([day]), seen[None]))
         for state, plane in zip(base.states, values, strict=True)
     ]
     return replace(
@@ -319,10 +347,71 @@ def _day(scene: Scene) -> float:
     return math.nan if scene.time is None else scene.time.timestamp() / 86400
 
 
-def _tenths(units: NDArray[np.float32]) -> NDArray[np.int8]:
+def deviations(
+    baseline: Baseline, values: Floats, days: NDArray[np.float64], seen: NDArray[np.bool_]
+) -> Floats:
+    """Return deviations from what is usual, also where the history changed by itself.
+
+    Such pixels are not watched by this index, but what it was on each date helps to choose a kind where
+    another index is alarmed.
+
+    Parameters
+    ----------
+    baseline : Baseline
+    values : ndarray of float32, shape (time, y, x)
+    days : ndarray of float64, shape (time,)
+    seen : ndarray of bool, shape (time, y, x)
+
+    Returns
+    -------
+    ndarray of float32, shape (time, y, x)
+        In standard deviations; NaN where a date says nothing.
+    """
+    units = baseline.standardise(values, days, seen)
+    unstable = baseline.code == BaselineCode.UNSTABLE
+    if unstable.any():
+        terms = design_of(days, baseline.origin_day, baseline.parameters).astype(np.float32)
+        off = (values[:, unstable] - terms @ baseline.coefficient[:, unstable]) / baseline.scale[unstable]
+        units[:, unstable] = np.where(seen[:, unstable], off, np.float32(np.nan))
+    return units
+
+
+def _closed(units: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Put deviations into bytes."""
     seen = np.isfinite(units)
-    scaled = np.clip(np.rint(np.where(seen, units, 0) * _TENTHS), -127, 127)
-    return np.where(seen, scaled, _UNSEEN).astype(np.int8)
+    steps = _KNEE * _TENTHS * np.arcsinh(np.where(seen, units, np.float32(0)) / _KNEE)
+    return np.where(seen, np.clip(np.rint(steps), -127, 127), UNSEEN).astype(np.int8)
+
+
+def kept_step(units: float) -> int:
+    """Return as what a deviation is kept; larger ones are kept as larger numbers.
+
+    Parameters
+    ----------
+    units : float
+        In standard deviations.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> kept_step(0.1), kept_step(3.0), kept_step(-3.0), kept_step(1000.0)
+    (1, 26, -26, 127)
+    """
+    return int(_closed(np.array([units], np.float32))[0])
+
+
+def _opened(kept: NDArray[np.int8]) -> NDArray[np.float32]:
+    """Take deviations out of bytes."""
+    table = _KNEE * np.sinh(np.arange(-128, 128, dtype=np.float32) / (_KNEE * _TENTHS))
+    table[0] = np.nan
+    return np.asarray(table[kept.astype(np.int16) + 128], np.float32)
+
+
+def _plain(kept: NDArray[np.int8]) -> NDArray[np.float32]:
+    return np.where(kept == UNSEEN, np.float32(np.nan), kept / _TENTHS).astype(np.float32)
 
 
 def _pushed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from changedet.core.harmonic_baseline import design_of
 from changedet.core.indices import compute_indices
 from changedet.core.object_series import object_series
 from changedet.core.series_behaviour import BehaviourParameters, Pattern, behaviour
-from changedet.kinds import built_up
+from changedet.kinds import built_up, choose_kind, read_surface
 from changedet.timeline.evidence import (
     Change,
     ObjectDates,
@@ -26,8 +27,6 @@ from changedet.timeline.kinds_in_time import PHASED, TimeFinding, choose_time_ki
 from changedet.timeline.phases import construction_phases
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     from changedet.watch.baselines import SiteBaseline
@@ -38,6 +37,8 @@ if TYPE_CHECKING:
 _LEAST_BUILT_PX = 12
 #: Clear dates that say what a candidate looks like now.
 _LATEST = 5
+#: Clear dates before that of most pixels from which a candidate may date.
+_EARLIER = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,50 +48,65 @@ class PixelGroup:
     Attributes
     ----------
     pixels : ndarray of bool, shape (y, x)
+    pure : ndarray of bool, shape (y, x)
+        Those of them that hold little else.
     leading : int
-        The index that speaks for most of them.
+        The index that speaks for most of these.
     side : int
         1 where that one is above what is usual, -1 below.
     by_day : float
         The first day that shows them.
-    before, now : mapping of str to float
-        Index medians of the history, and of the last clear dates.
     """
 
     pixels: NDArray[np.bool_]
+    pure: NDArray[np.bool_]
     leading: int
     side: int
     by_day: float
-    before: Mapping[str, float]
-    now: Mapping[str, float]
 
 
-def typical_indices(
-    planes: NDArray[np.float32], bands: tuple[str, ...], pixels: NDArray[np.bool_]
-) -> dict[str, float]:
+@dataclass(frozen=True)
+class Judged:
+    """What the dates of a candidate say.
+
+    Attributes
+    ----------
+    found : TimeFinding
+        Its kind.
+    surfaces : str
+        What it looked like and looks like now, for a reader.
+    after, first : int
+        The last clear date before it and the first that shows it, as places among the dates.
+    """
+
+    found: TimeFinding
+    surfaces: str
+    after: int
+    first: int
+
+
+def typical_indices(values: Floats, bands: tuple[str, ...]) -> dict[str, float]:
     """Return the index medians of some pixels; nothing where none is known.
 
     Parameters
     ----------
-    planes : ndarray of float32, shape (band, y, x)
+    values : ndarray of float32, shape (band, pixel)
     bands : tuple of str
-    pixels : ndarray of bool, shape (y, x)
 
     Returns
     -------
     dict of str to float
     """
-    inside = planes[:, pixels]
-    inside = inside[:, np.isfinite(inside).all(axis=0)]
-    if not inside.size:
+    known = values[:, np.isfinite(values).all(axis=0)]
+    if not known.size:
         return {}
-    return {name: float(np.median(values)) for name, values in compute_indices(inside, bands).items()}
+    return {name: float(np.median(one)) for name, one in compute_indices(known, bands).items()}
 
 
-def candidate_finding(base: SiteBaseline, group: PixelGroup) -> TimeFinding:
+def candidate_finding(base: SiteBaseline, group: PixelGroup) -> Judged:
     """Choose the kind of a candidate by all dates that are kept of it.
 
-    Of past dates the deviations of the watched indices are kept, clipped at 12.7 standard deviations; the
+    Of past dates the deviations of the watched indices are kept, up to a hundred standard deviations; the
     near and short-wave infrared of a date are worked out from them, and its colour is not known. What the
     ground was and is now is read from all bands.
 
@@ -102,21 +118,22 @@ def candidate_finding(base: SiteBaseline, group: PixelGroup) -> TimeFinding:
 
     Returns
     -------
-    TimeFinding
+    Judged
         With the phase, of a construction.
     """
-    series = _object_dates(base, group.pixels)
+    series = _object_dates(base, group.pure)
     clear = np.flatnonzero(np.isfinite(np.stack(list(series.units.values()))).all(axis=0))
-    place = int(np.searchsorted(base.days, group.by_day - 0.5))
-    showing = clear[clear >= place]
+    first = _first_shown(series.units[base.names[group.leading]], base.days, clear, group)
+    showing = clear[clear >= first]
     if not len(showing):
-        showing = np.array([min(place, len(base.days) - 1)])
-    first = int(showing[0])
+        showing = np.array([first])
     name = base.names[group.leading]
     side = np.array([group.side], np.int8)
     day = np.array([base.days[first]], np.float32)
     went = behaviour(series.units[name][:, None], base.days, day, side)
     last, over = _ends(showing, base.days, float(went.return_day[0]), int(went.pattern[0]))
+    before = typical_indices(base.before[:, group.pure], base.bands)
+    now = _latest_state(base, group.pure, len(showing))
     change = Change(
         first,
         last,
@@ -125,19 +142,58 @@ def candidate_finding(base: SiteBaseline, group: PixelGroup) -> TimeFinding:
         episodes=max(int(went.bursts[0]), 1),
         outline=Outline.of(group.pixels),
         around=_around(base, group, series, showing),
-        before=group.before,
-        now=group.now,
+        before=before,
+        now=now,
     )
+    earlier = clear[clear < first]
+    start = int(earlier[-1]) if len(earlier) else max(first - 1, 0)
     finding = choose_time_kind(gather_evidence(series, change))
-    if finding.kind not in PHASED or not group.now:
-        return finding
-    # deviations are clipped, so that dates are compared with dates, not with what the bands say now
+    judged = Judged(finding, choose_kind(before, now)[1], start, first)
+    if finding.kind not in PHASED or not now:
+        return judged
+    # dates are compared with dates: the medians of pixels are other numbers than those of bands
     latest = showing[-_LATEST:]
     usual_now = {name: float(np.median(one[latest])) for name, one in series.values.items()}
     built = looks_like(series.values, usual_now)
-    start = (int(clear[clear < first][-1]) if (clear < first).any() else first - 1, first)
-    spans = construction_phases(series.values, built, base.days, start)
-    return replace(finding, phase=spans[-1].phase) if spans and finding.phase is None else finding
+    spans = construction_phases(series.values, built, base.days, (start, first))
+    if not spans or finding.phase is not None:
+        return judged
+    return replace(judged, found=replace(finding, phase=spans[-1].phase))
+
+
+def _latest_state(base: SiteBaseline, pixels: NDArray[np.bool_], dates: int) -> dict[str, float]:
+    """Return the index medians of the last clear dates that read as the same surface; nothing if most do not.
+
+    The median of two dates with bare soil and two with a cloud over it would be paving.
+    """
+    states = [typical_indices(plane, base.bands) for plane in base.latest(pixels, dates)]
+    surfaces = [read_surface(one) for one in states if one]
+    if not surfaces:
+        return {}
+    (most, count), *_ = Counter(surfaces).most_common()
+    if 2 * count <= len(surfaces):
+        return {}
+    agreeing = [one for one in states if one and read_surface(one) == most]
+    return {name: float(np.median([one[name] for one in agreeing])) for name in agreeing[0]}
+
+
+def _first_shown(units: Floats, days: NDArray[np.float64], clear: NDArray[np.intp], group: PixelGroup) -> int:
+    """Return the first date that shows a candidate: the one from which its pixels together are off.
+
+    A pixel by itself may begin to add up early, by chance or by a cloud; so the date is taken that leaves the
+    fewest dates on the wrong side of half of the step, beginning where the first pixels did.
+    """
+    place = min(int(np.searchsorted(days, group.by_day - 0.5)), len(days) - 1)
+    signed = units[clear] * group.side
+    begin = int(np.searchsorted(clear, place))
+    step = float(np.median(signed[-_LATEST:])) if len(signed) > begin else 0.0
+    if not step > 0:
+        return place
+    off = signed >= 0.5 * step
+    # what is off before a date speaks against it, and what is not off from then on
+    wrong = np.concatenate([[0], np.cumsum(off)]) + np.concatenate([np.cumsum(~off[::-1])[::-1], [0]])
+    among = wrong[max(begin - _EARLIER, 0) : len(signed)]
+    return int(clear[max(begin - _EARLIER, 0) + int(among.argmin())])
 
 
 def _ends(
@@ -211,7 +267,7 @@ def site_floor(base: SiteBaseline) -> DetectionFloor:
 
 
 def leading_side(
-    leading: NDArray[np.int8], sides: list[NDArray[np.int8]], pixels: NDArray[np.bool_]
+    leading: NDArray[np.int8], side: NDArray[np.int8], pixels: NDArray[np.bool_]
 ) -> tuple[int, int]:
     """Return which index speaks for most pixels, and on which side it is.
 
@@ -219,8 +275,8 @@ def leading_side(
     ----------
     leading : ndarray of int8, shape (y, x)
         Index of each pixel, -1 for none.
-    sides : list of ndarray of int8, shape (y, x)
-        Of the chart of each index.
+    side : ndarray of int8, shape (y, x)
+        On which side that one is.
     pixels : ndarray of bool, shape (y, x)
 
     Returns
@@ -231,18 +287,20 @@ def leading_side(
     if not among.size:
         return 0, 1
     index = int(np.bincount(among.astype(np.intp)).argmax())
-    total = int(sides[index][pixels & (leading == index)].astype(np.int64).sum())
+    total = int(side[pixels & (leading == index)].astype(np.int64).sum())
     return index, 1 if total >= 0 else -1
 
 
-def still_off(units: Floats, side: NDArray[np.int8]) -> NDArray[np.bool_]:
+def still_off(units: Floats, side: NDArray[np.int8], step: Floats) -> NDArray[np.bool_]:
     """Tell which pixels are off on their last clear date.
 
     Parameters
     ----------
     units : ndarray of float32, shape (time, pixel)
-        In standard deviations; NaN where a date does not show it.
+        In standard deviations; NaN where a date does not see it.
     side : ndarray of int8, shape (pixel,)
+    step : ndarray of float32, shape (pixel,)
+        Their median since; half of it is off where that is less than usual.
 
     Returns
     -------
@@ -251,4 +309,5 @@ def still_off(units: Floats, side: NDArray[np.int8]) -> NDArray[np.bool_]:
     seen = np.isfinite(units)
     last = len(units) - 1 - np.argmax(seen[::-1], axis=0)
     newest = np.where(seen, units, np.float32(0))[last, np.arange(units.shape[1])]
-    return np.asarray(newest * side > BehaviourParameters.beyond)
+    least = np.fmin(np.float32(BehaviourParameters.beyond), np.abs(step) / 2)
+    return np.asarray(newest * side > least)

@@ -11,11 +11,9 @@ import numpy as np
 
 from changedet.coordinates import GeoPoint
 from changedet.core.components import label_components
-from changedet.core.index_alarms import IndexAlarms, combine_alarms
+from changedet.core.index_alarms import combine_alarms
 from changedet.core.season import YEAR_DAYS
-from changedet.core.series_behaviour import Pattern, behaviour
-from changedet.core.timeseries import AlarmStatus
-from changedet.kinds import choose_kind
+from changedet.core.series_behaviour import BehaviourParameters, Pattern, behaviour
 from changedet.objects import area_m2
 from changedet.timeline.kinds_in_time import DECOYS, TIME_LABELS, TimeFinding, TimeKind
 from changedet.watch.candidate_kinds import (
@@ -23,9 +21,10 @@ from changedet.watch.candidate_kinds import (
     candidate_finding,
     leading_side,
     still_off,
-    typical_indices,
 )
+from changedet.watch.early import Alarms, gather_alarms
 from changedet.watch.geopackage import in_form
+from changedet.watch.grouping import separate, step_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,6 +42,9 @@ FINE_INDICES = frozenset({"NDVI", "brightness"})
 #: Kinds that no crop makes, and by how many days crops come earlier or later than in other years.
 _NO_CROPS = frozenset({TimeKind.CONSTRUCTION, TimeKind.ROAD, TimeKind.DEMOLITION})
 _SHIFTS_DAYS = (-10.0, 10.0, -20.0, 20.0)
+#: What no later date bears out by itself, since other years vary much, but stays off on so many clear dates,
+#: is told when no crop makes it.
+_LASTING_DATES = 8
 #: What a pattern is called where a candidate is set aside for it.
 ASIDE_WORDS = {
     Pattern.SEASONAL: "as in the same weeks of earlier years",
@@ -125,13 +127,11 @@ def find_candidates(base: SiteBaseline, rules: WatchRules) -> list[Candidate]:
     list of Candidate
         Persisting ones first, then provisional ones, then what is set aside.
     """
-    alarms = combine_alarms(base.states, base.names)
-    alarmed = np.isin(alarms.status, (AlarmStatus.PROVISIONAL, AlarmStatus.PERSISTING)) & base.inside
-    if not alarmed.any():
+    alarms = gather_alarms(base, combine_alarms(base.states, base.names), rules)
+    if not alarms.alarmed.any():
         return []
-    ground = _Ground.of(base, alarms, alarmed)
     least = rules.min_area_m2 / abs(base.place["transform"][0] * base.place["transform"][4])
-    return ground.candidates(least)
+    return _Ground.of(base, alarms, rules, least).candidates()
 
 
 def candidate_table(candidates: Sequence[Candidate], seen: str) -> gpd.GeoDataFrame:
@@ -170,32 +170,41 @@ class _Ground:
     """The alarmed pixels of a site and what their series did since."""
 
     base: SiteBaseline
-    alarms: IndexAlarms
-    alarmed: NDArray[np.bool_]
+    alarms: Alarms
     pattern: NDArray[np.uint8]
+    settled: NDArray[np.bool_]
     still: NDArray[np.bool_]
-    now: NDArray[np.float32]
+    least: float
 
     @classmethod
-    def of(cls, base: SiteBaseline, alarms: IndexAlarms, alarmed: NDArray[np.bool_]) -> _Ground:
+    def of(cls, base: SiteBaseline, alarms: Alarms, rules: WatchRules, least: float) -> _Ground:
         """Look at what the series of the alarmed pixels did since."""
-        pattern, still = np.zeros(alarmed.shape, np.uint8), np.zeros(alarmed.shape, bool)
-        for index, state in enumerate(base.states):
-            pixels = alarmed & (alarms.leading == index)
-            if pixels.any():
-                still[pixels] = still_off(base.units_of(index, pixels), state.chart.side[pixels])
-                found = behaviour(
-                    base.units_of(index, pixels), base.days, alarms.by_day[pixels], state.chart.side[pixels]
-                )
-                pattern[pixels] = found.pattern
-        return cls(base, alarms, alarmed, pattern, still, base.now())
+        shape = alarms.alarmed.shape
+        pattern = np.zeros(shape, np.uint8)
+        still, lasting = np.zeros(shape, bool), np.zeros(shape, bool)
+        asked = (BehaviourParameters(), BehaviourParameters(least_later=1 + rules.least_later))
+        for index in range(len(base.names)):
+            for early, parameters in enumerate(asked):
+                pixels = alarms.alarmed & (alarms.leading == index) & (alarms.early == bool(early))
+                if not pixels.any():
+                    continue
+                units, side = base.units_of(index, pixels), alarms.side[pixels]
+                went = behaviour(units, base.days, alarms.by_day[pixels], side, parameters)
+                still[pixels] = still_off(units, side, went.step)
+                pattern[pixels] = went.pattern
+                lasting[pixels] = went.later_dates >= _LASTING_DATES
+        settled = (alarms.persisting | alarms.early | lasting) & (pattern == Pattern.STEP)
+        return cls(base, alarms, pattern, settled, still, least)
 
-    def candidates(self, least: float) -> list[Candidate]:
-        """Group the pixels: persisting ones grow over provisional neighbours, and keep their edges so."""
-        aside = self.alarmed & np.isin(self.pattern, list(ASIDE_WORDS))
-        waiting = self.alarmed & ~aside
-        settled = waiting & (self.alarms.status == AlarmStatus.PERSISTING) & (self.pattern == Pattern.STEP)
-        labels = label_components(waiting, settled, min_pixels=least)
+    def candidates(self) -> list[Candidate]:
+        """Group the pixels: settled ones grow over provisional neighbours, and keep their edges so."""
+        alarmed, least = self.alarms.alarmed, self.least
+        aside = alarmed & np.isin(self.pattern, list(ASIDE_WORDS))
+        waiting = alarmed & ~aside
+        settled = waiting & self.settled
+        sharp = waiting & ~self._blurred(label_components(waiting, waiting), least)
+        things = separate(sharp, step_sizes(self.base, sharp), least)
+        labels = things.labels
         found: list[Candidate] = []
         size = int(labels.max()) + 1
         count = np.bincount(labels[settled], minlength=size)
@@ -203,11 +212,9 @@ class _Ground:
         still = np.bincount(labels[settled & self.still], minlength=size)
         enough = (count >= least) & (2 * still >= count)
         enough[0] = False
-        shown = np.where(enough[labels] & ~self._blurred(labels, least), labels, 0)
-        found += self._groups(shown, self._of_kind)
-        rest = waiting & ~enough[labels]
-        found += self._groups(label_components(rest, rest, min_pixels=least), self._waiting)
-        found += self._groups(label_components(aside, aside, min_pixels=least), self._aside)
+        found += self._groups(np.where(enough[labels], labels, 0), things.pure, self._of_kind)
+        found += self._groups(np.where(enough[labels], 0, labels), things.pure, self._waiting)
+        found += self._groups(label_components(aside, aside, min_pixels=least), aside, self._aside)
         order = {PERSISTING: 0, PROVISIONAL: 1, ASIDE: 2}
         return sorted(found, key=lambda one: order[one.status])
 
@@ -217,23 +224,33 @@ class _Ground:
         At 10 m such a band spreads an edge over its neighbours, which would double a small outline and
         spoil the medians that choose its kind.
         """
-        fine = [self.alarms.said(name) for name in self.base.names if name in FINE_INDICES]
+        fine = [self._said(name) for name in self.base.names if name in FINE_INDICES]
         sharp = np.any(fine, axis=0) if fine else np.zeros(labels.shape, bool)
         enough = np.bincount(labels[sharp], minlength=int(labels.max()) + 1) >= least
         return np.asarray(enough[labels] & ~sharp)
 
+    def _said(self, name: str) -> NDArray[np.bool_]:
+        bit = np.uint32(1 << self.base.names.index(name))
+        return np.asarray(self.alarms.said_by & bit, np.bool_)
+
     def _groups(
-        self, labels: NDArray[np.int32], status: Callable[[NDArray[np.bool_], TimeFinding], tuple[str, str]]
+        self,
+        labels: NDArray[np.int32],
+        pure: NDArray[np.bool_],
+        status: Callable[[NDArray[np.bool_], TimeFinding], tuple[str, str]],
     ) -> list[Candidate]:
         numbers = np.unique(labels[labels > 0])
-        return [self._candidate(labels == number, status) for number in numbers]
+        return [self._candidate(labels == number, pure, status) for number in numbers]
 
     def _of_kind(self, pixels: NDArray[np.bool_], found: TimeFinding) -> tuple[str, str]:
         kind = found.kind
         if kind in QUIET_KINDS:
             return ASIDE, f"{TIME_LABELS[kind]}, which season and weather make as well"
-        if kind not in _NO_CROPS and self._in_nearby_weeks(pixels):
-            return ASIDE, "as in nearby weeks of earlier years"
+        if kind not in _NO_CROPS:
+            if (self.alarms.persisting & pixels).sum() < self.least:
+                return PROVISIONAL, "later clear dates have not borne it out, and crops may do so as well"
+            if self._in_nearby_weeks(pixels):
+                return ASIDE, "as in nearby weeks of earlier years"
         return PERSISTING, ""
 
     def _in_nearby_weeks(self, pixels: NDArray[np.bool_]) -> bool:
@@ -241,15 +258,13 @@ class _Ground:
         base, alarms = self.base, self.alarms
         for shift in _SHIFTS_DAYS:
             seasonal = 0
-            for index, state in enumerate(base.states):
+            for index in range(len(base.names)):
                 part = pixels & (alarms.leading == index)
                 if not part.any():
                     continue
                 earlier = base.days < float(np.nanmedian(alarms.by_day[part])) - YEAR_DAYS / 2
                 days = np.where(earlier, base.days + shift, base.days)
-                found = behaviour(
-                    base.units_of(index, part), days, alarms.by_day[part], state.chart.side[part]
-                )
+                found = behaviour(base.units_of(index, part), days, alarms.by_day[part], alarms.side[part])
                 seasonal += int((found.pattern == Pattern.SEASONAL).sum())
             if 2 * seasonal >= pixels.sum():
                 return True
@@ -263,27 +278,27 @@ class _Ground:
         return ASIDE, ASIDE_WORDS[Pattern(code)]
 
     def _candidate(
-        self, pixels: NDArray[np.bool_], status: Callable[[NDArray[np.bool_], TimeFinding], tuple[str, str]]
+        self,
+        pixels: NDArray[np.bool_],
+        pure: NDArray[np.bool_],
+        status: Callable[[NDArray[np.bool_], TimeFinding], tuple[str, str]],
     ) -> Candidate:
-        before, now = (
-            typical_indices(part, self.base.bands, pixels) for part in (self.base.before, self.now)
-        )
-        leading, side = leading_side(
-            self.alarms.leading, [one.chart.side for one in self.base.states], pixels
-        )
-        by_day = self._day(self.alarms.by_day[pixels])
-        found = candidate_finding(self.base, PixelGroup(pixels, leading, side, by_day, before, now))
-        evidence = f"{choose_kind(before, now)[1]}; {found.evidence}"
-        word, reason = status(pixels, found)
-        outline = in_form(_outline(pixels, self.base.place))
-        indices = tuple(name for name in self.base.names if self.alarms.said(name)[pixels].mean() > 0.5)
-        new = np.any([one.newly_persisting[pixels].any() for one in self.base.states])
+        base, alarms = self.base, self.alarms
+        core = pixels & pure
+        core = core if core.any() else pixels
+        leading, side = leading_side(alarms.leading, alarms.side, core)
+        by_day = self._day(alarms.by_day[core])
+        seen = candidate_finding(base, PixelGroup(pixels, core, leading, side, by_day))
+        word, reason = status(pixels, seen.found)
+        outline = in_form(_outline(pixels, base.place))
+        indices = tuple(name for name in base.names if self._said(name)[pixels].mean() > 0.5)
+        new = np.any([one.newly_persisting[pixels].any() for one in base.states])
         centre = outline.centroid
         return Candidate(
-            word, reason, found.label, evidence,
-            self._time(self.alarms.after_day[pixels]), self._time(self.alarms.by_day[pixels]),
+            word, reason, seen.found.label, f"{seen.surfaces}; {seen.found.evidence}",
+            base.times[seen.after], base.times[seen.first],
             area_m2(outline), GeoPoint(float(centre.y), float(centre.x)), outline,
-            float(np.median(self.alarms.size[pixels])), indices, bool(new), found,
+            float(np.median(alarms.size[core])), indices, bool(new), seen.found,
         )  # fmt: skip
 
     def _day(self, days: NDArray[np.float32]) -> float:
@@ -293,10 +308,6 @@ class _Ground:
             return math.nan
         values, counts = np.unique(known, return_counts=True)
         return float(values[counts.argmax()])
-
-    def _time(self, days: NDArray[np.float32]) -> str:
-        day = self._day(days)
-        return "" if math.isnan(day) else self.base.times[int(np.abs(self.base.days - day).argmin())]
 
 
 def _outline(pixels: NDArray[np.bool_], place: Any) -> Any:  # noqa: ANN401  # shapely's geometries
