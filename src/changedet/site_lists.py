@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 #: Larger files are no lists of sites; a zip archive may not swell beyond this either.
 _LARGEST_FILE_BYTES = 64 * 2**20
 
+#: What readers raise at damaged files.
+_DAMAGED = (OSError, ValueError, LookupError, RuntimeError, RuntimeWarning, ArithmeticError)
+
 #: Shapes that are sites as they stand; a point becomes a square.
 _AREAS = frozenset({"Polygon", "MultiPolygon"})
 
@@ -71,7 +74,7 @@ def read_sites(path: str | Path, *, radius_m: float = DEFAULT_RADIUS_M) -> list[
         sites = reader(path, radius_m)
     except InputFileError as error:
         raise InputFileError(error.what, where=error.where or str(path), todo=error.todo) from error
-    except (OSError, ValueError, LookupError, RuntimeError, ShapelyError, csv.Error) as error:
+    except (*_DAMAGED, ShapelyError, csv.Error) as error:
         reason = " ".join(str(error).split())[:160]
         raise InputFileError(
             f"cannot be read as a list of sites ({reason})", where=str(path), todo=_FORMATS
@@ -193,8 +196,10 @@ def _sites_of_layers(
     sites: list[Site] = []
     for layer in layers:
         with warnings.catch_warnings():
-            # a column of numbers and words is announced as JSON, which it need not be
-            warnings.filterwarnings("ignore", "Could not parse column")
+            # a column of numbers and words is announced as JSON, which it need not be, and more of the kind
+            warnings.simplefilter("ignore")
+            # a site that would be left out in silence
+            warnings.filterwarnings("error", "Unsupported geometry type")
             frame = pyogrio.read_dataframe(source, layer=layer)
         if frame.crs is not None:
             frame = frame.to_crs("EPSG:4326")

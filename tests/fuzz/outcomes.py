@@ -9,20 +9,20 @@ LONGEST = 1200
 _PROGRAM = str(Path(__file__).parents[2] / "src")
 
 
-class Unfit(AssertionError):
+class UnfitError(AssertionError):
     """A message that a reader should not be given."""
 
 
 def require_plain(error: ChangedetError) -> None:
-    """Refuse a message of several lines, with control characters, of the program's own files, or without end."""
+    """Refuse a message of several lines, with control characters, of our own files, or without end."""
     text = str(error)
     if not text or not text.isprintable():
-        raise Unfit(f"not one printable line: {text[:300]!r}")
+        raise UnfitError(f"not one printable line: {text[:300]!r}")
     if len(text) > LONGEST:
-        raise Unfit(f"{len(text)} characters: {text[:300]!r}")
+        raise UnfitError(f"{len(text)} characters: {text[:300]!r}")
     for place in (_PROGRAM, "site-packages", "Traceback", "<frozen"):
         if place in text:
-            raise Unfit(f"speaks of the program ({place}): {text[:300]!r}")
+            raise UnfitError(f"speaks of the program ({place}): {text[:300]!r}")
     repr(error)
 
 

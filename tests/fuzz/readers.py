@@ -1,4 +1,4 @@
-"""What each parser is asked to do with the bytes of one case; a value or an error of the package comes back."""
+"""What each parser is asked to do with the bytes of one case; a value or an error of ours comes back."""
 
 import json
 from datetime import UTC, datetime
@@ -14,7 +14,11 @@ WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def text_of(data):
-    return data.decode("utf-8", "surrogatepass" if b"\xed" in data else "replace") if _decodes(data) else data.decode("latin-1")
+    return (
+        data.decode("utf-8", "surrogatepass" if b"\xed" in data else "replace")
+        if _decodes(data)
+        else data.decode("latin-1")
+    )
 
 
 def _decodes(data):
@@ -84,7 +88,10 @@ def settings(data, folder):
 
     path = folder / "changedet.toml"
     path.write_bytes(data)
-    with mock.patch.object(configuration, "settings_files", lambda: [path]), mock.patch("changedet.providers.settings.settings_files", lambda: [path]):
+    with (
+        mock.patch.object(configuration, "settings_files", lambda: [path]),
+        mock.patch("changedet.providers.settings.settings_files", lambda: [path]),
+    ):
         for read in (configuration.read_settings, lambda: configuration.cache_max_bytes({})):
             _or_refused(read)
         for name in ("earth-search", "sentinelhub"):
@@ -115,7 +122,9 @@ def run_record(data, folder):
     for path in home.iterdir():
         link = folder / path.name
         if path.name != "run.json" and not link.exists():
-            link.hardlink_to(path) if link.parent.stat().st_dev == path.stat().st_dev else link.write_bytes(path.read_bytes())
+            link.hardlink_to(path) if link.parent.stat().st_dev == path.stat().st_dev else link.write_bytes(
+                path.read_bytes()
+            )
     raster, table = cache(read_raster), cache(read_gpkg)
     _or_refused(verify, folder)
     with (
@@ -174,7 +183,9 @@ def _site():
 def _query(sensor="s2"):
     from changedet.providers.base import SearchQuery
 
-    return SearchQuery(_site(), datetime(2015, 1, 1, tzinfo=UTC), datetime(2035, 1, 1, tzinfo=UTC), sensor=sensor)
+    return SearchQuery(
+        _site(), datetime(2015, 1, 1, tzinfo=UTC), datetime(2035, 1, 1, tzinfo=UTC), sensor=sensor
+    )
 
 
 def _answer(data, status=200, kind="application/json"):
@@ -205,12 +216,25 @@ def stac_items(data, _):
                 assert repr(scene)
 
 
-_ROOT = json.dumps({
-    "type": "Catalog", "stac_version": "1.0.0", "id": "x", "description": "x",
-    "conformsTo": ["https://api.stacspec.org/v1.0.0/core", "https://api.stacspec.org/v1.0.0/item-search"],
-    "links": [{"rel": "self", "href": "https://host/v1"}, {"rel": "root", "href": "https://host/v1"},
-              {"rel": "search", "href": "https://host/v1/search", "type": "application/geo+json", "method": "POST"}],
-}).encode()  # fmt: skip
+_ROOT = json.dumps(
+    {
+        "type": "Catalog",
+        "stac_version": "1.0.0",
+        "id": "x",
+        "description": "x",
+        "conformsTo": ["https://api.stacspec.org/v1.0.0/core", "https://api.stacspec.org/v1.0.0/item-search"],
+        "links": [
+            {"rel": "self", "href": "https://host/v1"},
+            {"rel": "root", "href": "https://host/v1"},
+            {
+                "rel": "search",
+                "href": "https://host/v1/search",
+                "type": "application/geo+json",
+                "method": "POST",
+            },
+        ],
+    }
+).encode()
 
 
 def stac_catalogue(data, folder):
@@ -244,7 +268,9 @@ def _hub():
     from changedet.providers.settings import ProviderSettings
 
     quick = ProviderSettings(url="https://127.0.0.1:9", max_retries=0, retry_delay_s=1e-3, total_deadline_s=5)
-    return SentinelHubProvider(quick, SentinelHubOptions(credentials=Credentials("who", "hidden-word-of-mine")))
+    return SentinelHubProvider(
+        quick, SentinelHubOptions(credentials=Credentials("who", "hidden-word-of-mine"))
+    )
 
 
 def _asked(data, status=200, kind="application/json"):

@@ -1,7 +1,7 @@
-"""Runs cases in processes of their own with limits of time and memory; keeps what fails and writes the figures.
+"""Runs cases in processes of their own, within limits; keeps what fails and writes the figures.
 
-``python -m tests.fuzz.runner --cases 100000`` is what ``make fuzz`` does. A process that ends, hangs or asks for
-too much memory loses one case; the next one goes on after it.
+``python -m tests.fuzz.runner --cases 100000`` is what ``make fuzz`` does. A process that ends, hangs or
+asks for too much memory loses one case; the next one goes on after it.
 """
 
 import argparse
@@ -98,6 +98,8 @@ def _strict_warnings():
 
 def _limit_memory():
     """Allow so much more than is taken once the libraries are there."""
+    if not Path("/proc/self/statm").exists():
+        return True  # other systems run without a limit of memory
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     most = pages * resource.getpagesize() + MORE_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
@@ -114,11 +116,11 @@ def _fast_folder():
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
-def run_target(name, cases, seed=0, say=lambda _: None, until=float("inf")):
-    """Run cases of one parser and return what came of them; failures are kept as files."""
-    fork, total, at = multiprocessing.get_context("fork"), Tally(name), 0
+def run_target(name, cases, seed=0, say=lambda _: None, until=float("inf"), start=0):
+    """Run cases of one parser, from a number on, and return what came of them; failures are kept as files."""
+    fork, total, at, end = multiprocessing.get_context("fork"), Tally(name), start, None
     while at < cases and time.monotonic() < until:
-        stop = min(at + CHUNK, cases)
+        stop = min(at + CHUNK, cases) if end is None else end
         shared = fork.Array("q", [at], lock=False)
         ours, theirs = fork.Pipe(duplex=False)
         worker = fork.Process(target=_work, args=(name, seed, at, stop, shared, theirs))
@@ -130,9 +132,10 @@ def run_target(name, cases, seed=0, say=lambda _: None, until=float("inf")):
             how = f"process ended with {worker.exitcode}"
             _keep(name, seed, lost, how)
             total.failures += 1
-            total.cases += lost - at + 1
+            total.cases += 1
             total.kinds[how] = total.kinds.get(how, 0) + 1
-            at = lost + 1
+            # what came of the cases before it went with the process: they are run again, without it
+            at, end = (at, lost) if lost > at else (lost + 1, None)
             continue
         tally, kept = ended
         for number, what in kept.values():
@@ -144,7 +147,7 @@ def run_target(name, cases, seed=0, say=lambda _: None, until=float("inf")):
         total.slowest_ms = max(total.slowest_ms, tally["slowest_ms"])
         for kind, count in tally["kinds"].items():
             total.kinds[kind] = total.kinds.get(kind, 0) + count
-        at = stop
+        at, end = (stop, None) if end is None else (stop + 1, None)
     return total
 
 
@@ -174,7 +177,9 @@ def _keep(name, seed, number, what):
     folder.mkdir(parents=True, exist_ok=True)
     stem = folder / hashlib.sha256(data).hexdigest()[:12]
     stem.with_suffix(".bin").write_bytes(data)
-    stem.with_suffix(".txt").write_text(f"seed {seed}, case {number}: {what}\n", encoding="utf-8", errors="replace")
+    stem.with_suffix(".txt").write_text(
+        f"seed {seed}, case {number}: {what}\n", encoding="utf-8", errors="replace"
+    )
 
 
 def main(arguments=None):
@@ -184,24 +189,50 @@ def main(arguments=None):
     parser.add_argument("--seconds", type=float, default=float("inf"), help="most seconds for one parser")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--go-on", action="store_true", help="begin after the cases that the results have")
     parser.add_argument("parsers", nargs="*", default=list(TARGETS), help="all when none is named")
     given = parser.parse_args(arguments)
     until, failed = time.monotonic() + 60 * given.minutes, 0
     for name in given.parsers or list(TARGETS):
         if time.monotonic() > until:
-            print(f"{name}: no time left")
+            sys.stdout.write(f"{name}: no time left\n")
             continue
         ends = min(until, time.monotonic() + given.seconds)
-        tally = run_target(name, given.cases, given.seed, print, ends)
+        start = _done(given.results, name, given.seed) if given.go_on else 0
+        tally = run_target(name, given.cases, given.seed, _say, ends, start)
         failed += tally.failures
-        print(f"{name}: {tally.cases} cases, {tally.values} read, {tally.refused} refused, {tally.failures} failures, "
-              f"{tally.seconds:.0f} s, slowest {tally.slowest_ms:.0f} ms", flush=True)  # fmt: skip
-        _write(given.results, tally, given.seed)
+        _say(
+            f"{name}: {tally.cases} cases, {tally.values} read, {tally.refused} refused, "
+            f"{tally.failures} failures, {tally.seconds:.0f} s, slowest {tally.slowest_ms:.0f} ms"
+        )
+        _write(given.results, tally, given.seed, more=given.go_on)
     return 1 if failed else 0
 
 
-def _write(path, tally, seed):
-    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+def _say(line):
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _read(path):
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _done(path, name, seed):
+    """Return how many cases of this seed were run already."""
+    row = _read(path).get(name, {})
+    return row.get("cases", 0) if row.get("seed") == seed else 0
+
+
+def _write(path, tally, seed, *, more):
+    found = _read(path)
+    if more and _done(path, tally.name, seed):
+        had = found[tally.name]
+        for key in ("cases", "values", "refused", "failures", "seconds"):
+            setattr(tally, key, getattr(tally, key) + had[key])
+        tally.slowest_ms = max(tally.slowest_ms, had["slowest_ms"])
+        for kind, count in had["kinds"].items():
+            tally.kinds[kind] = tally.kinds.get(kind, 0) + count
     row = asdict(tally) | {"seed": seed, "day": f"{datetime.now(UTC):%Y-%m-%d}"}
     row |= {"seconds": round(tally.seconds, 1), "slowest_ms": round(tally.slowest_ms)}
     path.write_text(json.dumps(found | {tally.name: row}, indent=1, sort_keys=True) + "\n", encoding="utf-8")

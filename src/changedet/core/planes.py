@@ -54,6 +54,11 @@ def planes_made_by(maker: Maker | None) -> Iterator[None]:
         _MAKER.reset(token)
 
 
+def planes_in_memory() -> bool:
+    """Tell whether arrays as large as an image are made in memory just now."""
+    return _MAKER.get() is None
+
+
 def new_plane(shape: tuple[int, ...], dtype: DTypeLike, fill: float | None = None) -> NDArray[Any]:
     """Make an array as large as an image.
 

@@ -218,7 +218,8 @@ def open_model(path: str | Path) -> TrainedModel:
 
 
 def _model_of(data: Mapping[str, Any]) -> TrainedModel:
-    arrays = {name: np.array(data["trees"][name], kind) for name, kind in _TREE_ARRAYS.items()}
+    with np.errstate(all="raise"):
+        arrays = {name: np.array(data["trees"][name], kind) for name, kind in _TREE_ARRAYS.items()}
     trees = Trees(**arrays, baseline=float(data["trees"]["baseline"]))
     bands = tuple(str(name) for name in data["bands"])
     trees.check(len(list_features(bands)))

@@ -19,7 +19,7 @@ from changedet.core.masking import (
     unclassified,
     usable_from_classes,
 )
-from changedet.core.planes import all_finite, by_rows, new_plane
+from changedet.core.planes import all_finite, by_rows, new_plane, planes_in_memory
 from changedet.errors import InputFileError, MissingBandError, NoOverlapError
 from changedet.providers.local_radiometry import to_reflectance
 from changedet.resample import pixel_size_m, resample_rows, resampled_rows, source_rows, source_window
@@ -162,6 +162,7 @@ class LayerSource:
         """
         wanted = self.grid if grid is None else grid
         bands = [layer for layer in self.layers if layer.name != SCL]
+        _require_memory(len(bands), wanted, self.scene.id)
         data = new_plane((len(bands), *wanted.shape), np.float32, np.nan)
         seen = [load_band(layer, wanted, out, displacement) for layer, out in zip(bands, data, strict=True)]
         if not any(seen):
@@ -178,6 +179,20 @@ class LayerSource:
             classes, classes_source = _classes(wanted, data, names, self.scene)
         valid = usable_pixels(data, names, classes, wanted)
         return Image(data, names, valid, classes, wanted, self.scene, classes_source)
+
+
+def _require_memory(bands: int, grid: GeoBox, where: str) -> None:
+    """Refuse what the machine has no room for, before any is taken: a file may claim any size."""
+    from changedet.scale.resources import memory_of_machine_bytes
+
+    rows, columns = (int(side) for side in grid.shape)
+    needed = float(rows) * columns * (np.dtype(np.float32).itemsize * bands + 2)
+    if planes_in_memory() and needed > memory_of_machine_bytes():
+        raise InputFileError(
+            f"{columns} x {rows} pixels take {needed / 1e9:,.0f} GB of memory, more than there are",
+            where=where,
+            todo="choose a site in it with --at and --radius",
+        )
 
 
 def choose_bands(names: Sequence[str], *, where: str) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ _PRODUCT_METADATA = re.compile(
     r"(MTD_MSIL(1C|2A)|S2[A-D]_(OPER|USER)_MTD_SAFL(1C|2A)_.*)\.xml", re.IGNORECASE
 )
 _GRANULE_METADATA = re.compile(r"(MTD_TL|S2[A-D]_(OPER|USER)_MTD_L(1C|2A)_TL_.*)\.xml", re.IGNORECASE)
+#: Numbers of orbits and bands; other digits than these ten, or thousands of them, are none.
+_WHOLE = re.compile(r"[0-9]{1,6}")
 _TILE = re.compile(r"_(T\d{2}[A-Z]{3})(?:_|$)")
 
 
@@ -170,7 +172,7 @@ def _facts(product: ET.Element, tile: ET.Element | None, where: Path) -> Facts:
         tile=_tile_id(_text(tile, "TILE_ID") or ""),
         time=stated_time(time_text or "", f"product metadata ({where.name})"),
         baseline=Stated(baseline, f"product metadata ({where.name})") if baseline else None,
-        relative_orbit=int(orbit) if orbit and orbit.isdigit() else None,
+        relative_orbit=int(orbit) if orbit and _WHOLE.fullmatch(orbit) else None,
         sun_elevation_deg=None if zenith is None else 90.0 - _float(zenith, where),
         sun_azimuth_deg=None if azimuth is None else _float(azimuth, where),
         simulated=False,
@@ -216,7 +218,7 @@ def _band_of_id(product: ET.Element, band_id: str) -> str | None:
     for element in _all(product, "Spectral_Information"):
         if element.get("bandId") == band_id:
             return canonical_name(element.get("physicalBand", ""))
-    number = int(band_id) if band_id.isdigit() else len(SENTINEL2_BANDS)
+    number = int(band_id) if _WHOLE.fullmatch(band_id) else len(SENTINEL2_BANDS)
     return SENTINEL2_BANDS[number].name if number < len(SENTINEL2_BANDS) else None
 
 
