@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Standard deviation of the Gaussian under which weights are averaged, in pixels.
 WEIGHT_SMOOTHING_PX = 2.0
+# Rows of a wide image are short work: more of them at one time than fit the cache cost less than calls.
+_BLOCK_BYTES = 2_000_000
 #: Bands without which nothing can be said of the kind of ground, so that every weight is 1.
 NEEDED_BANDS: tuple[str, ...] = ("B02", "B03", "B04", "B08")
 
@@ -160,7 +162,7 @@ def construction_weight(
             sides.append(_Side.of(pixels, names))
         out[rows] = _weight(*sides)
 
-    run_blocks(_work, row_blocks(shape, 8 * len(wanted)))
+    run_blocks(_work, row_blocks(shape, 8 * len(wanted), _BLOCK_BYTES))
     return out
 
 
