@@ -110,8 +110,6 @@ class Change:
     episodes : int
         How often it left what is usual.
     outline : Outline
-    around : float
-        Step of the surroundings over that of the object, on the same dates; NaN where unknown.
     before, now : mapping of str to float
         Index medians before and on the last clear dates where they are known better than by the series.
     """
@@ -122,7 +120,6 @@ class Change:
     seasonal: bool = False
     episodes: int = 1
     outline: Outline = field(default_factory=Outline)
-    around: float = _NONE
     before: Mapping[str, float] = field(default_factory=dict)
     now: Mapping[str, float] = field(default_factory=dict)
 
@@ -167,8 +164,6 @@ class Evidence:
         Shares of the dates that show it with these signs; NaN where not known.
     darker : float
         Light left, in the visible or the near infrared, whichever is more.
-    around : float
-        Step of the surroundings over its own; NaN where unknown.
     area_px, width_px, elongation : float
         Its form; NaN where unknown.
     """
@@ -198,7 +193,6 @@ class Evidence:
     water: float
     green: float
     darker: float
-    around: float
     area_px: float
     width_px: float
     elongation: float
@@ -232,7 +226,6 @@ class Evidence:
             "off when over": _number(self.back, 1, " sigma"),
             "largest step": _number(self.largest, 1, " sigma"),
             "slope": _number(self.slope, 1, " sigma in 100 days"),
-            "around": _share(self.around),
             "elongation": _number(self.elongation, 1),
             "width, pixels": _number(self.width_px, 1),
         }
@@ -289,7 +282,7 @@ def gather_evidence(series: ObjectDates, change: Change) -> Evidence:
         seen_before=reading.seen_before(later if change.over_by is None else after),
         bare_days=reading.bare_days(), snow=reading.snow(), water=reading.water(),
         green=reading.share(reading.showing, lambda named: named == Surface.VEGETATION),
-        darker=reading.light_left(before, after, step), around=change.around,
+        darker=reading.light_left(before, after, step),
         area_px=change.outline.area_px, width_px=change.outline.width_px,
         elongation=change.outline.elongation,
     )  # fmt: skip

@@ -141,7 +141,6 @@ def candidate_finding(base: SiteBaseline, group: PixelGroup) -> Judged:
         seasonal=int(went.pattern[0]) == Pattern.SEASONAL,
         episodes=max(int(went.bursts[0]), 1),
         outline=Outline.of(group.pixels),
-        around=_around(base, group, series, showing),
         before=before,
         now=now,
     )
@@ -223,23 +222,6 @@ def _object_dates(base: SiteBaseline, pixels: NDArray[np.bool_]) -> ObjectDates:
         units[name] = object_series(off, labels).median[:, 0]
         scale[name] = float(np.nanmedian(noise)) if np.isfinite(noise).any() else math.nan
     return ObjectDates(base.days, approximate_indices(values), units, scale)
-
-
-def _around(base: SiteBaseline, group: PixelGroup, series: ObjectDates, showing: NDArray[np.intp]) -> float:
-    """Return what the rest of the site did on the same dates, over what the candidate did."""
-    own = series.units[base.names[group.leading]][showing]
-    rest = base.inside & ~group.pixels
-    if not rest.any() or not np.isfinite(own).any():
-        return math.nan
-    # a few hundred pixels, evenly spaced, say what the site does
-    chosen = np.zeros(rest.size, bool)
-    places = np.flatnonzero(rest)
-    chosen[places[:: max(len(places) // 400, 1)]] = True
-    off = base.units_of(group.leading, chosen.reshape(rest.shape))[showing]
-    step = float(np.nanmedian(own))
-    if not np.isfinite(off).any() or step == 0:
-        return math.nan
-    return float(np.nanmedian(off)) / step
 
 
 def site_floor(base: SiteBaseline) -> DetectionFloor:
