@@ -1,12 +1,14 @@
 """Fixtures that several test files share."""
 
+import json
 import shutil
 
 import pytest
+from tests.documents import promised
 from tests.runs import SAMPLES, Command, clean_environment, write_no_plates
 from threadpoolctl import threadpool_limits
 
-from changedet.cli import run
+from changedet.cli import console, run
 from changedet.pipeline import detect
 
 
@@ -16,6 +18,27 @@ def one_thread():
     with threadpool_limits(1, "blas"), pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENBLAS_NUM_THREADS", "1")
         yield
+
+
+@pytest.fixture(autouse=True)
+def documents_as_promised():
+    """Hold every JSON document that a command prints in this process against its schema."""
+    misfits, given, begin = [], [], console.Outcome.__init__
+
+    def remember(outcome, arguments):
+        given[:] = arguments
+        begin(outcome, arguments)
+
+    def show(text, **how):
+        if "--json" in given and text.startswith("{"):
+            misfits.extend(promised(json.loads(text), given))
+        print(text, **how)  # noqa: T201  # in the place of the command
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(console.Outcome, "__init__", remember)
+        patch.setattr(console, "print", show, raising=False)
+        yield
+    assert misfits == []
 
 
 @pytest.fixture

@@ -87,6 +87,20 @@ def kind_codes_table():
     )
 
 
+def documents_table():
+    from changedet.cli.examples import EXAMPLES
+    from changedet.schemas import schema_names, schema_of
+
+    rows = []
+    for name in schema_names():
+        form = schema_of(name)["$defs"][name]
+        if "description" in form:
+            called = f"`changedet {name} --json`" if name in EXAMPLES else name
+            needed = ", ".join(f"`{key}`" for key in form.get("required", ())) or "see the schema"
+            rows.append([called, form["description"], needed])
+    return table(["document", "what it is", "keys that are always there"], rows)
+
+
 def bands_table():
     from changedet.bands import SENTINEL2_BANDS
 
@@ -160,6 +174,7 @@ GENERATED = {
     "kinds-in-time": kinds_in_time_table,
     "time-caveats": time_caveats_table,
     "states": states_table,
+    "documents": documents_table,
     "kind-codes": kind_codes_table,
     "bands": bands_table,
     "parameters": parameters_table,

@@ -152,8 +152,24 @@ def commands_page() -> str:
         "[settings file](../formats.md#settings) or in the environment, as `CHANGEDET_COMMAND_OPTION`.", "",
     ]  # fmt: skip
     for name, command in commands_below(root, "changedet"):
-        lines += [f"## `{name}`", "", escaped(command.help or ""), "", *options_table(command), ""]
+        lines += [
+            f"## `{name}`",
+            "",
+            escaped(command.help or ""),
+            "",
+            *options_table(command),
+            "",
+            *examples_of(name),
+        ]
     return "\n".join(lines)
+
+
+def examples_of(name: str) -> list[str]:
+    """Return the examples of a command, as a block that can be copied."""
+    from changedet.cli.examples import EXAMPLES
+
+    lines = EXAMPLES.get(name.removeprefix("changedet "), ())
+    return ["```sh", *lines, "```", ""] if lines else []
 
 
 def commands_below(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
