@@ -29,6 +29,8 @@ STALE_AFTER_S = 3600.0
 
 #: Ending of names under which files are written; nobody reads those.
 PART = ".part"
+#: Sides of the blocks of a raster, in pixels: at most, and multiples of this.
+_LARGEST_BLOCK, _BLOCK_STEP = 512, 16
 
 # a signature stands in the query, a password before the host; what is kept needs neither
 _LINK = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?:[^\s/?#]*@)?(?P<rest>[^\s?#]*)[^\s]*")
@@ -196,7 +198,7 @@ def write_raster(path: Path, planes: Planes) -> None:
     profile: dict[str, Any] = {
         "driver": "GTiff", "dtype": planes.array.dtype.name, "count": count, "height": height, "width": width,
         "crs": crs_of(planes.grid).to_wkt(), "transform": planes.grid.transform, "tiled": True,
-        "blockxsize": 512, "blockysize": 512, "compress": "zstd", "zstd_level": 1,
+        "blockxsize": _block(width), "blockysize": _block(height), "compress": "zstd", "zstd_level": 1,
         "predictor": 3 if floating else 1, "interleave": "band", "bigtiff": "if_safer",
         "nodata": np.nan if floating else None,
     }  # fmt: skip
@@ -206,6 +208,11 @@ def write_raster(path: Path, planes: Planes) -> None:
             file.descriptions = planes.names
     except RasterioError as error:
         raise OSError(f"GDAL could not write it ({type(error).__name__})") from error
+
+
+def _block(size: int) -> int:
+    """Return a side of blocks: what a small image lacks to a large block would be compressed as well."""
+    return min(_LARGEST_BLOCK, -(-size // _BLOCK_STEP) * _BLOCK_STEP)
 
 
 def read_raster(path: Path) -> NDArray[Any] | None:
