@@ -220,6 +220,7 @@ def compare(
     refused: bool,
     deciders: Deciders | None = None,
     radar: RadarEvidence | None = None,
+    reuse: bool = False,
 ) -> Comparison:
     """Compare a registered pair.
 
@@ -238,6 +239,8 @@ def compare(
     radar : RadarEvidence, optional
         On the grid of the pair: weighs the score, adds what it alone flags, and judges ground that the
         images do not show.
+    reuse : bool
+        Whether the after image may be written over by the normalised one.
 
     Returns
     -------
@@ -257,7 +260,8 @@ def compare(
     learn = teaching_ground(fitted, inside)
     bands = pair.before.bands
     normalization = fit_normalization(pair.before.data, pair.after.data, learn, bands, seed=settings.seed)
-    data = apply_normalization(pair.after.data, normalization, clip=set(bands) <= REFLECTANCE_BANDS)
+    clip, out = set(bands) <= REFLECTANCE_BANDS, pair.after.data if reuse else None
+    data = apply_normalization(pair.after.data, normalization, clip=clip, out=out)
     after = replace(pair.after, data=data)
     prediction = predict_change(
         pair.before.data,

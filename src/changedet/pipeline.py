@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from changedet.frame import Frame
     from changedet.radar.files import RadarFiles
     from changedet.radar.types import RadarEvidence, RadarInput
+    from changedet.scale.scratch import Scratch
     from changedet.scene import Image, Scene
     from changedet.site import Site
 
@@ -212,9 +213,9 @@ def compare_sources(
     frame = choose_frame(sources[0], sources[1], settings.grid, site)
     bands = max(source.band_count for source in sources)
     by_tiles = radar is None and {one.name for one in (deciders.first, deciders.second)} <= STREAMED_METHODS
-    with planes_within_memory(frame.context, bands, whole=not by_tiles):
+    with planes_within_memory(frame.context, bands, whole=not by_tiles) as scratch:
         asked = RadarAsked(frame, site_mask(site, frame.context), site, settings, reason, inputs)
-        return _compared(sources, asked, deciders, radar, progress)
+        return _compared(sources, asked, deciders, radar, progress, scratch)
 
 
 def _compared(
@@ -223,6 +224,7 @@ def _compared(
     deciders: Deciders,
     radar: RadarInput | None,
     progress: Progress,
+    scratch: Scratch | None,
 ) -> ChangeResult:
     """Compare two sources on the grid that was asked for."""
     frame, inside, site, settings = asked.frame, asked.inside, asked.site, asked.settings
@@ -240,7 +242,11 @@ def _compared(
     pair = make_pair(first, moved, inside)
     progress.step("comparing")
     refused = refusals(registration, pair)
-    comparison = compare(pair, inside, settings, refused=bool(refused), deciders=deciders, radar=evidence)
+    # what was read for this comparison alone is written over: the disk would have to hold it twice
+    reuse = scratch is not None and scratch.owns(moved.data)
+    comparison = compare(
+        pair, inside, settings, refused=bool(refused), deciders=deciders, radar=evidence, reuse=reuse
+    )
     refused = (comparison.refusal,) if comparison.refusal else refused
     progress.step("describing the objects")
     (objects, seasonal), kind = _described(comparison, pair.before, inside)

@@ -144,3 +144,11 @@ def test_a_normalisation_survives_json():
     assert np.isnan(unknown.error).all()
     with pytest.raises(KeyError):
         Normalization.from_dict({"bands": ["B02"]})
+
+
+def test_the_image_may_be_written_over():
+    before, after = np.random.default_rng(5).random((2, 2, 40, 40), np.float32)
+    line = fit_normalization(before, after, np.ones((40, 40), bool), ("B03", "B04"))
+    apart = apply_normalization(after, line)
+    assert apply_normalization(after, line, out=after) is after
+    np.testing.assert_array_equal(after, apart)

@@ -35,6 +35,15 @@ def test_a_plane_is_a_memmap_of_zeros_without_a_file_that_could_be_left(tmp_path
         assert scratch.plane((0, 4), np.uint8).size == 0
 
 
+def test_a_scratch_knows_its_planes(tmp_path: Path) -> None:
+    first, second = Scratch(tmp_path), Scratch(tmp_path)
+    plane = first.plane((4, 4), np.uint8)
+    assert first.owns(plane)
+    assert first.owns(np.asarray(plane)[1:, ::2].T)
+    assert not second.owns(plane)
+    assert not first.owns(plane.copy())
+
+
 def test_a_plane_outlives_its_scratch_and_the_scratch_makes_no_more(tmp_path: Path) -> None:
     with Scratch(tmp_path) as scratch:
         plane = scratch.plane((4, 4), np.uint8)

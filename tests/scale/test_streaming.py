@@ -85,6 +85,14 @@ class TestTheSamplePair:
             assert _mapping_of(plane) is not None
         assert len(found.objects) == len(sample_result.objects) > 0
 
+    def test_images_of_the_user_are_not_written_over(self, sample, on_disk) -> None:
+        earlier = on_disk(sample / "before", sample / "after", pieces=False)
+        kept = earlier.before.data.copy(), earlier.after.data.copy()
+        again = on_disk(earlier.before, earlier.after, pieces=False)
+        assert again.normalization is not None
+        np.testing.assert_array_equal(earlier.before.data, kept[0])
+        np.testing.assert_array_equal(earlier.after.data, kept[1])
+
     def test_clouds_that_only_tests_see(self, sample, tmp_path, on_disk) -> None:
         folders = [shutil.copytree(sample / date, tmp_path / date) for date in ("before", "after")]
         for folder in folders:

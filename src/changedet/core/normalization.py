@@ -134,7 +134,11 @@ def fit_normalization(
 
 
 def apply_normalization(
-    after: NDArray[np.float32], normalization: Normalization, *, clip: bool = True
+    after: NDArray[np.float32],
+    normalization: Normalization,
+    *,
+    clip: bool = True,
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Return the after image in the radiometry of the before image.
 
@@ -147,12 +151,15 @@ def apply_normalization(
     clip : bool
         Clip at 0 from below, as reflectance is; not for decibels and other numbers that may be negative.
 
+    out : ndarray of float32, shape (band, y, x), optional
+        Where it is written, which may be `after`; a new array when left out.
+
     Returns
     -------
     ndarray of float32, shape (band, y, x)
         ``after * gain + offset``.
     """
-    out = new_plane(after.shape, np.float32)
+    out = new_plane(after.shape, np.float32) if out is None else out
     for gain, offset, plane, matched in zip(
         normalization.gain, normalization.offset, after, out, strict=True
     ):

@@ -119,6 +119,12 @@ class Scratch:
         self._keep()
         return np.ndarray.__new__(np.memmap, shape, dtype, buffer=mapping)
 
+    def owns(self, array: NDArray[Any]) -> bool:
+        """Tell whether an array is a plane of this scratch, or a view of one."""
+        mapping = _mapping_of(array)
+        with self._lock:
+            return mapping is not None and mapping in self._mappings
+
     def release(self) -> None:
         """Let go of the resident pages of every plane; what they hold stays."""
         _looked_after(self._mappings, self._lock, 0)

@@ -47,7 +47,7 @@ def is_streamed(grid: GeoBox, bands: int, resources: Resources) -> bool:
 
 
 @contextmanager
-def planes_within_memory(grid: GeoBox, bands: int, *, whole: bool = False) -> Iterator[None]:
+def planes_within_memory(grid: GeoBox, bands: int, *, whole: bool = False) -> Iterator[Scratch | None]:
     """Let the planes of a comparison be made where they fit, while this lasts.
 
     Parameters
@@ -61,7 +61,8 @@ def planes_within_memory(grid: GeoBox, bands: int, *, whole: bool = False) -> It
 
     Yields
     ------
-    None
+    Scratch or None
+        Where the planes go; None for the memory.
 
     Raises
     ------
@@ -73,10 +74,10 @@ def planes_within_memory(grid: GeoBox, bands: int, *, whole: bool = False) -> It
     resources = resources_in_use()
     if whole or not is_streamed(grid, bands, resources):
         require_memory(grid, bands)
-        yield
+        yield None
         return
     least = _BYTES_PER_PIXEL * float(grid.shape[0]) * float(grid.shape[1])
     require_memory(grid, bands, memory_of_machine_bytes(), least)
     limit = _PLANES_SHARE * resources.memory_bytes
     with Scratch(resources.scratch, resident_bytes=limit) as scratch, planes_made_by(scratch.plane):
-        yield
+        yield scratch
