@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 REQUEST_NAME, STATUS_NAME = "batch.json", "status.jsonl"
 SCHEMA = "changedet.batch/1"
 _LONGEST_NAME = 40
+#: Names that some systems keep for devices, whatever follows them after a dot.
+_RESERVED = frozenset(
+    {"con", "prn", "aux", "nul", *(f"{name}{n}" for name in ("com", "lpt") for n in range(10))}
+)
 
 
 class Fate(StrEnum):
@@ -98,7 +102,8 @@ def safe_name(text: str) -> str:
     'North-pier---hall-2'
     """
     kept = "".join(c if c.isalnum() or c in "-_" else "-" for c in text)
-    return kept[:_LONGEST_NAME].strip("-")
+    kept = kept[:_LONGEST_NAME].strip("-")
+    return f"{kept}_" if kept.lower() in _RESERVED else kept
 
 
 def site_folders(sites: Sequence[Site]) -> list[str]:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from shapely.geometry.base import BaseGeometry
 
+#: Of longer names nobody reads more.
+_LONGEST_NAME = 500
+
 #: What stands between the names of folders that lie in each other.
 FOLDER_SEPARATOR = " / "
 
@@ -80,7 +83,8 @@ def _local(element: Element) -> str:
 
 
 def _name(element: Element) -> str:
-    return " ".join((element.findtext("{*}name") or "").split())
+    """Return a name; of one longer than any its beginning: folders are repeated for each placemark."""
+    return " ".join((element.findtext("{*}name") or "")[: 4 * _LONGEST_NAME].split())[:_LONGEST_NAME]
 
 
 def _geometry(placemark: Element, name: str) -> BaseGeometry:

@@ -5,7 +5,7 @@ from pathlib import Path
 from changedet.errors import ChangedetError
 
 #: Longest message; paths of the user's own, which may be 4096 long, come on top.
-LONGEST = 1200
+LONGEST = 1210
 _PROGRAM = str(Path(__file__).parents[2] / "src")
 
 

@@ -28,13 +28,17 @@ if TYPE_CHECKING:
 
 #: Longest side of the reduced picture from which conventions are guessed, in pixels.
 _SAMPLE_PX = 512
+#: Larger rasters are not reduced: so many by so many parts of them are read.
+_HUGE_PX, _PARTS = 2**30, 4
+#: The library takes memory for a whole block, whatever the file says of its size.
+_LARGEST_BLOCK_BYTES = 2**30
 #: Endings of files that are inputs and no rasters of GDAL's.
 _NO_RASTERS = frozenset({".xml", ".txt", ".nc", ".nc4", ".cdf", ".h5"})
 #: Formats whose files hold their own pixels, and virtual rasters, which are looked into before; others name
 #: files of their choice in a text that only their reader understands.
 DRIVERS = (
-    "GTiff", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID", "ENVI", "EHdr", "HFA", "VRT", "PNG", "JPEG", "NITF",
-    "PCIDSK", "AAIGrid", "SAGA", "RST", "KEA", "GPKG",
+    "GTiff", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID", "ENVI", "EHdr", "HFA", "VRT", "PNG", "JPEG",
+    "NITF", "PCIDSK", "AAIGrid", "SAGA", "RST", "KEA", "GPKG",
 )  # fmt: skip
 _ONE_OPENS = threading.Lock()
 _NUMBERED = re.compile(r"\bband[ _]?(\d{1,3})\b", re.IGNORECASE)
@@ -142,8 +146,21 @@ def read_window(path: Path, index: int, window: tuple[slice, slice]) -> NDArray[
 
 
 def read_sample(path: Path, index: int) -> NDArray[Any]:
-    """Read one band reduced to at most 512 x 512 pixels, as stored."""
+    """Read one band reduced to at most 512 x 512 pixels, as stored; of a huge one parts as they are."""
+    from rasterio.windows import Window
+
     with open_raster(path) as dataset:
+        rows, columns = dataset.shape
+        if rows * columns > _HUGE_PX and not dataset.overviews(index):
+            # to reduce it all of it would be read
+            corners = [
+                (row * rows // _PARTS, column * columns // _PARTS)
+                for row, column in np.ndindex(_PARTS, _PARTS)
+            ]
+            size = _SAMPLE_PX // _PARTS
+            return np.concatenate(
+                [dataset.read(index, window=Window(x, y, size, size)).ravel() for y, x in corners]
+            )
         shape = tuple(min(size, _SAMPLE_PX) for size in dataset.shape)
         sample: NDArray[Any] = dataset.read(index, out_shape=shape)
         return sample
@@ -273,11 +290,22 @@ def open_raster(path: Path) -> Iterator[DatasetReader]:
                 opened = DatasetReader(path, driver=list(DRIVERS))
             with opened as dataset:
                 require_own_overviews(dataset.tags(ns="OVERVIEWS"), path)
+                _require_blocks(dataset, path)
                 yield dataset
     except RasterioError as error:
         raise _unreadable(path, error) from error
     finally:
         log.removeHandler(silent)
+
+
+def _require_blocks(dataset: DatasetReader, path: Path) -> None:
+    for (rows, columns), kind in zip(dataset.block_shapes, dataset.dtypes, strict=True):
+        if rows * columns * np.dtype(kind).itemsize > _LARGEST_BLOCK_BYTES:
+            raise InputFileError(
+                f"is stored in blocks of {columns} x {rows} pixels",
+                where=str(path),
+                todo="make a tiled copy (gdal_translate -of COG)",
+            )
 
 
 def _unreadable(path: Path, error: Exception) -> InputFileError:
