@@ -101,7 +101,10 @@ def measure(sizes: Sequence[int], folder: Path) -> dict[str, Any]:
     """Fit the costs of a site to what was measured."""
     # the first one imports
     compared(1, folder / "warm")
-    rows = [compared(times, folder) for times in sizes]
+    rows = []
+    for times in sizes:
+        rows.append(compared(times, folder))
+        print(rows[-1], file=sys.stderr)
     mpx = np.array([row["mpx"] for row in rows])
     seconds, slope_s = _line(mpx, np.array([row["compare_s"] + row["save_s"] for row in rows]))
     megabytes, slope_mb = _line(mpx, np.array([row["folder_mb"] for row in rows]))

@@ -55,8 +55,9 @@ option                            used by
 --sites, --site                   run
 --scheduler                       run
 --jobs                            detect, run
---before, --after, --at, --radius plan
---bbox, --aoi, --name, --sites    plan
+--before, --after, --at           plan
+--radius, --bbox, --aoi, --name   plan
+--sites                           plan
 --site, --sensor, --provider      plan
 --radar-provider, --radar-dates   plan
 --min-clear, --max-season-gap     plan
