@@ -231,6 +231,14 @@ def test_drying_plants_are_set_aside(known):
     assert (one.status, one.kind) == (ASIDE, "vegetation change") and "season" in one.reason
 
 
+def test_what_has_to_wait_is_left_out_where_only_alerts_are_asked_for(known):
+    base = take(after(known, 9, hall=BUILT), image(82))
+    assert [one.status for one in find_candidates(base, RULES)] == ["provisional"]
+    assert not find_candidates(base, RULES, settled_only=True)
+    base = take(base, image(83, hall=BUILT))
+    assert [one.status for one in find_candidates(base, RULES, settled_only=True)] == [PERSISTING]
+
+
 def test_the_table_of_candidates_is_that_of_objects(known):
     found = find_candidates(after(known, 9, hall=BUILT), RULES)
     table = candidate_table(found, "2023-04-01T00:00:00Z")

@@ -178,7 +178,7 @@ def test_what_has_to_wait_is_listed_and_not_told(tmp_path):
     """Bare ground may be a harvest: a few dates that show it are not enough, as they are of a roof."""
     cleared = Happening(HALL, SOIL, lambda time: time >= datetime(2023, 4, 1, tzinfo=UTC))
     path, provider = tmp_path / "watch.gpkg", SimulatedProvider((cleared,))
-    found = watch(path, provider, datetime(2023, 5, 2, tzinfo=UTC))
+    found = watch(path, provider, datetime(2023, 5, 20, tzinfo=UTC))
     assert (found.alerts, [one.status for one in found.candidates]) == (0, ["provisional"])
     assert "crops may do so" in found.candidates[0].reason
     assert watch(path, provider, END).alerts == 1

@@ -112,7 +112,7 @@ class Candidate:
         }  # fmt: skip
 
 
-def find_candidates(base: SiteBaseline, rules: WatchRules) -> list[Candidate]:
+def find_candidates(base: SiteBaseline, rules: WatchRules, *, settled_only: bool = False) -> list[Candidate]:
     """Find what differs at a site after its last date.
 
     Parameters
@@ -121,6 +121,8 @@ def find_candidates(base: SiteBaseline, rules: WatchRules) -> list[Candidate]:
         After `changedet.watch.baselines.take`.
     rules : WatchRules
         The least area.
+    settled_only : bool
+        Leave out what has to wait for more dates and what came and went: that is half of the work.
 
     Returns
     -------
@@ -131,7 +133,7 @@ def find_candidates(base: SiteBaseline, rules: WatchRules) -> list[Candidate]:
     if not alarms.alarmed.any():
         return []
     least = rules.min_area_m2 / abs(base.place["transform"][0] * base.place["transform"][4])
-    return _Ground.of(base, alarms, rules, least).candidates()
+    return _Ground.of(base, alarms, rules, least).candidates(settled_only)
 
 
 def candidate_table(candidates: Sequence[Candidate], seen: str) -> gpd.GeoDataFrame:
@@ -196,7 +198,7 @@ class _Ground:
         settled = (alarms.persisting | alarms.early | lasting) & (pattern == Pattern.STEP)
         return cls(base, alarms, pattern, settled, still, least)
 
-    def candidates(self) -> list[Candidate]:
+    def candidates(self, settled_only: bool) -> list[Candidate]:
         """Group the pixels: settled ones grow over provisional neighbours, and keep their edges so."""
         alarmed, least = self.alarms.alarmed, self.least
         aside = alarmed & np.isin(self.pattern, list(ASIDE_WORDS))
@@ -213,8 +215,9 @@ class _Ground:
         enough = (count >= least) & (2 * still >= count)
         enough[0] = False
         found += self._groups(np.where(enough[labels], labels, 0), things.pure, self._of_kind)
-        found += self._groups(np.where(enough[labels], 0, labels), things.pure, self._waiting)
-        found += self._groups(label_components(aside, aside, min_pixels=least), aside, self._aside)
+        if not settled_only:
+            found += self._groups(np.where(enough[labels], 0, labels), things.pure, self._waiting)
+            found += self._groups(label_components(aside, aside, min_pixels=least), aside, self._aside)
         order = {PERSISTING: 0, PROVISIONAL: 1, ASIDE: 2}
         return sorted(found, key=lambda one: order[one.status])
 

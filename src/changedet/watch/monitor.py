@@ -300,7 +300,8 @@ class _Pass:
 
     def _commit(self, base: SiteBaseline, scene: SeenScene, generation: int) -> int:
         """Let everything that a date changes count at once, and return the number of new alerts."""
-        found = [one for one in find_candidates(base, self.place.rules) if one.status == PERSISTING]
+        settled = find_candidates(base, self.place.rules, settled_only=True)
+        found = [one for one in settled if one.status == PERSISTING]
         masks = list_masks(self.state, site=self.name)
         prepared = self._prepared(base)
         with self.state.change() as change:
