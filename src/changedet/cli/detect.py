@@ -76,28 +76,26 @@ def detect(
     progress: options.ShowProgress = None,
 ) -> None:
     """Compare two local images of one place and write a run folder. No network is used."""
-    from changedet.scale.resources import Resources
-
     said = _Numbers(scale, offset, nodata)
-    asked = RadarOptions(
-        sensor_of(sensor), (radar_before, radar_after), radar_unit, radar_scale, radar_offset
-    )
-    task = _Task(
-        (before, said.options(before_offset, before_time)),
-        (after, said.options(after_offset, after_time)),
-        choose_site(at, radius, bbox, aoi, name),
-        settings_of(
-            method, (threshold, budget, keep_seasonal), min_area, grid, max_residual, band_weights, model
-        ),
-        name,
-        asked.sensor,
-        asked.open(before, after),
-    )
+    first, second = said.options(before_offset, before_time), said.options(after_offset, after_time)
+    unit = radar_unit, radar_scale, radar_offset
+    asked = RadarOptions(sensor_of(sensor), (radar_before, radar_after), *unit)
+    how = method, (threshold, budget, keep_seasonal), min_area, grid, max_residual, band_weights, model
+    site = choose_site(at, radius, bbox, aoi, name)
+    radar = asked.open(before, after)
+    task = _Task((before, first), (after, second), site, settings_of(*how), name, asked.sensor, radar)
     output = _Output(out, overwrite, keep_images, as_json, quiet, bool(redact_coordinates))
     display = partial(progress_on_terminal, show=progress, quiet=quiet, verbose=verbose)
-    with Resources.of(memory, jobs, scratch).in_use():
+    with _within(memory, jobs, scratch):
         result = task.carry_out(output, display, strict=strict)
     raise typer.Exit(exit_code_of(result, exit_code=exit_code))
+
+
+def _within(memory: str | None, jobs: int | None, scratch: Path | None) -> AbstractContextManager[None]:
+    """Let a run take no more of the machine than the options say."""
+    from changedet.scale.resources import Resources
+
+    return Resources.of(memory, jobs, scratch).in_use()
 
 
 @dataclass(frozen=True)

@@ -364,6 +364,7 @@ def _planes_of(image: Image) -> Planes:
     count, rows, columns = image.data.shape
 
     def read(part: slice, step: int) -> NDArray[np.float32]:
+        """Return some rows of all of them."""
         found = (image.data, image.classes[np.newaxis], image.valid[np.newaxis])
         return np.concatenate([plane[:, part, ::step] for plane in found], axis=0, dtype=np.float32)
 

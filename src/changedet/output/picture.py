@@ -103,6 +103,7 @@ def _drawn(
     colour, pattern = np.empty((*small, 3), np.uint8), np.empty(small, np.uint8)
 
     def work(block: slice) -> None:
+        """Draw some rows of the small picture."""
         first, last = (rows.start + factor * row for row in (block.start, block.stop))
         painted = paint((slice(first, min(last, rows.stop)), columns))
         colour[block], pattern[block] = _smaller(*painted, factor)
@@ -117,6 +118,7 @@ def _smaller(colour: NDArray[np.uint8], pattern: NDArray[np.uint8], factor: int)
     height, width = ((side + more) // factor for side, more in zip(pattern.shape, missing, strict=True))
 
     def averaged(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the mean of each square; squares at the end are filled up with the last pixels."""
         whole = cv2.copyMakeBorder(plane, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
         return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
