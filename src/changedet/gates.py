@@ -43,7 +43,9 @@ def refusals(registration: Registration, pair: Pair) -> tuple[str, ...]:
     tuple of str
         One sentence for each gate that refused, each with what to do.
     """
-    return (*_registration_refusal(registration), *_offset_refusal(pair), *_order_refusal(pair))
+    # bands of ground that does not lie on itself are alike by chance
+    order = _order_refusal(pair) if registration.passed else ()
+    return (*_registration_refusal(registration), *_offset_refusal(pair), *order)
 
 
 def unlikeness(pair: Pair, explained: float) -> str:

@@ -104,6 +104,12 @@ def test_a_choice_among_dates_that_may_still_come_holds_for_a_day(store, plan, a
     assert (store.read(REQUEST, SITE, now=later + timedelta(minutes=5)) is not None) is holds
 
 
+def test_a_choice_made_while_the_clock_was_ahead_does_not_hold_for_years(store, plan):
+    store.keep(REQUEST, plan, (PAST[0], parse_period("2999")))
+    corrected = datetime.now(UTC) - FRESH_FOR - timedelta(days=800)
+    assert store.read(REQUEST, SITE, now=corrected) is None
+
+
 def test_it_is_forgotten_when_asked(store, plan):
     store.keep(REQUEST, plan, PAST)
     store.forget(REQUEST, SITE)

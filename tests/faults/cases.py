@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+from odc.geo.geobox import GeoBox
 from tests.runs import SAMPLES, write_no_plates
 from tests.watch import test_watch_world as watched
 from tests.world.world import World
@@ -23,6 +24,11 @@ SMALL = ("--at", "38.2703, 126.4980", "--radius", "300m")
 _TIMES = re.compile(r'"(created|ended)_utc": "[^"]*"')
 #: Records of a cache say when they were stored and hold a digest of that; the data beside them count.
 _NOT_COUNTED = re.compile(r"(^|/)\.|(^|/)cache/.*\.json$|(^|/)status\.jsonl$")
+
+
+#: A home that a test has set and that stays.
+UNUSABLE = "/dev/null/home"
+GRID = GeoBox.from_bbox((300000, 4899000, 300640, 4899480), "EPSG:32633", resolution=10, tight=True)
 
 
 @dataclass(frozen=True)
@@ -87,14 +93,14 @@ def half_entries(folder):
     return found
 
 
-def detecting(folder, *, plates=False):
-    """Compare a small part of the bundled pair into a run folder, which may be there already."""
+def detecting(folder, *, scenes=SAMPLES):
+    """Compare a small part of a pair into a run folder, which may be there already."""
     folder.mkdir()
-    scenes = ("--before", f"{SAMPLES / 'before'}", "--after", f"{SAMPLES / 'after'}")
+    dates = ("--before", f"{scenes / 'before'}", "--after", f"{scenes / 'after'}")
 
     def work():
-        _settle(folder, plates=plates)
-        return command(["detect", *scenes, *SMALL, "--out", f"{folder / 'run'}", "--overwrite", "--quiet"])
+        _settle(folder)
+        return command(["detect", *dates, *SMALL, "--out", f"{folder / 'run'}", "--overwrite", "--quiet"])
 
     return Case(folder, work)
 
@@ -111,7 +117,7 @@ def saving(folder, *, make=True):
         from changedet.cli.console import Outcome
         from changedet.output.folder import save
 
-        _settle(folder, plates=False)
+        _settle(folder)
         with Outcome([]) as outcome:
             save(result, folder / "run", overwrite=True, started=datetime(2026, 1, 1, tzinfo=UTC))
         return outcome.code
@@ -136,7 +142,7 @@ def running(folder):
         def work():
             from changedet.access import choosing
 
-            _settle(folder, plates=False, url=world.earth_search)
+            _settle(folder, url=world.earth_search)
             choosing.CONTEXT_WIDTH_M, choosing.CONTEXT_MARGIN_M = 800.0, 60.0
             return command(line)
 
@@ -181,7 +187,7 @@ def watching(folder):
     with World(made) as world:
 
         def work():
-            _settle(folder, plates=False, url=world.earth_search)
+            _settle(folder, url=world.earth_search)
             return command(line)
 
         yield WatchCase(folder, work)
@@ -189,30 +195,28 @@ def watching(folder):
 
 def keeping(folder):
     """Store twenty entries of a cache, one after the other."""
-    from odc.geo.geobox import GeoBox
-
     folder.mkdir()
-    grid = GeoBox.from_bbox((300000, 4899000, 300640, 4899480), "EPSG:32633", resolution=10, tight=True)
 
     def work():
         cache = SceneCache(folder / "cache")
         for number in range(20):
-            array = np.random.default_rng(number).random((3, *grid.shape), np.float32)
-            cache.store(digest_of(number % 5), Planes(array, ("a", "b", "c"), grid), {"number": number})
+            array = np.random.default_rng(number).random((3, *GRID.shape), np.float32)
+            cache.store(digest_of(number % 5), Planes(array, ("a", "b", "c"), GRID), {"number": number})
         return 0
 
     return Case(folder, work)
 
 
-def _settle(folder, *, plates, url=""):
+def _settle(folder, *, url=""):
     """Make a forked process one of its own: working directory, settings, archive."""
     from changedet.output import plate
 
     os.chdir(folder.parent)
-    if not plates:
-        plate.write_plates = write_no_plates
-    home = Path(f"{folder}.home")
-    os.environ |= {"HOME": str(home), "XDG_CONFIG_HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
+    plate.write_plates = write_no_plates
+    home = folder.with_name("home")
+    for name, path in (("HOME", home), ("XDG_CONFIG_HOME", home), ("XDG_CACHE_HOME", home / "cache")):
+        if os.environ.get(name) != UNUSABLE:
+            os.environ[name] = str(path)
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         os.environ.pop(name, None)
     if url:

@@ -2,9 +2,9 @@
 
     python -m tests.faults.kills [--kills 200] [--out FILE] [--only CASE] [--every 1]
 
-`make faults` runs this with the numbers in docs/reliability.md; test_kills.py a short part of it. A case counts
-as failed when something half stands under a name that readers see, when the next run does not end as usual,
-or when it makes other bytes than one that was never disturbed. The exit code is 1 then.
+`make faults` runs this with the numbers in docs/reliability.md; test_kills.py a short part of it. A case
+counts as failed when something half stands under a name that readers see, when the next run does not end as
+usual, or when it makes other bytes than one that was never disturbed. The exit code is 1 then.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from tests.faults import cases
 from tests.faults.steps import broken_once, die, forked, full_from_here, warm
 
 #: Share of the kills that each command gets, and how often one is killed before it may end.
-KILLED = {"cache": (0.25, 1), "detect": (0.3, 1), "run": (0.25, 2), "watch": (0.2, 8)}
+KILLED = {"cache": (0.25, 1), "detect": (0.3, 5), "run": (0.25, 5), "watch": (0.2, 8)}
 _BROKEN = 73
 _SIZES_KB = (8, 64, 128, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
 

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -14,11 +15,6 @@ _CHANGES = frozenset(
     {"os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.truncate"}
 )
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-#: Packages of which a process that runs once tells what it imported.
-_OURS = frozenset(
-    {"changedet", "cv2", "geopandas", "jinja2", "matplotlib", "numpy", "odc", "pandas", "PIL", "pydantic"}
-    | {"pyogrio", "pyproj", "pystac", "pystac_client", "rasterio", "scipy", "shapely", "skimage", "typer"}
-)
 
 
 @dataclass(frozen=True)
@@ -102,7 +98,7 @@ def forked(work, folder, *, at=0, act=None, after_s=None, beside=None):
     pid = os.fork()
     if pid == 0:
         code = 70
-        with suppress(BaseException):
+        try:
             with said.open("w") as stream:
                 os.dup2(stream.fileno(), 1)
                 os.dup2(stream.fileno(), 2)
@@ -111,8 +107,13 @@ def forked(work, folder, *, at=0, act=None, after_s=None, beside=None):
             code = work()
             sys.stdout.flush()
             sys.stderr.flush()
-            told.write_text(str(disk.steps))
-        os._exit(code)
+            with suppress(OSError):
+                told.write_text(str(disk.steps))
+        except BaseException:  # noqa: BLE001  # whatever it is, it has to be seen by the parent
+            traceback.print_exc()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
     if after_s is not None:
         _kill_after(pid, started + after_s)
     _, status = os.waitpid(pid, 0)
@@ -135,7 +136,7 @@ def warm(work, folder):
 
     def tell():
         code = work()
-        names.write_text("\n".join(name for name in sys.modules if name.split(".")[0] in _OURS))
+        names.write_text("\n".join(sys.modules))
         return code
 
     ended = forked(tell, folder)

@@ -2,10 +2,18 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 
-from changedet.output.whole import keep, put_back, set_aside, temporary_sibling
+from changedet.errors import UsageError
+from changedet.output.whole import (
+    keep,
+    put_back,
+    require_writable_name,
+    set_aside,
+    temporary_sibling,
+)
 
 
 def test_a_folder_that_is_not_renamed_goes_with_the_parents_made_for_it(tmp_path):
@@ -113,3 +121,17 @@ def test_every_file_reaches_the_disk(tmp_path, monkeypatch):
     monkeypatch.setattr("changedet.output.whole.to_disk", seen.append)
     keep(tmp_path)
     assert seen == [tmp_path / "a", tmp_path / "plates" / "b"]
+
+
+@pytest.mark.parametrize("name", ["pier\nnorth", "bell\x07", "caf\udce9"])
+def test_names_that_cannot_be_written_are_refused_in_one_line(name):
+    with pytest.raises(UsageError, match="choose a folder with another name") as caught:
+        require_writable_name(Path("/runs") / name)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "name", ["Объект", 'the "old" pier\'s', "50%#1?", "zero\u200bwidth", "right\u202eleft"]
+)
+def test_other_names_pass(name):
+    require_writable_name(Path("/runs") / name)

@@ -141,7 +141,8 @@ def _links(plan: Plans) -> list[str]:
 
 
 def _holds(record: Mapping[str, Any], made: datetime, now: datetime) -> bool:
-    return bool(record["settled"]) or now - made < FRESH_FOR
+    # a clock that was ahead and is right again must not keep a plan for years
+    return bool(record["settled"]) or abs(now - made) < FRESH_FOR
 
 
 def _record(plan: Plans) -> dict[str, Any]:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
+#: How Python says it.
+_NO_THREAD = "can't start new thread"
+_HALF_A_CHARACTER = "surrogates not allowed"
+
 
 def emit(document: Mapping[str, Any], lines: Sequence[str], *, as_json: bool) -> None:
     """Print a result: one JSON document, or lines for a reader that cannot move the cursor or colour it."""
@@ -117,6 +121,18 @@ def _translate(error: BaseException) -> ChangedetError | None:
         return OutputError(
             what, where=where, todo="check that it is there, its permission and the free space"
         )
+    return _limit_of_the_machine(error)
+
+
+def _limit_of_the_machine(error: BaseException) -> ChangedetError | None:
+    """Put what the machine or the libraries cannot do into our own words, None for a bug."""
+    if isinstance(error, RuntimeError) and str(error) == _NO_THREAD:
+        return OutputError(
+            "the machine gives no more threads",
+            todo="close programs, or raise the limit of memory or processes",
+        )
+    if isinstance(error, UnicodeEncodeError) and error.reason == _HALF_A_CHARACTER:
+        return UsageError("a name or path that was given is not UTF-8", todo="rename the file or folder")
     return None
 
 

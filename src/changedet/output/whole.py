@@ -6,9 +6,11 @@ import os
 import re
 import secrets
 import shutil
+import unicodedata
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from changedet.errors import UsageError
 from changedet.providers.cache_files import is_stale, to_disk
 
 if TYPE_CHECKING:
@@ -92,6 +94,32 @@ def put_back(target: Path) -> None:
         aside = sorted(_left(target, "old"), key=lambda path: path.stat().st_mtime)
         if aside:
             aside[-1].rename(target)
+
+
+def require_writable_name(target: Path) -> None:
+    """Refuse a place under whose name the libraries cannot write, before any work is done.
+
+    Parameters
+    ----------
+    target : Path
+        Absolute.
+
+    Raises
+    ------
+    UsageError
+        When the path holds a line break or another control character, or is not UTF-8.
+    """
+    text = str(target)
+    if text.isprintable():
+        return
+    # a letter that the terminal cannot show is no obstacle, half a character is
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in text):
+        shown = text.encode("ascii", "backslashreplace").decode().replace("\n", "\\n")
+        raise UsageError(
+            "a path with a control character, or none in UTF-8, cannot be written to",
+            where=shown,
+            todo="choose a folder with another name",
+        )
 
 
 def keep(folder: Path) -> None:
