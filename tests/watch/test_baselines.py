@@ -115,7 +115,7 @@ def test_a_large_step_persists_when_clear_dates_of_three_weeks_show_it(known):
         base = take(base, image(number, hall=BUILT))
         status.append([one.status for one in find_candidates(base, RULES)])
     # three dates are twenty days, which goods may stand as well
-    assert status == [[], [], [], [PERSISTING], [PERSISTING]]
+    assert status == [[], [], ["provisional"], [PERSISTING], [PERSISTING]]
     (one,) = find_candidates(base, RULES)
     assert one.area_m2 == pytest.approx(3600, rel=0.02) and one.indices == base.names
     assert one.after == image(72).scene.time_text and one.by == image(73).scene.time_text

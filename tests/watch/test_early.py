@@ -80,7 +80,12 @@ def alarms_of(*series, rules=RULES, **more):
 )
 def test_enough_dates_of_three_weeks_have_to_stand_out_and_none_may_be_as_usual(series, shown):
     _, found = alarms_of(series)
-    assert found.early[0, 0] == shown and found.alarmed[0, 0] == shown and not found.persisting.any()
+    assert found.early[0, 0] == shown and not found.persisting.any()
+
+
+def test_what_shows_for_less_time_is_listed_already():
+    assert alarms_of((0, 6, 6, 6))[1].alarmed.all() and not alarms_of((0, 6, 6, 6))[1].early.any()
+    assert not alarms_of((0, 0, 6, 6))[1].alarmed.any() and not alarms_of((6, 0.5, 6, 6))[1].alarmed.any()
 
 
 def test_a_step_has_its_side_its_size_and_its_first_day():

@@ -43,7 +43,7 @@ class Alarms:
     persisting : ndarray of bool
         Those of them that the chart says persist.
     early : ndarray of bool
-        Those that enough of the last clear dates show, each by itself.
+        Those that enough of the last clear dates show, each by itself, over long enough a time.
     leading : ndarray of int8
         The index with the largest step, or -1.
     side : ndarray of int8
@@ -88,21 +88,22 @@ def gather_alarms(base: SiteBaseline, combined: IndexAlarms, rules: WatchRules) 
     side = np.zeros(leading.shape, np.int8)
     for index, state in enumerate(base.states):
         side = np.where(leading == index, state.chart.side, side).astype(np.int8)
-    early = np.zeros(charted.shape, bool)
+    listed, early = np.zeros(charted.shape, bool), np.zeros(charted.shape, bool)
     largest = np.zeros(charted.shape, np.float32)
     for index in range(len(base.names)):
         shown = _shown(base, index, rules)
         if shown is None:
             break
         here = shown.here & base.inside & base.states[index].baseline.monitored
-        early |= here
+        listed |= here
+        early |= here & shown.long
         said[here] |= np.uint32(1 << index)
         better = here & ~charted & (np.abs(shown.size) > largest)
         largest[better] = np.abs(shown.size)[better]
         for target, value in ((leading, np.int8(index)), (size, shown.size), (by_day, shown.by_day),
                               (side, np.sign(shown.size).astype(np.int8))):  # fmt: skip
             target[better] = value[better] if isinstance(value, np.ndarray) else value
-    alarmed = charted | early
+    alarmed = charted | listed
     persisting = charted & (combined.status == AlarmStatus.PERSISTING)
     return Alarms(alarmed, persisting, early, leading, side, by_day, size, said)
 
@@ -110,6 +111,7 @@ def gather_alarms(base: SiteBaseline, combined: IndexAlarms, rules: WatchRules) 
 @dataclass(frozen=True, eq=False)
 class _Shown:
     here: NDArray[np.bool_]
+    long: NDArray[np.bool_]
     size: NDArray[np.float32]
     by_day: NDArray[np.float32]
 
@@ -127,19 +129,24 @@ def _shown(base: SiteBaseline, index: int, rules: WatchRules) -> _Shown | None:
     last = np.where(newest.any(axis=0), days[newest.argmax(axis=0)], np.nan)
     limit, calm = kept_step(STANDS_OUT), kept_step(_USUAL)
     shape = kept.shape[1:]
-    found = _Shown(np.zeros(shape, bool), np.zeros(shape, np.float32), np.full(shape, np.nan, np.float32))
+    found = _Shown(
+        np.zeros(shape, bool),
+        np.zeros(shape, bool),
+        np.zeros(shape, np.float32),
+        np.full(shape, np.nan, np.float32),
+    )
     for sign in (1, -1):
         off = clear & ((kept >= limit) if sign > 0 else (kept <= -limit))
         counted = _from_the_end(off)
         usual = _from_the_end(clear & ((kept < calm) if sign > 0 else (kept > -calm)))
         begins = off & (counted > rules.least_later) & (usual == 0)
         begins &= counted * (1 + rules.of_later) >= cleared * (1 + rules.least_later)
-        here = (off & newest).any(axis=0) & (last - days[begins.argmax(axis=0)] >= LEAST_DAYS)
-        here &= begins.any(axis=0)
+        here = (off & newest).any(axis=0) & begins.any(axis=0)
         if here.any():
             first = begins.argmax(axis=0)[here]
             units = base.units_of(index, here, dates)
             found.here[here] = True
+            found.long[here] = last[here] - days[first] >= LEAST_DAYS
             found.by_day[here] = days[first]
             found.size[here] = np.nanmedian(np.where(off[:, here], units, np.nan), axis=0)
     return found
