@@ -21,7 +21,6 @@ from changedet.providers.http import (
     PASSING_STATUSES,
     NoRangesError,
     PatientRetry,
-    be_patient,
     discreet_logs,
     reason_of,
     retry_policy,
@@ -29,6 +28,7 @@ from changedet.providers.http import (
 )
 from changedet.providers.layers import Layer, check_north_up
 from changedet.providers.ranges import Cursor, RemoteFile, block_ranges, fetch_range
+from changedet.providers.sessions import KeptSessions
 from changedet.providers.stopping import stop_event
 from changedet.resample import source_window
 
@@ -163,6 +163,8 @@ class Reader:
         Is told the bytes of each window that was read, before compression.
     kept : KeptWindows
         What was read before is not asked for again.
+    sessions : KeptSessions
+        Their connections are used again.
     """
 
     settings: ProviderSettings
@@ -170,6 +172,7 @@ class Reader:
     local_files: bool = False
     on_received: OnReceived | None = None
     kept: KeptWindows = field(default_factory=KeptWindows)
+    sessions: KeptSessions = field(default_factory=KeptSessions)
 
     def fetch(
         self, granules: Sequence[Granule], names: Sequence[str], grid: GeoBox
@@ -291,8 +294,7 @@ class Reader:
         if not urlsplit(link).scheme:
             return _read_window(link, None, index, grid, where)
         patience = self.settings.connect_timeout_s, self.settings.read_timeout_s
-        with requests.Session() as session:
-            be_patient(session, policy)
+        with self.sessions.session(policy) as session:
             file = RemoteFile(lambda start, stop: fetch_range(session, link, start, stop, patience))
             try:
                 return _read_window(_name_of(link), file, index, grid, where)

@@ -19,6 +19,7 @@ from changedet.providers.registry import require_offered
 from changedet.providers.remote import KeptWindows, NoSigner, Reader, Signer
 from changedet.providers.scenes import acquisition_key, assemble_scenes
 from changedet.providers.search_ahead import query_for_all
+from changedet.providers.sessions import KeptSessions
 from changedet.resample import reached
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class StacProvider:
         What was read last.
     catalogues : OpenCatalogues
         Stay open from search to search.
+    sessions : KeptSessions
+        Their connections serve one file after the other.
     """
 
     info: ProviderInfo
@@ -68,6 +71,7 @@ class StacProvider:
     later: frozenset[int] = frozenset()
     kept: KeptWindows = field(default_factory=KeptWindows, repr=False)
     catalogues: OpenCatalogues = field(default_factory=OpenCatalogues, repr=False)
+    sessions: KeptSessions = field(default_factory=KeptSessions, repr=False)
 
     @property
     def name(self) -> str:
@@ -237,7 +241,7 @@ class StacProvider:
         return estimate_files(scene.granules, (*self._names(scene, bands), *beside), grid)
 
     def _reader(self) -> Reader:
-        return Reader(self.settings, self.signer, kept=self.kept)
+        return Reader(self.settings, self.signer, kept=self.kept, sessions=self.sessions)
 
     def _items(self, query: SearchQuery) -> Iterable[Item]:
         collections = self.radar if query.sensor == "s1" else tuple(self.rules)
