@@ -203,6 +203,7 @@ def _write_level(
                 # whole tiles of all bands: nothing waits in memory for the rest of its tile
                 tile = np.ascontiguousarray(strip[:, :, columns])
                 file.write(tile, window=Window.from_slices(rows, columns))
+            del strip  # before the next one is read
 
 
 def little_cache() -> AbstractContextManager[Any]:
