@@ -26,7 +26,7 @@ _HALF_A_CHARACTER = "surrogates not allowed"
 def emit(document: Mapping[str, Any], lines: Sequence[str], *, as_json: bool) -> None:
     """Print a result: one JSON document, or lines for a reader that cannot move the cursor or colour it."""
     if as_json:
-        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+        text = _escaped(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
     else:
         text = "\n".join(map(_harmless, lines))
     try:
@@ -49,6 +49,13 @@ def say(text: str, *, quiet: bool = False) -> None:
     """Print a line for a human on stderr; file names cannot move its cursor or colour it."""
     if not quiet:
         print(_harmless(text), file=sys.stderr)
+
+
+def _escaped(document: str) -> str:
+    r"""Write what would act on a terminal as JSON can: ``\u202e``; it stands inside of texts alone."""
+    if document.replace("\n", "").isprintable():
+        return document
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in document)
 
 
 def _harmless(line: str) -> str:
