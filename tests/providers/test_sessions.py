@@ -1,10 +1,11 @@
 """Connections stay open from file to file, and nothing else is carried from one to the next."""
 
 import threading
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
-from tests.world.plumbing import Server, json_response
 from tests.world.world import without_proxies
 
 from changedet.providers.http import retry_policy
@@ -15,12 +16,34 @@ pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 POLICY = retry_policy(ProviderSettings(max_retries=1, retry_delay_s=0.01, total_deadline_s=5))
 
 
+class Patient(BaseHTTPRequestHandler):
+    """Answers, and leaves the connection open."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *_):
+        pass
+
+
+@dataclass(frozen=True)
+class Address:
+    url: str
+
+
 @pytest.fixture
 def server(monkeypatch):
     without_proxies(monkeypatch)
-    found = Server(lambda _: json_response({}))
-    yield found
-    found.close()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Patient) as found:
+        found.daemon_threads = True
+        threading.Thread(target=found.serve_forever, args=(0.01,), daemon=True).start()
+        yield Address(f"http://127.0.0.1:{found.server_port}")
+        found.shutdown()
 
 
 @pytest.fixture
