@@ -106,7 +106,7 @@ def require_local(path: Path) -> None:
 
 
 def require_own_overviews(tags: Mapping[str, str], path: Path) -> None:
-    """Refuse an open raster whose tags of the domain OVERVIEWS have its reduced pixels read from elsewhere."""
+    """Refuse an open raster whose tags (domain OVERVIEWS) have its reduced pixels read from elsewhere."""
     if any(name.upper() == "OVERVIEW_FILE" for name in tags):
         raise InputFileError(
             "has its overviews read from another file",
@@ -116,7 +116,7 @@ def require_own_overviews(tags: Mapping[str, str], path: Path) -> None:
 
 
 def _plain(path: Path) -> Path:
-    """Return an absolute path without ``..``; links are not followed: who made them has access to both ends."""
+    """Return an absolute path without ``..``; links are not followed: who made them may read both ends."""
     return Path(os.path.normpath(path.absolute()))
 
 
@@ -145,7 +145,7 @@ def _require_company(path: Path) -> None:
 
 
 def _text_of(path: Path) -> str:
-    """Return a text as the reader of the format understands it; empty when it is larger than any such text."""
+    """Return a text as the reader of the format understands it; empty when it is larger than any such."""
     stored = path.read_bytes() if path.stat().st_size <= _LARGEST_TEXT_BYTES else b""
     plain = re.sub(r"<!\[CDATA\[|\]\]>", "", html.unescape(stored.decode("utf-8", "replace")))
     return _COMMENT.sub("", plain)
