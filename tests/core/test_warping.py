@@ -1,5 +1,6 @@
 """Warping: whole pixels exactly, fractions and fields as the kernel says, and no value out of nothing."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -91,7 +92,8 @@ class TestExactness:
         assert inside.mean() > 0.8
         # a table of 1/32 pixel would be off by 1/64 of the steepest slope
         np.testing.assert_allclose(got[inside], expected[inside], atol=1e-6)
-        assert remap_is_exact()
+        # OpenCV 4 takes positions from a table; what is here then does the work itself
+        assert remap_is_exact() == (int(cv2.__version__.split(".")[0]) >= 5)
 
     def test_a_spline_goes_through_the_pixels_and_follows_smooth_ground(self):
         image, field = smooth(), bent((90, 120))

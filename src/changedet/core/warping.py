@@ -453,7 +453,8 @@ def _gathered(
 ) -> NDArray[Any]:
     """Interpolate by looking every pixel up that the kernel needs."""
     before, after = _REACH_PX[order]
-    cells = [np.floor(axis).astype(np.intp) for axis in (rows, columns)]
+    # a position that is no number has no cell, and its weights make it no data again
+    cells = [np.floor(np.nan_to_num(axis)).astype(np.intp) for axis in (rows, columns)]
     weights = [_kernel(axis - cell, order) for axis, cell in zip((rows, columns), cells, strict=True)]
     total = np.zeros(rows.shape, np.float32)
     for down in range(-before, after + 1):
