@@ -2,8 +2,8 @@
 
     python benchmarks/site_costs.py --out benchmarks/site_costs_results.json      a minute
 
-Ground as simulated, repeated to squares of several sizes, is compared and saved; a line through them is the
-cost of a site and of each million pixels of its frame. What fetching takes is measured by the command over
+Ground as simulated, repeated to squares of several sizes, is compared and saved; lines through them are the
+costs of a site and of each million pixels. What fetching takes is measured by the command over
 sockets on this machine, decoding and the cache included. Processor time of all threads counts.
 """
 
@@ -105,17 +105,22 @@ def measure(sizes: Sequence[int], folder: Path) -> dict[str, Any]:
     for times in sizes:
         rows.append(compared(times, folder))
         print(rows[-1], file=sys.stderr)
-    mpx = np.array([row["mpx"] for row in rows])
-    seconds, slope_s = _line(mpx, np.array([row["compare_s"] + row["save_s"] for row in rows]))
-    megabytes, slope_mb = _line(mpx, np.array([row["folder_mb"] for row in rows]))
     found = fetched(folder)
+    return {"rows": rows, "fetch": found, "costs": costs_of(rows, found)}
+
+
+def costs_of(rows: Sequence[dict[str, float]], found: dict[str, float]) -> dict[str, float]:
+    """The costs of a site, of its pixels, of those of its frame and of its scenes."""
+    mpx = np.array([row["mpx"] for row in rows])
+    lines = {
+        name: _line(mpx, np.array([row[name] for row in rows]))
+        for name in ("compare_s", "save_s", "folder_mb")
+    }
     return {
-        "rows": rows, "fetch": found,
-        "costs": {
-            "site_s": seconds, "compare_s_per_mpx": slope_s, "fetch_s_per_mpx": found["fetch_s_per_mpx"],
-            "folder_mb": megabytes, "folder_mb_per_mpx": slope_mb,
-            "cache_mb_per_mpx": found["cache_mb_per_mpx"],
-        },
+        "site_s": lines["compare_s"][0] + lines["save_s"][0],
+        "compare_s_per_mpx": lines["compare_s"][1], "save_s_per_mpx": lines["save_s"][1],
+        "fetch_s_per_mpx": found["fetch_s_per_mpx"], "folder_mb": lines["folder_mb"][0],
+        "folder_mb_per_mpx": lines["folder_mb"][1], "cache_mb_per_mpx": found["cache_mb_per_mpx"],
     }  # fmt: skip
 
 

@@ -20,15 +20,16 @@ from changedet.scale.planning import (
     totals_of,
 )
 
-COSTS = SiteCosts(10.0, 4.0, 3.0, 5.0, 7.0, 2.0)
+COSTS = SiteCosts(10.0, 4.0, 8.0, 3.0, 5.0, 7.0, 2.0)
 
 
 def planned(scenes=2, radar=0, side=1000, units=0.0):
-    """A plan of a site, as far as costs look into it."""
+    """A plan of a site of a quarter of its frame, as far as costs look into it."""
     plan = SimpleNamespace(
         optical_scenes=(None,) * scenes,
         radar_scenes=(None,) * radar,
         grid=SimpleNamespace(shape=(side, side)),
+        site=SimpleNamespace(grid=SimpleNamespace(shape=(side // 2, side // 2))),
     )
     return SimpleNamespace(plan=plan, estimate=Estimate(10 * scenes, 100.0 * scenes, units))
 
@@ -37,11 +38,11 @@ def test_what_a_site_takes_follows_from_what_was_measured():
     found = site_takes(planned(units=3.0), COSTS)
     assert (found.scenes, found.requests, found.processing_units) == (2, 20, 3.0)
     assert found.gigabytes == pytest.approx(0.2)
-    assert found.core_hours == pytest.approx((10 + 4 + 2 * 3) / 3600)
-    assert found.disk_gigabytes == pytest.approx((5 + 7 + 2 * 2) / 1000)
+    assert found.core_hours == pytest.approx((10 + 4 + 2 * 3 + 8 / 4) / 3600)
+    assert found.disk_gigabytes == pytest.approx((5 + 7 / 4 + 2 * 2) / 1000)
     # a frame of four times the area
     larger = site_takes(planned(side=2000), COSTS)
-    assert larger.core_hours == pytest.approx((10 + 4 * (4 + 2 * 3)) / 3600)
+    assert larger.core_hours == pytest.approx((10 + 4 * (4 + 2 * 3) + 8) / 3600)
     assert site_takes(planned(radar=4), COSTS).scenes == 6
 
 

@@ -31,31 +31,34 @@ _STUDENT_LATER = 2.1
 class SiteCosts:
     """What a site takes of a machine, as measured.
 
-    The values that stand here are those of ``python benchmarks/site_costs.py`` on one core of a server of
-    2.1 GHz (x86-64, 2026); another machine takes another share of them.
+    The values that stand here are those of ``python benchmarks/site_costs.py`` on a busy machine of two
+    processors (``benchmarks/site_costs_results.json``); another machine takes another share of them.
 
     Attributes
     ----------
     site_s : float
         Processor seconds of a site whatever its size: plates, report, checks.
     compare_s_per_mpx : float
-        Processor seconds for each million pixels of the frame that are compared and written.
+        Processor seconds for each million pixels of the frame that are compared.
+    save_s_per_mpx : float
+        Processor seconds for each million pixels of the site that are written and drawn.
     fetch_s_per_mpx : float
         Processor seconds for each million pixels of a scene, ten bands, that are decoded and kept.
     folder_mb : float
         Megabytes of a run folder whatever the size of the site.
     folder_mb_per_mpx : float
-        Megabytes of a run folder for each million pixels of the frame.
+        Megabytes of a run folder for each million pixels of the site, both images among them.
     cache_mb_per_mpx : float
         Megabytes that are kept of each million pixels of a scene.
     """
 
-    site_s: float = 6.0
-    compare_s_per_mpx: float = 6.0
-    fetch_s_per_mpx: float = 2.0
-    folder_mb: float = 2.0
-    folder_mb_per_mpx: float = 20.0
-    cache_mb_per_mpx: float = 30.0
+    site_s: float = 6.5
+    compare_s_per_mpx: float = 2.6
+    save_s_per_mpx: float = 5.2
+    fetch_s_per_mpx: float = 3.7
+    folder_mb: float = 5.0
+    folder_mb_per_mpx: float = 106.0
+    cache_mb_per_mpx: float = 31.0
 
 
 @dataclass(frozen=True)
@@ -200,9 +203,11 @@ def site_takes(planned: Planned, costs: SiteCosts = _DEFAULT_COSTS) -> Taken:
     Taken
         For radar the costs of optical scenes stand in, by their pixels.
     """
-    mpx, scenes = frame_mpx(planned), len(planned.plan.optical_scenes) + len(planned.plan.radar_scenes)
-    seconds = costs.site_s + mpx * (costs.compare_s_per_mpx + scenes * costs.fetch_s_per_mpx)
-    disk = costs.folder_mb + mpx * (costs.folder_mb_per_mpx + scenes * costs.cache_mb_per_mpx)
+    scenes = len(planned.plan.optical_scenes) + len(planned.plan.radar_scenes)
+    frame, site = frame_mpx(planned), math.prod(planned.plan.site.grid.shape) / 1e6
+    seconds = costs.site_s + frame * (costs.compare_s_per_mpx + scenes * costs.fetch_s_per_mpx)
+    seconds += site * costs.save_s_per_mpx
+    disk = costs.folder_mb + site * costs.folder_mb_per_mpx + frame * scenes * costs.cache_mb_per_mpx
     estimate = planned.estimate
     return Taken(
         scenes,
