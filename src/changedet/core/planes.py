@@ -205,7 +205,7 @@ def over_rows(function: Callable[..., Value], *planes: NDArray[Any]) -> list[Val
 
     Examples
     --------
-    >>> sum(over_rows(np.count_nonzero, np.ones((4, 5), bool)))
+    >>> int(sum(over_rows(np.count_nonzero, np.ones((4, 5), bool))))
     20
     """
     blocks = plane_blocks(planes[0])

@@ -105,6 +105,16 @@ def smooth_score(
 def blur_reach_px(sigma_px: float) -> int:
     """Return from how far a pixel counts in `blur_valid`.
 
+    Parameters
+    ----------
+    sigma_px : float
+        Standard deviation in pixels.
+
+    Returns
+    -------
+    int
+        Pixels, rounded up.
+
     Examples
     --------
     >>> blur_reach_px(2.0)
