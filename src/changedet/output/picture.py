@@ -186,7 +186,8 @@ def _score_pattern(
     pattern[~np.isfinite(score) | (state == State.NOT_OBSERVED)] = _STRIPES
     pattern[state == State.NOT_COMPARABLE] = _CROSSED
     pattern[state == State.OUTSIDE] = _OUTSIDE
-    return enlarge(score_colours()[level.astype(np.uint8)], factor), enlarge(pattern, factor)
+    colour = np.take(score_colours(), level.astype(np.uint8), axis=0)
+    return enlarge(colour, factor), enlarge(pattern, factor)
 
 
 def score_range(result: ChangeResult) -> tuple[float, float]:
