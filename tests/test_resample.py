@@ -7,20 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
-from changedet import resample as module
+from changedet import resample_rows as module
 from changedet.core.displacement import DisplacementField
 from changedet.errors import CrsMismatchError
 from changedet.resample import (
     pixel_size_m,
     resample,
-    resample_rows,
-    resampled_rows,
     room_for,
     smoothed,
-    source_rows,
     source_window,
     whole_pixel_shift,
 )
+from changedet.resample_rows import resampled_rows, source_rows
 
 GRID = GeoBox.from_bbox((300000, 4800000, 300600, 4800480), "EPSG:32633", resolution=10, tight=True)
 COARSE = GeoBox.from_bbox((300000, 4800000, 300600, 4800480), "EPSG:32633", resolution=20, tight=True)
@@ -294,8 +292,7 @@ class TestRows:
         for rows in pieces:
             part = source_rows(source, GRID, rows, field)
             if part is not None:
-                place = pixels[part], source[part]
-                found[rows] = resample_rows(*place, (GRID, rows), displacement=field)
+                found[rows] = resample(pixels[part], source[part], GRID, displacement=field, rows=rows)
         np.testing.assert_allclose(found, whole, atol=3e-6)
 
     def test_little_more_is_looked_at_than_is_needed(self, monkeypatch):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from changedet.core.blocks import spans
 from changedet.errors import CrsMismatchError
 
 if TYPE_CHECKING:
@@ -37,9 +36,6 @@ _EDGE_POINTS = 17
 _BETWEEN_SAMPLES_PX = 0.1
 #: The reference systems are asked at points this many pixels apart.
 _LATTICE_PX = 64
-#: Rows are put onto a large grid so many pixels at a time. So many pixels more on either side hold what a
-#: spline needs beyond them, also of pixels three times as large.
-_ROWS_PX, _ROWS_MARGIN_PX = 2**24, 48
 #: An image whose pixels are smaller than those of the target by more than this is smoothed before.
 _FINER = 1.25
 #: Grids that are turned or stretched by less than this, in pixels a pixel, lie side by side.
@@ -53,6 +49,7 @@ def resample(
     *,
     method: Method = "cubic",
     displacement: DisplacementField | None = None,
+    rows: slice | None = None,
 ) -> NDArray[np.float32] | NDArray[np.uint8]:
     """Put a plane of pixels onto another grid.
 
@@ -73,10 +70,12 @@ def resample(
         Kernel for float32; uint8 classes are always taken from the nearest pixel.
     displacement : DisplacementField, optional
         On the target: moves the content in the same interpolation.
+    rows : slice, optional
+        Rows of the target that are wanted; all when left out.
 
     Returns
     -------
-    ndarray, shape of the target
+    ndarray, shape of the target, or of those rows
         float32 (NaN outside the source and wherever the nearest source pixel is NaN) or uint8 (0 there).
 
     Raises
@@ -93,20 +92,21 @@ def resample(
     if array.shape != tuple(source.shape):
         message = f"array {array.shape} does not lie on a grid of {tuple(source.shape)} pixels"
         raise ValueError(message)
+    part = target if rows is None else target[rows, :]
     if array.dtype == np.uint8:
-        blank: NDArray[Any] = np.zeros(tuple(target.shape), np.uint8)
+        blank: NDArray[Any] = np.zeros(tuple(part.shape), np.uint8)
     elif np.issubdtype(array.dtype, np.floating):
         array = array.astype(np.float32, copy=False)
-        blank = np.full(tuple(target.shape), np.nan, np.float32)
+        blank = np.full(tuple(part.shape), np.nan, np.float32)
     else:
         message = f"pixels of type {array.dtype} are neither float32 nor uint8 classes"
         raise ValueError(message)
     if displacement is not None:
-        return _displaced(array, source, target, displacement)
-    shift = whole_pixel_shift(source, target)
+        return _displaced(array, source, target, displacement, rows)
+    shift = whole_pixel_shift(source, part)
     if shift is not None:
         return paste(array, blank, shift)
-    return _warp(array, source, target, blank, method)
+    return _warp(array, source, part, blank, method)
 
 
 def whole_pixel_shift(source: GeoBox, target: GeoBox) -> tuple[int, int] | None:
@@ -164,66 +164,6 @@ def source_window(
         for values, size, ratio in zip((rows, columns), source.shape, reach, strict=True)
     ]
     return None if found[0] is None or found[1] is None else (found[0], found[1])
-
-
-def resampled_rows(target: GeoBox) -> tuple[slice, ...]:
-    """Cut a grid into the rows that are resampled at one time; all of them, if the grid is not large."""
-    return spans(target.shape[0], max(1, _ROWS_PX // max(target.shape[1], 1)))
-
-
-def source_rows(
-    source: GeoBox, target: GeoBox, rows: slice, displacement: DisplacementField | None = None
-) -> tuple[slice, slice] | None:
-    """Return the part of a source that some rows of a target need, as `source_window` does for all of them.
-
-    Parameters
-    ----------
-    source, target, displacement
-        As for `source_window`.
-    rows : slice
-        Of the target.
-
-    Returns
-    -------
-    tuple of slice, or None
-        (rows, columns) of the source, all of it for all rows; None when the two do not overlap.
-    """
-    whole = slice(0, source.shape[0]), slice(0, source.shape[1])
-    if rows.start == 0 and rows.stop == target.shape[0]:
-        return whole
-    part = target[rows, :] if displacement is None else room_for(target[rows, :], displacement, 0)
-    return source_window(source, part.pad(0, _ROWS_MARGIN_PX))
-
-
-def resample_rows(
-    array: NDArray[Any],
-    source: GeoBox,
-    target: tuple[GeoBox, slice],
-    *,
-    displacement: DisplacementField | None = None,
-) -> NDArray[np.float32] | NDArray[np.uint8]:
-    """Put pixels onto some rows of another grid, as `resample` does for all of them.
-
-    Parameters
-    ----------
-    array, source
-        As for `resample`: the part of a source that `source_rows` names.
-    target : tuple of GeoBox and slice
-        The whole grid wanted, and rows of it.
-    displacement : DisplacementField, optional
-        On the whole target.
-
-    Returns
-    -------
-    ndarray, shape (rows, columns of the target)
-        As from `resample` with its cubic kernel.
-    """
-    grid, rows = target
-    if rows.start == 0 and rows.stop == grid.shape[0]:
-        return resample(array, source, grid, displacement=displacement)
-    if displacement is None:
-        return resample(array, source, grid[rows, :])
-    return _displaced(array, source, grid, displacement, rows)
 
 
 def room_for(target: GeoBox, displacement: DisplacementField, margin_px: int = _MARGIN_PX) -> GeoBox:
@@ -425,12 +365,12 @@ def _displaced(
     source: GeoBox,
     target: GeoBox,
     displacement: DisplacementField,
-    rows: slice | None = None,
+    rows: slice | None,
 ) -> NDArray[np.float32] | NDArray[np.uint8]:
     from changedet.core.warping import sample
 
     everywhere = displaced_positions(source, target, displacement)
-    first, last = (0, target.shape[0]) if rows is None else (rows.start, rows.stop)
+    first, last = (rows.start, rows.stop) if rows else (0, target.shape[0])
     shape = last - first, target.shape[1]
 
     def positions(some: slice) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -80,8 +80,8 @@ def test_a_displaced_grid_shows_the_displaced_surface(tmp_path, shift):
 def test_every_band_is_resampled_at_most_once(tmp_path, monkeypatch):
     source = open_source(write_folder(tmp_path, (*BANDS_10M, *BANDS_20M)))
     calls = []
-    real = layers.resample_rows
-    monkeypatch.setattr(layers, "resample_rows", lambda *a, **k: calls.append(a[1].shape) or real(*a, **k))
+    real = layers.resample
+    monkeypatch.setattr(layers, "resample", lambda *a, **k: calls.append(a[1].shape) or real(*a, **k))
     source.load(source.grid.translate_pix(0.5, 0.5)[10:20, 10:20])
     assert len(calls) == 10
     assert max(max(shape) for shape in calls) <= 20  # and only the window is read

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from odc.geo.geobox import GeoBox
 
-from changedet import pipeline, resample
+from changedet import pipeline, resample_rows
 from changedet.comparison import DetectSettings
 from changedet.core import planes, prediction, sampling
 from changedet.core.displacement import DisplacementField
@@ -69,7 +69,7 @@ def on_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ChangeResult]:
                 patch.setattr(planes, "_TILE_BYTES", 4 * 4 * 128 * 128)
                 patch.setattr(planes, "_BLOCK_BYTES", 4 * 4 * 256 * 9)
                 patch.setattr(prediction, "_TILE_BYTES", 4 * 24 * 128 * 128)
-                patch.setattr(resample, "_ROWS_PX", 256 * 100)
+                patch.setattr(resample_rows, "_ROWS_PX", 256 * 100)
                 patch.setattr(sampling, "_BRACKETED_FROM", 1000)
             return detect(*given, **asked)
 

@@ -22,7 +22,8 @@ from changedet.core.masking import (
 from changedet.core.planes import all_finite, by_rows, new_plane, planes_in_memory
 from changedet.errors import InputFileError, MissingBandError, NoOverlapError
 from changedet.providers.local_radiometry import to_reflectance
-from changedet.resample import pixel_size_m, resample_rows, resampled_rows, source_rows, source_window
+from changedet.resample import pixel_size_m, resample, source_window
+from changedet.resample_rows import resampled_rows, source_rows
 from changedet.scene import Asset, Image, Scene
 
 if TYPE_CHECKING:
@@ -309,7 +310,7 @@ def load_band(
         if part is None:
             return
         values = to_reflectance(stored[part], radiometry, clip=clip)
-        moved = resample_rows(values, layer.grid[window][part], (wanted, rows), displacement=displacement)
+        moved = resample(values, layer.grid[window][part], wanted, displacement=displacement, rows=rows)
         # the cubic kernel swings below zero beside bright roofs
         out[rows] = np.maximum(moved, np.float32(0)) if clip else moved
 
@@ -334,7 +335,7 @@ def load_classes(
         found = stored[part]
         # fill values of other writers (255, -9999, NaN) are no class
         codes = np.where((found >= 0) & (found <= max(SceneClass)), found, 0).astype(np.uint8)
-        out[rows] = resample_rows(codes, layer.grid[window][part], (wanted, rows), displacement=displacement)
+        out[rows] = resample(codes, layer.grid[window][part], wanted, displacement=displacement, rows=rows)
     return out
 
 
