@@ -18,6 +18,7 @@ from changedet.providers.search_ahead import (
     looking_ahead,
     query_for_all,
 )
+from changedet.providers.stopping import stop_event
 from changedet.site import Site
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
@@ -186,6 +187,25 @@ def test_no_more_questions_are_out_than_allowed():
     with looking_ahead(Slow(), queries) as ahead:
         assert all(ahead.search(one) == [] for one in queries)
     assert most == [MOST_AT_A_TIME]
+
+
+def test_when_the_user_stops_it_nobody_waits_for_other_answers():
+    waits, ended = threading.Event(), []
+
+    class Waiting(Told):
+        def search(self, query):
+            if query.site.name != "0":
+                with stop_event() as stop:
+                    waits.set()
+                    ended.append(stop.wait(30))
+            return [query.site.name]
+
+    sites = [Site.at(f"{n}.5, 10.5", radius_m=100, name=str(n)) for n in range(2)]
+    queries = [SearchQuery(site, *SPAN) for site in sites]
+    with pytest.raises(KeyboardInterrupt), looking_ahead(Waiting(), queries) as ahead:
+        assert ahead.search(queries[0]) == ["0"] and waits.wait(30)
+        raise KeyboardInterrupt
+    assert ended == [True]
 
 
 def test_bugs_are_not_hidden():

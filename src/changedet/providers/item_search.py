@@ -20,6 +20,7 @@ from changedet.errors import ProviderError
 from changedet.json_texts import OTHER_SHAPE
 from changedet.providers.http import be_patient, discreet_logs, json_of, reason_of, retry_policy, scrubbed
 from changedet.providers.items import time_of
+from changedet.providers.stopping import stop_event
 from changedet.scene import as_utc
 
 if TYPE_CHECKING:
@@ -66,21 +67,22 @@ class OpenCatalogues:
         ------
         pystac_client.Client
         """
-        policy = retry_policy(settings, also).new(started_s=time.monotonic())
         with self._lock:
             idle = self._idle.setdefault(url, [])
             client = idle.pop() if idle else None
-        if client is None:
-            client = _opened(url, settings, policy)
-        session = _session(client)
-        be_patient(session, policy)
-        try:
-            yield client
-        except BaseException:
-            session.close()
-            raise
+        with stop_event() as stop:
+            policy = retry_policy(settings, also, stop).new(started_s=time.monotonic())
+            if client is None:
+                client = _opened(url, settings, policy)
+            session = _session(client)
+            be_patient(session, policy)
+            try:
+                yield client
+            except BaseException:
+                session.close()
+                raise
         with self._lock:
-            self._idle[url].append(client)
+            self._idle.setdefault(url, []).append(client)
 
     def close(self) -> None:
         """Close what is open; a catalogue that is asked again is opened again."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from changedet.errors import ChangedetError
+from changedet.providers.stopping import StopGroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -98,6 +99,7 @@ class SearchAhead:
     provider: Searcher
     groups: Sequence[Sequence[SearchQuery]]
     pool: ThreadPoolExecutor
+    group: StopGroup = field(default_factory=StopGroup)
     _place: dict[_Key, tuple[int, int]] = field(default_factory=dict)
     _asked: dict[int, Future[list[Found]]] = field(default_factory=dict)
     _wanted: dict[int, int] = field(default_factory=dict)
@@ -140,6 +142,10 @@ class SearchAhead:
         return self._asked[number].result()
 
     def _find(self, group: Sequence[SearchQuery]) -> list[Found]:
+        with self.group.member():
+            return self._found(group)
+
+    def _found(self, group: Sequence[SearchQuery]) -> list[Found]:
         if len(group) > 1 and isinstance(self.provider, SearchesTogether):
             try:
                 return self.provider.search_together(group)
@@ -175,9 +181,12 @@ def looking_ahead(
         Its answers are those of the provider.
     """
     pool = ThreadPoolExecutor(max(1, at_a_time))
+    ahead = SearchAhead(provider, groups_of(queries), pool)
     try:
-        yield SearchAhead(provider, groups_of(queries), pool)
+        yield ahead
     finally:
+        # after an error that ends the run, or an interruption, nobody waits for the other answers
+        ahead.group.stop()
         pool.shutdown(cancel_futures=True)
 
 
