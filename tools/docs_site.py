@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ELSEWHERE = {
     "README.md": "readme.md",
     "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
     "CHANGELOG.md": "changelog.md",
     "benchmarks/README.md": "benchmarks.md",
     "notebooks/README.md": "five-notebooks.md",

@@ -1,4 +1,4 @@
-"""Documents in JSON that may be anybody's: what is not as it should be is a `ValueError`, and nothing else."""
+"""Documents in JSON that may be anybody's: what is not as it should be is a `ValueError`."""
 
 from __future__ import annotations
 

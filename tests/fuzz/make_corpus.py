@@ -71,8 +71,9 @@ KML = """<?xml version="1.0" encoding="UTF-8"?>
 <Folder><name>Inner</name><Placemark><name>Yard &amp; hall</name><MultiGeometry>
 <Polygon><outerBoundaryIs><LinearRing>
 <coordinates>10,50 10.1,50 10.1,50.1 10,50</coordinates></LinearRing></outerBoundaryIs>
-<innerBoundaryIs><LinearRing>
-<coordinates>10.02,50.01 10.08,50.01 10.08,50.05 10.02,50.01</coordinates></LinearRing></innerBoundaryIs></Polygon>
+<innerBoundaryIs>
+<LinearRing><coordinates>10.02,50.01 10.08,50.01 10.08,50.05 10.02,50.01</coordinates>
+</LinearRing></innerBoundaryIs></Polygon>
 <Polygon><outerBoundaryIs><LinearRing>
 <coordinates>11,50 11.1,50 11.1,50.1 11,50</coordinates></LinearRing></outerBoundaryIs></Polygon>
 </MultiGeometry></Placemark></Folder></Folder></Document></kml>
