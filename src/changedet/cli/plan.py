@@ -61,24 +61,17 @@ def plan(
     progress: options.ShowProgress = None,
 ) -> None:
     """Say what a run would take at all sites of a list: scenes, bytes, costs, processor time, disk."""
-    from changedet.access.selection import SelectionRules
-    from changedet.cli.detect import choose_site, required_site
-    from changedet.cli.run import asked_of_radar
-    from changedet.cli.run_sites import chosen_sites
+    from changedet.cli.run import asked_of_radar, asked_sites, rules_of
     from changedet.investigation import AccessOptions, Investigation
 
     sensors, radar = asked_of_radar(sensor, radar_provider, radar_dates)
-    rules = SelectionRules(min_clear_share=min_clear, max_season_gap_days=max_season_gap, max_dates=max_dates)
+    rules = rules_of(min_clear, max_season_gap, max_dates)
     # what would be refused is to be seen here
     access = AccessOptions(rules, max_tile_cloud, cache, max_processing_units=float("inf"))
     asked = Investigation(
         before, after, provider, access=access, sensor=sensors, radar=radar, radar_provider=radar_provider
     )
-    if sites is not None or site:
-        alone = {"--at": at, "--bbox": bbox, "--aoi": aoi, "--name": name}
-        _, chosen = chosen_sites(sites, site or [], alone=alone, radius=radius)
-    else:
-        chosen = (required_site(choose_site(at, radius, bbox, aoi, name)),)
+    _, chosen = asked_sites(sites, site, (at, radius, bbox, aoi, name))
     found = _planned(chosen, asked, None if every else sample, Display(progress, quiet, verbose))
     emit(_document(found), _lines(found), as_json=as_json)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from changedet.access.selection import SelectionRules
     from changedet.investigation import Investigation
     from changedet.radar.types import RadarSettings, SensorChoice
     from changedet.site import Site
@@ -65,25 +66,59 @@ def run(
     progress: options.ShowProgress = None,
 ) -> None:
     """Fetch the clearest matching dates of a place, or of each of a list, compare them, write run folders."""
-    from changedet.access.selection import SelectionRules
     from changedet.investigation import AccessOptions, Investigation
 
     sensors, radar = asked_of_radar(sensor, radar_provider, radar_dates)
-    rules = SelectionRules(min_clear_share=min_clear, max_season_gap_days=max_season_gap, max_dates=max_dates)
+    rules = rules_of(min_clear, max_season_gap, max_dates)
     decision = threshold, budget, keep_seasonal
     settings = settings_of(method, decision, min_area, "before", max_residual, band_weights, model)
     access = AccessOptions(rules, max_tile_cloud, cache, max_pu, replan)
     asked = Investigation(before, after, provider, settings, access, sensors, radar, radar_provider)
     output = Output(out, overwrite, keep_images, exit_code, as_json, explain, bool(redact_coordinates))
     display = Display(progress, quiet, verbose)
-    if sites is not None or site:
-        alone = {"--at": at, "--bbox": bbox, "--aoi": aoi, "--name": name}
-        said = (sites, site or [], alone, radius)
-        _run_listed(said, (scheduler, jobs), asked, output, display, dry=dry_run)
-    else:
+    path, chosen = asked_sites(sites, site, (at, radius, bbox, aoi, name))
+    if path is None:
         require_list_asked({"--scheduler": None if scheduler == "local" else scheduler, "--jobs": jobs})
-        one = required_site(choose_site(at, radius, bbox, aoi, name))
-        _run_alone(one, asked, output, display, dry=dry_run)
+        _run_alone(chosen[0], asked, output, display, dry=dry_run)
+    else:
+        _run_listed((path, chosen), (scheduler, jobs), asked, output, display, dry=dry_run)
+
+
+def rules_of(min_clear: float, max_season_gap: int, max_dates: int) -> SelectionRules:
+    """Return what two dates must have, from the options of these names."""
+    from changedet.access.selection import SelectionRules
+
+    return SelectionRules(min_clear_share=min_clear, max_season_gap_days=max_season_gap, max_dates=max_dates)
+
+
+def asked_sites(
+    path: Path | None,
+    names: list[str] | None,
+    place: tuple[str | None, str | None, str | None, Path | None, str | None],
+) -> tuple[Path | None, tuple[Site, ...]]:
+    """Return the list and its sites, or the one site that ``--at``, ``--bbox`` or ``--aoi`` name.
+
+    Parameters
+    ----------
+    path : Path or None
+        List of sites.
+    names : list of str or None
+        Sites of the list that are meant.
+    place : tuple
+        What ``--at``, ``--radius``, ``--bbox``, ``--aoi`` and ``--name`` say.
+
+    Returns
+    -------
+    Path or None, tuple of Site
+        None for a place alone.
+    """
+    from changedet.cli.run_sites import chosen_sites
+
+    at, radius, bbox, aoi, name = place
+    if path is None and not names:
+        return None, (required_site(choose_site(at, radius, bbox, aoi, name)),)
+    alone = {"--at": at, "--bbox": bbox, "--aoi": aoi, "--name": name}
+    return chosen_sites(path, names or [], alone=alone, radius=radius)
 
 
 def asked_of_radar(sensor: str, provider: str | None, dates: int) -> tuple[SensorChoice, RadarSettings]:
@@ -111,7 +146,7 @@ def require_list_asked(said: Mapping[str, object]) -> None:
 
 
 def _run_listed(
-    said: tuple[Path | None, list[str], Mapping[str, object], str | None],
+    chosen: tuple[Path, tuple[Site, ...]],
     workers: tuple[str, int | None],
     asked: Investigation,
     output: Output,
@@ -119,15 +154,12 @@ def _run_listed(
     *,
     dry: bool,
 ) -> None:
-    """Run at the sites that the options name: list, names, options for a single place, radius."""
-    from changedet.cli.run_sites import Workers, chosen_sites, dry_run_sites, run_list
+    from changedet.cli.run_sites import Workers, dry_run_sites, run_list
 
-    path, names, alone, radius = said
-    found = chosen_sites(path, names, alone=alone, radius=radius)
     if dry:
-        dry_run_sites(found, asked, output, display)
+        dry_run_sites(chosen, asked, output, display)
     else:
-        run_list(found, asked, output, display, Workers(*workers))
+        run_list(chosen, asked, output, display, Workers(*workers))
 
 
 def _run_alone(site: Site, asked: Investigation, output: Output, display: Display, *, dry: bool) -> None:
