@@ -11,7 +11,7 @@ OLDEST ?= .venv-oldest
 # what old libraries say of themselves and of each other is not ours to mend
 OLD_WARNINGS := $(foreach kind,Deprecation PendingDeprecation Future,-W default::$(kind)Warning)
 
-.PHONY: help demo test test-pgstac check lint types house notebooks docs benchmarks samples clean fuzz \
+.PHONY: help demo test test-pgstac check lint types house notebooks docs benchmarks samples clean fuzz faults \
 	coverage mutation test-oldest resolve wheel-check audit sbom dependencies
 
 help: ## show this list
@@ -85,6 +85,10 @@ resolve: $(VENV)/.release ## on every Python declared, built libraries can be ha
 	for python in 3.11 3.12 3.13; do for which in highest lowest-direct; do \
 		$(BIN)/uv pip compile --quiet --only-binary :all: --python-version $$python --resolution $$which \
 			pyproject.toml -o /dev/null && echo "Python $$python, $$which: resolved" || exit 1; done; done
+
+faults: $(READY) ## kill commands 200 times and at every step, fill up and break the disk under them
+	$(BIN)/python -m tests.faults.kills --out tests/faults/results.json
+	$(BIN)/python -m tests.faults.surroundings $$(mktemp -d)
 
 fuzz: $(READY) ## give every parser spoilt input, CASES of each (CASES=100000, SECONDS for each, FUZZ=names)
 	$(BIN)/python -m tests.fuzz.runner --cases $(or $(CASES),100000) --seconds $(or $(SECONDS),inf) $(FUZZ)

@@ -217,10 +217,15 @@ def _touches(outline, near, grid) -> bool:
 
 def write_table(rows: list[dict[str, Any]]) -> None:
     """Put the table into the page, between its marks."""
-    start, end = "<!-- bad pairs -->", "<!-- end -->"
     text = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(replaced(text, "bad pairs", table(rows)), encoding="utf-8")
+
+
+def replaced(text: str, mark: str, part: str) -> str:
+    """A document with other content between a mark and the next end."""
+    start, end = f"<!-- {mark} -->", "<!-- end -->"
     head, rest = text.split(start, 1)
-    PAGE.write_text(head + f"{start}\n\n{table(rows)}\n\n{end}" + rest.split(end, 1)[1], encoding="utf-8")
+    return f"{head}{start}\n\n{part}\n\n{end}{rest.split(end, 1)[1]}"
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -29,6 +29,7 @@ if str(HERE.parent) not in sys.path:
     sys.path.insert(0, str(HERE.parent))
 
 from benchmarks import bad_images  # noqa: E402
+from benchmarks.bad_pairs import PAGE, replaced  # noqa: E402
 
 from changedet.pipeline import detect  # noqa: E402
 from changedet.result import State  # noqa: E402
@@ -77,8 +78,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the Jaccard index of every city and change; return 1 when one is below the bar."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, help="JSON file to write")
+    parser.add_argument("--docs", action="store_true", help=f"put {RESULTS.name} into {PAGE.name}")
     parser.add_argument("--city", action="append", help="city to take; all when not given")
     options = parser.parse_args(arguments)
+    if options.docs:
+        rows = json.loads(RESULTS.read_text(encoding="utf-8"))
+        text = PAGE.read_text(encoding="utf-8")
+        PAGE.write_text(replaced(text, "metamorphic", table(rows)), encoding="utf-8")
+        return 0
     found: dict[str, dict[str, float]] = {}
     for city in options.city or sorted(path.name for path in CITIES.glob("*/")):
         found[city] = dict(measure(CITIES / city))
@@ -86,6 +93,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.out:
         options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return int(any(index < BAR for row in found.values() for index in row.values()))
+
+
+def table(found: dict[str, dict[str, float]]) -> str:
+    """One line for each city, and their mean."""
+    rows = {**found, "**mean**": {n: float(np.mean([row[n] for row in found.values()])) for n in TEXTS}}
+    lines = [f"| city | {' | '.join(TEXTS.values())} |", "| --- |" + " ---: |" * len(TEXTS)]
+    return "\n".join(
+        lines + [f"| {city} | {' | '.join(f'{row[n]:.3f}' for n in TEXTS)} |" for city, row in rows.items()]
+    )
 
 
 def measure(city: Path) -> Iterator[tuple[str, float]]:

@@ -26,6 +26,8 @@ from tests.faults.steps import broken_once, die, forked, full_from_here, warm
 #: Share of the kills that each command gets, and how often one is killed before it may end.
 KILLED = {"cache": (0.25, 1), "detect": (0.3, 5), "run": (0.25, 5), "watch": (0.2, 8)}
 _BROKEN = 73
+RESULTS = Path(__file__).with_name("results.json")
+PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 _SIZES_KB = (8, 64, 128, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
 
 
@@ -172,6 +174,19 @@ def everything(root, kills, every, only=None):
         yield on_a_full_disk(root)
 
 
+def table(rows):
+    """What was tried, as a table."""
+    lines = ["| what was done | tried | failures |", "| --- | ---: | ---: |"]
+    return "\n".join(lines + [f"| {row['what']} | {row['tried']} | {len(row['failures'])} |" for row in rows])
+
+
+def write_table(rows, page=PAGE):
+    """Put the table into the page, between its marks."""
+    from benchmarks.bad_pairs import replaced
+
+    page.write_text(replaced(page.read_text(encoding="utf-8"), "faults", table(rows)), encoding="utf-8")
+
+
 def main(arguments=None):
     """Print what was tried; return 1 when something went wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -179,7 +194,11 @@ def main(arguments=None):
     parser.add_argument("--every", type=int, default=1, help="try every so many steps")
     parser.add_argument("--only", help="detect, run, watch, cache, save-steps, cache-steps or full")
     parser.add_argument("--out", type=Path, help="JSON file to write")
+    parser.add_argument("--docs", action="store_true", help=f"put {RESULTS.name} into {PAGE.name}")
     options = parser.parse_args(arguments)
+    if options.docs:
+        write_table(json.loads(RESULTS.read_text(encoding="utf-8")))
+        return 0
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for number in range(3):
