@@ -10,7 +10,7 @@ from odc.geo.geobox import GeoBox
 from tests.synthetic import make_image, make_objects, make_result
 
 from changedet.kinds import Kind
-from changedet.output import geotiff, kmz, stretch
+from changedet.output import geotiff, kmz, levels, picture, stretch
 from changedet.output.picture import draw_image, score_colour
 from changedet.output.shown import shown_section
 from changedet.result import State
@@ -91,3 +91,19 @@ def test_states_are_counted_once_and_all(result):
     assert sum(counts.values()) == SIDE**2
     assert result.state_counts is counts
     assert sum(result.state_shares.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["before.tif", "score.tif", "picture"])
+def test_memory_of_planes_on_disk_is_given_back_on_the_way(result, tmp_path, large, monkeypatch, name):
+    given_back = []
+    for module in (levels, picture):
+        monkeypatch.setattr(module, "release", lambda *arrays: given_back.append(arrays))
+    if name == "picture":
+        draw_image(result.before, stretch.stretch_limits(result.before, result.after))
+    elif name == "before.tif":
+        geotiff.write_image(tmp_path / name, result.before, {})
+    else:
+        geotiff.write_cog(tmp_path / name, result.score, result.grid, descriptions=["score"])
+    plane = result.score if name == "score.tif" else result.before.data
+    assert len(given_back) >= 4
+    assert all(any(np.shares_memory(one, plane) for one in arrays) for arrays in given_back)

@@ -368,7 +368,8 @@ def _planes_of(image: Image) -> Planes:
         found = (image.data, image.classes[np.newaxis], image.valid[np.newaxis])
         return np.concatenate([plane[:, part, ::step] for plane in found], axis=0, dtype=np.float32)
 
-    return Planes((count + 2, rows, columns), np.dtype(np.float32), read)
+    sources = image.data, image.classes, image.valid
+    return Planes((count + 2, rows, columns), np.dtype(np.float32), read, sources)
 
 
 @dataclass(frozen=True)

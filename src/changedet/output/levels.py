@@ -9,6 +9,7 @@ import numpy as np
 
 from changedet.core.blocks import spans, thread_count
 from changedet.output.cloud_layout import assemble
+from changedet.scale.scratch import release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,12 +42,15 @@ class Planes:
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
     read: Callable[[slice, int], NDArray[Any]]
+    #: What is read; where it lies on disk its memory is given back after each piece.
+    sources: tuple[NDArray[Any], ...]
 
     @classmethod
     def of(cls, array: NDArray[Any]) -> Planes:
         """Take the planes of an array of shape (band, y, x)."""
         count, rows, columns = array.shape
-        return cls((count, rows, columns), array.dtype, lambda part, step: array[:, part, ::step])
+        shape = (count, rows, columns)
+        return cls(shape, array.dtype, lambda part, step: array[:, part, ::step], (array,))
 
     @property
     def nbytes(self) -> int:
@@ -204,6 +208,7 @@ def _write_level(
                 tile = np.ascontiguousarray(strip[:, :, columns])
                 file.write(tile, window=Window.from_slices(rows, columns))
             del strip  # before the next one is read
+            release(*planes.sources)
 
 
 def little_cache() -> AbstractContextManager[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from changedet.output.facts import kind_of
 from changedet.output.numbers import place_numbers
 from changedet.output.stretch import decibels, lattice, thinning
 from changedet.result import State
+from changedet.scale.scratch import release
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,8 @@ _OUTSIDE_GREY = 238
 _PLAIN, _STRIPES, _CROSSED, _OUTSIDE = range(4)
 # pixels of a large grid that are drawn at a time
 _BLOCK_PX = 120_000
+# planes on disk give their memory back so often while a large picture is drawn
+_RELEASED_IN = 16
 _QUALITIES = (90, 82, 74, 64, 52, 40, 28)
 _SHRINK_BY, _SMALLEST_PX = 0.85, 16
 
@@ -65,7 +68,7 @@ def draw_image(image: Image, limits: Limits, part: tuple[slice, slice] | None = 
         is the mean of those it stands for.
     """
     rows, columns = part or (slice(0, image.valid.shape[0]), slice(0, image.valid.shape[1]))
-    return _drawn(partial(_image_colours, image, limits), rows, columns)
+    return _drawn(partial(_image_colours, image, limits), (rows, columns), (image.data,))
 
 
 def _image_colours(image: Image, limits: Limits, part: tuple[slice, slice]) -> _Painted:
@@ -92,9 +95,12 @@ def pictured(image: Image) -> NDArray[np.bool_]:
 
 
 def _drawn(
-    paint: Callable[[tuple[slice, slice]], _Painted], rows: slice, columns: slice
+    paint: Callable[[tuple[slice, slice]], _Painted],
+    part: tuple[slice, slice],
+    sources: tuple[NDArray[Any], ...],
 ) -> NDArray[np.uint8]:
     """Draw a part of a grid, smaller and in pieces where it is large, and fill in the patterns."""
+    rows, columns = part
     shape = rows.stop - rows.start, columns.stop - columns.start
     factor = thinning(shape)
     if factor == 1:
@@ -108,7 +114,10 @@ def _drawn(
         painted = paint((slice(first, min(last, rows.stop)), columns))
         colour[block], pattern[block] = _smaller(*painted, factor)
 
-    run_blocks(work, spans(small[0], max(1, _BLOCK_PX // (factor * shape[1]))))
+    blocks = spans(small[0], max(1, _BLOCK_PX // (factor * shape[1])))
+    for some in spans(len(blocks), -(-len(blocks) // _RELEASED_IN)):
+        run_blocks(work, blocks[some])
+        release(*sources)
     return _patterned(colour, pattern, (0, 0))
 
 
@@ -174,7 +183,7 @@ def score_colour(result: ChangeResult, factor: int = 1) -> NDArray[np.uint8]:
     ends = score_range(result)
     shape = result.state.shape
     paint = partial(_score_pattern, result, ends, factor if thinning(shape) == 1 else 1)
-    return _drawn(paint, slice(0, shape[0]), slice(0, shape[1]))
+    return _drawn(paint, (slice(0, shape[0]), slice(0, shape[1])), (result.score, result.state))
 
 
 def _score_pattern(
