@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -29,7 +28,7 @@ if str(HERE.parent) not in sys.path:
     sys.path.insert(0, str(HERE.parent))
 
 from benchmarks import bad_images  # noqa: E402
-from benchmarks.bad_pairs import PAGE, replaced  # noqa: E402
+from benchmarks.bad_pairs import CITIES, PAGE, replaced  # noqa: E402
 
 from changedet.pipeline import detect  # noqa: E402
 from changedet.result import State  # noqa: E402
@@ -37,8 +36,6 @@ from changedet.result import State  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-_BESIDE = HERE.parents[1] / "shared" / "data"
-CITIES = Path(os.environ.get("CHANGEDET_DATA") or _BESIDE) / "oscd" / "images"
 RESULTS = HERE / "metamorphic.json"
 BAR = 0.8
 #: Signal to noise ratios that the instrument was specified with, at reference radiance (ESA, Sentinel-2 user

@@ -167,7 +167,7 @@ class TestProcesses:
         assert "changedet.cli" in loaded.split()
         assert not heavy & set(loaded.split())
 
-    @pytest.mark.parametrize("arguments", [("doctor",), ("--help",)])
+    @pytest.mark.parametrize("arguments", [("methods",), ("--help",)])
     def test_a_reader_that_has_gone_is_no_error(self, workplace, arguments):
         reader, writer = os.pipe()
         os.close(reader)
