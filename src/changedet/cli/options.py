@@ -260,7 +260,8 @@ SiteNames = Annotated[
 Scheduler = Annotated[
     str,
     typer.Option("--scheduler", help="Who works at the sites of a list: local (one after the other), "
-                 "threads, processes, or the address of a Dask scheduler.", rich_help_panel=_PLACE, metavar="NAME"),
+                 "threads, processes, or the address of a Dask scheduler.",
+                 rich_help_panel=_PLACE, metavar="NAME"),
 ]  # fmt: skip
 SiteJobs = Annotated[
     Optional[int],  # noqa: UP045
@@ -355,8 +356,8 @@ Nodata = Annotated[
 Memory = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--memory", help="Memory to stay within, such as 1GB; what is more is kept on disk "
-                 "(default: a quarter of the machine's).", rich_help_panel=_MACHINE, envvar="CHANGEDET_MEMORY",
-                 metavar="SIZE"),
+                 "(default: a quarter of the machine's).",
+                 rich_help_panel=_MACHINE, envvar="CHANGEDET_MEMORY", metavar="SIZE"),
 ]  # fmt: skip
 Jobs = Annotated[
     Optional[int],  # noqa: UP045
