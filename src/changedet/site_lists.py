@@ -169,10 +169,13 @@ def _main_kml(path: Path) -> bytes:
             if not entries:
                 raise InputFileError("holds no KML file", where=str(path), todo=_FORMATS)
             main = min(entries, key=lambda e: (e.filename.count("/"), e.filename.lower() != "doc.kml"))
-            if main.file_size > _LARGEST_FILE_BYTES:
+            if main.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+                # others ask for as much memory as their header says
+                raise InputFileError("is packed in an unusual way", where=str(path), todo="save it again")
+            if max(main.file_size, main.compress_size) > _LARGEST_FILE_BYTES:
                 raise InputFileError("is too large for a list of sites", where=str(path), todo=_FORMATS)
             return archive.read(main)
-    except (zipfile.BadZipFile, zlib.error) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise InputFileError(f"is a damaged KMZ ({error})", where=str(path), todo=_FORMATS) from error
 
 
