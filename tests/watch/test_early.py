@@ -24,9 +24,9 @@ class Base(SimpleNamespace):
     units_of = SiteBaseline.units_of
 
 
-def base_of(*series, monitored=True, history=3):
+def base_of(*series, monitored=True, history=3, strays=0.0):
     """A site of one row of pixels and one index, with dates of the history before."""
-    dates = [[0.0] * len(series)] * history + [list(row) for row in zip(*series, strict=True)]
+    dates = [[strays] * len(series)] * history + [list(row) for row in zip(*series, strict=True)]
     kept = [[-128 if one is HIDDEN else kept_step(one) for one in row] for row in dates]
     shape = (1, len(series))
     days = FIRST_DAY + 10.0 * (np.arange(len(dates)) - history)
@@ -105,8 +105,12 @@ def test_dates_before_the_watch_do_not_count():
     assert not gather_alarms(base, quiet_charts(1), WatchRules()).early.any()
 
 
-def test_a_pixel_that_is_not_watched_raises_no_alarm():
-    assert not alarms_of((6,) * 6, monitored=False)[1].alarmed.any()
+def test_a_history_that_strayed_itself_asks_for_a_larger_step():
+    """Its charts are not watched; what is far beyond all that it showed is told all the same."""
+    assert alarms_of((6,) * 6, monitored=False, strays=1.0)[1].early.all()
+    assert not alarms_of((6,) * 6, monitored=False, strays=4.0)[1].alarmed.any()
+    assert alarms_of((10,) * 6, monitored=False, strays=4.0)[1].early.all()
+    assert alarms_of((6,) * 6, strays=4.0)[1].early.all()
 
 
 def test_more_dates_when_more_are_asked_for():

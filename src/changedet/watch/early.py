@@ -28,6 +28,8 @@ _USUAL = 1.5
 #: So long the dates must show it: goods, machines and tents stand for days or weeks, and come in numbers that
 #: no list of alerts should hold.
 LEAST_DAYS = 21.0
+#: Standard deviations within which 95 % of normal numbers lie.
+_WITHIN_95 = 1.96
 #: Among how many last dates the clear ones are looked for.
 _LAST_DATES = 16
 
@@ -94,7 +96,10 @@ def gather_alarms(base: SiteBaseline, combined: IndexAlarms, rules: WatchRules) 
         shown = _shown(base, index, rules)
         if shown is None:
             break
-        here = shown.here & base.inside & base.states[index].baseline.monitored
+        here = shown.here & base.inside
+        doubtful = here & ~base.states[index].baseline.monitored
+        if doubtful.any():
+            here[doubtful] = _beyond_history(base, index, doubtful, shown.size[doubtful])
         listed |= here
         early |= here & shown.long
         said[here] |= np.uint32(1 << index)
@@ -108,6 +113,22 @@ def gather_alarms(base: SiteBaseline, combined: IndexAlarms, rules: WatchRules) 
     return Alarms(alarmed, persisting, early, leading, side, by_day, size, said)
 
 
+def _beyond_history(
+    base: SiteBaseline, index: int, pixels: NDArray[np.bool_], size: NDArray[np.float32]
+) -> NDArray[np.bool_]:
+    """Tell where a step stands out of a history that was not stable itself.
+
+    By how much such a history strayed is usual there: its noise is what 95 % of its dates stay within.
+    """
+    history = base.units_of(index, pixels)[: int((base.days < _since(base)).sum())]
+    strayed = np.nanquantile(np.abs(history), 0.95, axis=0) / _WITHIN_95
+    return np.asarray(np.abs(size) >= STANDS_OUT * np.maximum(strayed, 1))
+
+
+def _since(base: SiteBaseline) -> float:
+    return datetime.fromisoformat(base.since).timestamp() / 86400
+
+
 @dataclass(frozen=True, eq=False)
 class _Shown:
     here: NDArray[np.bool_]
@@ -118,8 +139,7 @@ class _Shown:
 
 def _shown(base: SiteBaseline, index: int, rules: WatchRules) -> _Shown | None:
     """Tell which pixels enough of the last clear dates show; None before the first monitored date."""
-    since = datetime.fromisoformat(base.since).timestamp() / 86400
-    dates = min(int((base.days >= since).sum()), _LAST_DATES)
+    dates = min(int((base.days >= _since(base)).sum()), _LAST_DATES)
     if not dates:
         return None
     days, kept = base.days[-dates:], base.units[index, -dates:]
