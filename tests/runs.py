@@ -57,6 +57,9 @@ def made(folder):
     """Of every run folder of a batch the digests of its files and what stands in its record, but not when."""
     found = {}
     for path in sorted(folder.rglob("run.json")):
+        # what a killed process was writing stands under a name that begins with a dot
+        if path.parent.name.startswith("."):
+            continue
         record = json.loads(path.read_text())
         found[path.parent.relative_to(folder).as_posix()] = {
             name: said for name, said in record.items() if name not in {"created_utc", "command"}
