@@ -11,6 +11,7 @@ import os
 import resource
 import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -136,6 +137,13 @@ def at_a_place(root, name, usual):
     return found + (["other rasters"] if rasters != as_usual or bool(rasters) == bool(ended.code) else [])
 
 
+def in_the_open():
+    """What is wrong without rights, in a folder that others may enter: those of tests are closed to them."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        return without_rights(Path(folder))
+
+
 def without_rights(root):
     """What is wrong where somebody else may read and not write: a folder of results, a cache."""
     case = cases.keeping(root / "shared")
@@ -183,7 +191,7 @@ def main(folder, names):
     every = {name: lambda name=name: under_a_limit(case, name, products) for name in SURROUNDINGS}
     every |= {name: lambda name=name: at_a_place(folder, name, products) for name in PLACES}
     if os.geteuid() == 0:
-        every["without rights"] = lambda: without_rights(folder)
+        every["without rights"] = in_the_open
     for name in names or every:
         sys.stdout.write(json.dumps({"surroundings": name, "problems": every[name]()}) + "\n")
         sys.stdout.flush()
