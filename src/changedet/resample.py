@@ -373,14 +373,14 @@ def _displaced(
     first, last = (rows.start, rows.stop) if rows else (0, target.shape[0])
     shape = last - first, target.shape[1]
 
-    def positions(some: slice) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _positions(some: slice) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         return everywhere(slice(some.start + first, some.stop + first))
 
     if array.dtype == np.uint8:
-        return np.asarray(sample(array, shape, positions, order="nearest", nodata=0), np.uint8)
+        return np.asarray(sample(array, shape, _positions, order="nearest", nodata=0), np.uint8)
     ratio = pixel_ratio(source, target)
     order: Order = "spline" if ratio * _FINER < 1 else "cubic"
-    return np.asarray(sample(smoothed(array, ratio), shape, positions, order=order, lenient=True), np.float32)
+    return np.asarray(sample(smoothed(array, ratio), shape, _positions, order=order, lenient=True))
 
 
 def pixel_ratio(source: GeoBox, target: GeoBox) -> float:

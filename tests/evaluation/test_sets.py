@@ -130,7 +130,8 @@ def test_outlines_need_a_reference_system(tmp_path):
 @pytest.mark.parametrize("name", ["t.tif", "t.geojson"])
 def test_a_damaged_truth_is_named(tmp_path, name):
     (tmp_path / name).write_text("nothing of the sort")
-    with pytest.raises(InputFileError, match=f"{name}: (this is not imagery that can be read|is not what its name says)"):
+    said = r"(this is not imagery that can be read|is not what its name says)"
+    with pytest.raises(InputFileError, match=f"{name}: {said}"):
         TruthFile(tmp_path / name).read(GRID)
     with pytest.raises(MissingInputError, match=r"other.tif: no such file"):
         TruthFile(tmp_path / "other.tif").read(GRID)

@@ -69,6 +69,7 @@ class _Session(requests.Session):
         self._of_host: dict[tuple[str, str], Any] = {}
 
     def merge_environment_settings(self, url: Any, *settings: Any) -> Any:  # noqa: ANN401  # as in requests
+        """Ask the environment once for each host: nobody changes proxies while a run goes on."""
         parts = urlsplit(url)
         host = (parts.scheme, parts.netloc)
         if any(settings):
