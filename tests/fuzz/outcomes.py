@@ -6,6 +6,7 @@ from changedet.errors import ChangedetError
 
 #: Longest message; paths of the user's own, which may be 4096 long, come on top.
 LONGEST = 1210
+_JOINERS = {0x200C: "", 0x200D: ""}
 _PROGRAM = str(Path(__file__).parents[2] / "src")
 
 
@@ -16,7 +17,8 @@ class UnfitError(AssertionError):
 def require_plain(error: ChangedetError) -> None:
     """Refuse a message of several lines, with control characters, of our own files, or without end."""
     text = str(error)
-    if not text or not text.isprintable():
+    # the joiners of some scripts belong to words
+    if not text or not text.translate(_JOINERS).isprintable():
         raise UnfitError(f"not one printable line: {text[:300]!r}")
     if len(text) > LONGEST:
         raise UnfitError(f"{len(text)} characters: {text[:300]!r}")
