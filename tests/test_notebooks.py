@@ -183,7 +183,10 @@ def test_watch_alerts_once_and_verdicts_are_kept(workplace):
         if cell.cell_type == "code":
             assert "exit code" not in shown(cells, cell.id), (cell.id, shown(cells, cell.id))
     told = shown(cells, "first") + shown(cells, "later")
-    assert told.count("Simulated wood: candidate") == 1
+    # the pad that was cleared and the road, each once
+    assert told.count("Simulated wood: candidate") == 2
+    for kind in ("ground clearing or earthworks", "new road or other line"):
+        assert told.count(f"Simulated wood: candidate of {kind}") == 1
     assert "Simulated plant: candidate" in told
     assert not [line for line in shown(cells, "silent").splitlines() if "candidate" in line]
     assert "accepted by A. Reader" in shown(cells, "verdict")

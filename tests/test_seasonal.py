@@ -167,7 +167,7 @@ class TestFiles:
 
     def test_a_damaged_list_is_said(self, tmp_path):
         (tmp_path / "seasonal.gpkg").write_bytes(b"no table")
-        with pytest.raises(InputFileError, match="not a table of objects"):
+        with pytest.raises(InputFileError, match="not what its name says"):
             read_seasonal(tmp_path)
 
     def test_the_record_counts_it_and_says_how_to_flag_it(self):

@@ -55,7 +55,7 @@ def test_the_files_are_merged_key_by_key(workplace, user_settings):
 
 
 def test_long_options_are_the_keys(cli, workplace):
-    (workplace / "changedet.toml").write_text("[doctor]\njson = true\n")
+    (workplace / "changedet.toml").write_text("[doctor]\njson = true\noffline = true\n")
     assert cli("doctor") == 0
     assert json.loads(cli.out)["healthy"] is True
 

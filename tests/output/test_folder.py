@@ -276,12 +276,13 @@ def test_files_and_the_working_directory_are_no_targets(tmp_path, monkeypatch):
     check_target("new")
 
 
-def test_a_link_to_a_run_keeps_being_a_link(tmp_path):
+def test_a_run_that_is_reached_by_a_link_is_left(tmp_path):
     save(make_result("old"), tmp_path / "real")
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    save(make_result("new"), tmp_path / "link", overwrite=True)
+    with pytest.raises(OutputExistsError, match="is a link to a folder elsewhere"):
+        save(make_result("new"), tmp_path / "link", overwrite=True)
     assert (tmp_path / "link").is_symlink()
-    assert open_run(tmp_path / "real").name == "new"
+    assert open_run(tmp_path / "real").name == "old"
 
 
 def test_a_result_opens_as_it_was_saved(opened):
