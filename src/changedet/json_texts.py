@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 #: What comes of taking a document for one of a shape that it does not have.
 OTHER_SHAPE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
+#: Digits of a whole number, with its sign.
+_MOST_DIGITS = 18
+
 
 def parse_json(text: str | bytes) -> Any:  # noqa: ANN401  # whatever JSON can hold
     """Read a text in JSON.
@@ -32,8 +35,8 @@ def parse_json(text: str | bytes) -> Any:  # noqa: ANN401  # whatever JSON can h
     Raises
     ------
     ValueError
-        When it is no JSON, holds numbers of thousands of digits, or is nested deeper than the interpreter
-        can follow.
+        When it is no JSON, holds whole numbers of more than 18 digits, or is nested deeper than the
+        interpreter can follow.
 
     Examples
     --------
@@ -41,12 +44,19 @@ def parse_json(text: str | bytes) -> Any:  # noqa: ANN401  # whatever JSON can h
     {'a': [1]}
     """
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=_whole_number)
     except RecursionError:
         pass
     # outside of the handler: the chain of a recursion is as long as the recursion was deep
     message = "nested too deeply"
     raise ValueError(message)
+
+
+def _whole_number(digits: str) -> int:
+    """Read a whole number that every machine can hold: larger ones fit no float, and count nothing."""
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError("a number beyond all counting")
+    return int(digits)
 
 
 def parse_geometry(described: Any) -> BaseGeometry:  # noqa: ANN401  # whatever JSON can hold

@@ -19,6 +19,7 @@ import numpy as np
 
 from changedet.errors import MissingInputError, OutputError, VerificationError
 from changedet.hashing import sha256_file as sha256_file
+from changedet.json_texts import parse_json
 from changedet.output import facts, radar_facts
 from changedet.output.radar_rasters import radar_section
 from changedet.resample import pixel_size_m
@@ -53,6 +54,8 @@ _LIBRARIES = (
     "odc-geo",
 )  # fmt: skip
 _AGAIN = "make the run again"
+#: A record of ten thousand objects has some megabytes.
+_MOST_BYTES = 100_000_000
 _OURS = "name a folder that changedet wrote"
 #: What the record of a timeline is called, which is none of a run.
 _TIMELINE_RECORD = "timeline.json"
@@ -198,8 +201,10 @@ def read_record(folder: str | Path) -> dict[str, Any]:
             )
         raise MissingInputError("no such file", where=str(path), todo=_OURS)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ValueError("larger than any record")
+        record = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise VerificationError(f"damaged ({str(error)[:120]})", where=str(path), todo=_AGAIN) from error
     schema = record.get("schema") if isinstance(record, dict) else None
     if schema != SCHEMA:

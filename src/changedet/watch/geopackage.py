@@ -6,6 +6,7 @@ an SQLite of its own, and two of them in one process take each other's locks awa
 
 from __future__ import annotations
 
+import math
 import struct
 from datetime import UTC, date, datetime, time
 from functools import partial
@@ -202,10 +203,17 @@ def in_form(outline: BaseGeometry) -> MultiPolygon:
     -------
     shapely MultiPolygon
         Within -180 and 180 degrees, valid; without parts when the outline has no area.
+
+    Raises
+    ------
+    ValueError
+        When it lies nowhere: a coordinate is not finite.
     """
     import shapely
     from shapely.geometry import MultiPolygon
 
+    if not all(map(math.isfinite, shapely.get_coordinates(outline).ravel())):
+        raise ValueError("an outline that lies nowhere")
     valid = shapely.make_valid(within_globe(continuous(outline)))
     parts = shapely.get_parts(shapely.get_parts(valid))
     return MultiPolygon([part for part in parts if part.geom_type == "Polygon" and part.area > 0])
