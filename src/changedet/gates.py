@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from changedet.core.planes import relieve
+
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from changedet.core.normalization import Normalization
     from changedet.pairing import Pair
     from changedet.registration import Registration
@@ -137,7 +141,7 @@ def exchanged_bands(pair: Pair) -> tuple[tuple[str, str], ...]:
     if np.count_nonzero(both) <= len(names):
         return ()
     images = (pair.before, pair.after)
-    sides = [np.array([band[::step, ::step][both] for band in image.data]) for image in images]
+    sides = [np.array([_thinned(band, step)[both] for band in image.data]) for image in images]
     centred = [side - side.mean(axis=1, keepdims=True) for side in sides]
     first, second = (side / np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-9) for side in centred)
     alike = first @ second.T
@@ -147,6 +151,12 @@ def exchanged_bands(pair: Pair) -> tuple[tuple[str, str], ...]:
     better = np.fmax(alike, alike.T)
     kept = exchanged & (better >= np.where(exchanged | exchanged.T, better, 0).max(axis=1)[:, None])
     return tuple((names[row], names[column]) for row, column in zip(*np.nonzero(kept), strict=True))
+
+
+def _thinned(band: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+    thin = band[::step, ::step].copy()
+    relieve()
+    return thin
 
 
 def offset_jump(pair: Pair) -> float | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 #: Rows are put onto a large grid so many pixels at a time. So many pixels more on either side hold what a
 #: spline needs beyond them, also of pixels three times as large.
-_ROWS_PX, _ROWS_MARGIN_PX = 2**24, 48
+_ROWS_PX, _ROWS_MARGIN_PX = 2**23, 48
 
 
 def resampled_rows(target: GeoBox) -> tuple[slice, ...]:

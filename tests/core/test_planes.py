@@ -31,12 +31,19 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_planes_are_made_by_whom_one_says_and_only_as_long_as_one_says() -> None:
-    made: list[tuple[int, ...]] = []
+    class Elsewhere:
+        def __init__(self) -> None:
+            self.made: list[tuple[int, ...]] = []
+            self.relieved = 0
 
-    def maker(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        made.append(shape)
-        return np.zeros(shape, dtype)
+        def plane(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+            self.made.append(shape)
+            return np.zeros(shape, dtype)
 
+        def relieve(self) -> None:
+            self.relieved += 1
+
+    maker = Elsewhere()
     with planes_made_by(maker):
         assert np.isnan(new_plane((2, 9, 70), np.float32, np.nan)).all()
         assert not new_plane((9, 70), np.uint8, 0).any()
@@ -44,7 +51,8 @@ def test_planes_are_made_by_whom_one_says_and_only_as_long_as_one_says() -> None
         with planes_made_by(None):
             new_plane((5, 5), np.uint8)
     assert (new_plane((9, 70), np.uint8, 3) == 3).all()
-    assert made == [(2, 9, 70), (9, 70), (9, 70)]
+    assert maker.made == [(2, 9, 70), (9, 70), (9, 70)]
+    assert maker.relieved >= 1  # after each block
 
 
 def test_blocks_of_rows_give_what_the_whole_plane_gives() -> None:

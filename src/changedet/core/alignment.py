@@ -10,6 +10,7 @@ import numpy as np
 
 from changedet.core.blocks import spans
 from changedet.core.displacement import DisplacementField, FieldFit, fit_field
+from changedet.core.planes import relieve
 from changedet.core.registration import Shift, correlate_features, edge_feature
 from changedet.core.tie_points import TiePoints, match_windows, repetition, window_corners
 
@@ -353,4 +354,5 @@ def _decimated(
             values = np.where(valid[part], values, np.zeros((), values.dtype))
         size = width, rows.stop - rows.start
         out[rows] = values if factor == 1 else cv2.resize(values, size, interpolation=cv2.INTER_AREA)
+        relieve()
     return out

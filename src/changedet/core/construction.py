@@ -9,7 +9,7 @@ import numpy as np
 
 from changedet.core.blocks import row_blocks, run_blocks
 from changedet.core.indices import compute_indices
-from changedet.core.planes import by_tiles, new_plane
+from changedet.core.planes import by_tiles, new_plane, relieve
 from changedet.core.smoothing import blur_reach_px, blur_valid
 
 if TYPE_CHECKING:
@@ -161,6 +161,7 @@ def construction_weight(
                 pixels = np.maximum(pixels - haze[date][wanted, None, None], np.float32(0))
             sides.append(_Side.of(pixels, names))
         out[rows] = _weight(*sides)
+        relieve()
 
     run_blocks(_work, row_blocks(shape, 8 * len(wanted), _BLOCK_BYTES))
     return out

@@ -25,10 +25,13 @@ _TILE_BYTES, _TILE_PLANES = 16_000_000, 4
 
 
 class Maker(Protocol):
-    """Makes arrays of zeros, in memory or elsewhere."""
+    """Makes arrays of zeros elsewhere than in memory."""
 
-    def __call__(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    def plane(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """Return an array of zeros."""
+
+    def relieve(self) -> None:
+        """Give the memory back that its arrays hold, if that is too much by now."""
 
 
 _MAKER: ContextVar[Maker | None] = ContextVar("planes", default=None)
@@ -40,8 +43,8 @@ def planes_made_by(maker: Maker | None) -> Iterator[None]:
 
     Parameters
     ----------
-    maker : callable or None
-        Such as `changedet.scale.scratch.Scratch.plane`; in memory when None. No result depends on it.
+    maker : Maker or None
+        Such as `changedet.scale.scratch.Scratch`; in memory when None. No result depends on it.
 
     Returns
     -------
@@ -57,6 +60,17 @@ def planes_made_by(maker: Maker | None) -> Iterator[None]:
 def planes_in_memory() -> bool:
     """Tell whether arrays as large as an image are made in memory just now."""
     return _MAKER.get() is None
+
+
+def relieve() -> None:
+    """Give memory back where planes are not made in memory and hold too much of it.
+
+    Whoever has looked at a part of a plane, or at pixels all over it, says so by this: a pixel brings its
+    neighbours into the memory.
+    """
+    maker = _MAKER.get()
+    if maker is not None:
+        maker.relieve()
 
 
 def new_plane(shape: tuple[int, ...], dtype: DTypeLike, fill: float | None = None) -> NDArray[Any]:
@@ -84,7 +98,7 @@ def new_plane(shape: tuple[int, ...], dtype: DTypeLike, fill: float | None = Non
     maker = _MAKER.get()
     if maker is None:
         return np.empty(shape, dtype) if fill is None else np.full(shape, fill, dtype)
-    plane = maker(shape, dtype)
+    plane = maker.plane(shape, dtype)
     if fill:  # what is made elsewhere holds zeros; NaN counts as true
         for rows in plane_blocks(plane):
             plane[..., rows, :] = fill
@@ -140,6 +154,7 @@ def by_rows(
 
     def _work(rows: slice) -> None:
         found[rows] = function(*(plane[..., rows, :] for plane in planes))
+        relieve()
 
     run_blocks(_work, plane_blocks(planes[0]))
     return found
@@ -183,6 +198,7 @@ def by_tiles(
     def _work(tile: tuple[slice, slice]) -> None:
         wide, inner = tile_with_halo(tile, shape, halo_px)
         found[tile] = function(*(plane[..., *wide] for plane in planes))[inner]
+        relieve()
 
     run_blocks(_work, even_tiles(shape, _TILE_PLANES, _TILE_BYTES))
     return found
@@ -213,6 +229,7 @@ def over_rows(function: Callable[..., Value], *planes: NDArray[Any]) -> list[Val
 
     def _work(rows: slice) -> None:
         found[rows.start] = function(*(plane[..., rows, :] for plane in planes))
+        relieve()
 
     run_blocks(_work, blocks)
     return [found[rows.start] for rows in blocks]

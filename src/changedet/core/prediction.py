@@ -11,7 +11,7 @@ import numpy as np
 from changedet.core.blocks import even_tiles, run_blocks, tile_with_halo
 from changedet.core.parameters import Described
 from changedet.core.piecewise import PiecewiseFit, fit_piecewise
-from changedet.core.planes import by_rows, new_plane, plane_blocks
+from changedet.core.planes import by_rows, new_plane, plane_blocks, relieve
 from changedet.core.sampling import sample_pixels
 from changedet.core.scaling import check_pair, standardisation
 from changedet.core.smoothing import Blur, smooth_score
@@ -224,6 +224,7 @@ def predict_change(
 
     def _work(tile: tuple[slice, slice]) -> None:
         _tile(images, valid, tile, (surprise, structure, contrast))
+        relieve()
 
     run_blocks(_work, even_tiles(valid.shape, _TILE_PLANES, _TILE_BYTES))
     median = _median(surprise, taught, _LEAST_SURPRISE_CAP / parameters.surprise_cap)

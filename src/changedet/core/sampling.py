@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from changedet.core.planes import over_rows
+from changedet.core.blocks import spans
+from changedet.core.planes import over_rows, relieve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 MAD_TO_SPREAD = 1.4826
 #: Pixels that are looked through at one time.
 _BLOCK_PIXELS = 1 << 16
+# So many pixels from all over a plane bring many times their own memory with them.
+_TAKEN_AT_ONCE = 1 << 11
 #: The median of more pixels than this is found without a copy of them, by the help of so large a sample: it
 #: lies within such shares of the numbers round that of the sample, or else in a wider span.
 _BRACKETED_FROM, _BRACKET_SAMPLE = 1 << 22, 1 << 18
@@ -75,8 +78,16 @@ def sample_pixels(
         In raster order, one for each image.
     """
     index = sample_index(valid, size, seed)
-    # taken, not indexed: that lays pixel after pixel, and medians along a band then take ten times as long
-    return tuple(image.reshape(len(image), -1).take(index, axis=1).astype(np.float64) for image in images)
+    return tuple(_taken(image, index) for image in images)
+
+
+def _taken(image: NDArray[np.float32], index: NDArray[np.intp]) -> NDArray[np.float64]:
+    out = np.empty((len(image), len(index)), np.float64)
+    for band, flat in enumerate(image.reshape(len(image), -1)):
+        for some in spans(len(index), _TAKEN_AT_ONCE):
+            out[band, some] = flat.take(index[some])
+            relieve()
+    return out
 
 
 def _positions(usable: NDArray[np.bool_], chosen: NDArray[np.intp]) -> NDArray[np.intp]:

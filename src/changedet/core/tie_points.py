@@ -11,6 +11,7 @@ import numpy as np
 from scipy import fft
 
 from changedet.core.blocks import thread_count
+from changedet.core.planes import relieve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,6 +153,7 @@ def match_windows(
             parts, pool.map(lambda p: pair.match(corners[p], offsets[p]), parts), strict=True
         ):
             found[part] = measured
+            relieve()
     found[:, :2] += offsets
     centres = corners.astype(np.float64) + (window_px - 1) / 2
     return TiePoints(centres[:, 0], centres[:, 1], *found.T)

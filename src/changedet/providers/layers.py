@@ -19,7 +19,7 @@ from changedet.core.masking import (
     unclassified,
     usable_from_classes,
 )
-from changedet.core.planes import all_finite, by_rows, new_plane, planes_in_memory
+from changedet.core.planes import all_finite, by_rows, new_plane, planes_in_memory, relieve
 from changedet.errors import InputFileError, MissingBandError, NoOverlapError
 from changedet.providers.local_radiometry import to_reflectance
 from changedet.resample import pixel_size_m, resample, source_window
@@ -313,6 +313,7 @@ def load_band(
         moved = resample(values, layer.grid[window][part], wanted, displacement=displacement, rows=rows)
         # the cubic kernel swings below zero beside bright roofs
         out[rows] = np.maximum(moved, np.float32(0)) if clip else moved
+        relieve()
 
     # a field has threads of its own
     run_blocks(_work, resampled_rows(wanted), threads=THREADS if displacement is None else 1)

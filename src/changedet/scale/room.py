@@ -39,5 +39,5 @@ def room_for(needed_bytes: float) -> Iterator[None]:
         return
     resources = resources_in_use()
     limit = max(_SMALL_BYTES, min(2 * _SMALL_BYTES, _SHARE * resources.memory_bytes))
-    with Scratch(resources.scratch, resident_bytes=limit) as scratch, planes_made_by(scratch.plane):
+    with Scratch(resources.scratch, resident_bytes=limit) as scratch, planes_made_by(scratch):
         yield

@@ -129,6 +129,13 @@ class Scratch:
         """Let go of the resident pages of every plane; what they hold stays."""
         _looked_after(self._mappings, self._lock, 0)
 
+    def relieve(self) -> None:
+        """Let go of the resident pages of every plane if the process takes too much.
+
+        The keeper does so as well, but cannot while something holds the interpreter.
+        """
+        _looked_after(self._mappings, self._lock, self._limit)
+
     def _file(self, size: int) -> BinaryIO:
         """Make a nameless file of a size for which the disk has room."""
         import shutil

@@ -79,5 +79,5 @@ def planes_within_memory(grid: GeoBox, bands: int, *, whole: bool = False) -> It
     least = _BYTES_PER_PIXEL * float(grid.shape[0]) * float(grid.shape[1])
     require_memory(grid, bands, memory_of_machine_bytes(), least)
     limit = _PLANES_SHARE * resources.memory_bytes
-    with Scratch(resources.scratch, resident_bytes=limit) as scratch, planes_made_by(scratch.plane):
+    with Scratch(resources.scratch, resident_bytes=limit) as scratch, planes_made_by(scratch):
         yield scratch
