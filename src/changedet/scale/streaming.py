@@ -23,7 +23,7 @@ STREAMED_METHODS = frozenset({"predict", "cva"})
 #: them.
 _BYTES_PER_PIXEL = 8.0
 #: Above this share of its memory a run lets go of all pages of its planes; the rest is for what it computes.
-_PLANES_SHARE = 0.7
+_PLANES_SHARE = 0.55
 
 
 def is_streamed(grid: GeoBox, bands: int, resources: Resources) -> bool:
