@@ -28,7 +28,20 @@ class Maker(Protocol):
     """Makes arrays of zeros elsewhere than in memory."""
 
     def plane(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """Return an array of zeros."""
+        """Make an array.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            (y, x), or (band, y, x).
+        dtype : dtype
+            Of its numbers.
+
+        Returns
+        -------
+        ndarray
+            Of zeros.
+        """
 
     def relieve(self) -> None:
         """Give the memory back that its arrays hold, if that is too much by now."""
