@@ -4,21 +4,22 @@
 
     python tools/coastlines.py package/land-110m.json src/changedet/output/coastlines.json
 
-The result is a list of rings, each [longitude, latitude, longitude, ...] in hundredths of a degree;
-longitudes run on beyond 180 where a ring crosses the antimeridian.
+The result is a list of rings, each [longitude, latitude, step east, step north, ...] in hundredths of a
+degree: the first corner, then the way from each corner to the next, which takes little room in an archive.
+Longitudes run on beyond 180 where a ring crosses the antimeridian.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from itertools import accumulate, chain
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any
 
 
 def rings(topology: dict[str, Any]) -> list[list[int]]:
-    """Return the outlines of all land in hundredths of a degree."""
+    """Return the outlines of all land by their steps in hundredths of a degree."""
     (sx, sy), (tx, ty) = topology["transform"]["scale"], topology["transform"]["translate"]
     arcs = []
     for arc in topology["arcs"]:
@@ -27,7 +28,9 @@ def rings(topology: dict[str, Any]) -> list[list[int]]:
 
     def _ring(numbers: list[int]) -> list[int]:
         points = list(chain.from_iterable((arcs[n] if n >= 0 else arcs[~n][::-1])[:-1] for n in numbers))
-        return [round(100 * value) for point in _unrolled(points) for value in point]
+        corners = [(round(100 * x), round(100 * y)) for x, y in _unrolled(points)]
+        steps = [(x - west, y - south) for (west, south), (x, y) in pairwise(corners)]
+        return [*corners[0], *chain.from_iterable(steps)]
 
     shapes = [shape for one in topology["objects"]["land"]["geometries"] for shape in one["arcs"]]
     return [_ring(numbers) for shape in shapes for numbers in shape]

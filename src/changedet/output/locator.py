@@ -178,7 +178,8 @@ def _land_mask() -> NDArray[np.uint8]:
     import cv2
 
     text = (files("changedet.output") / "coastlines.json").read_text(encoding="utf-8")
-    rings = [np.asarray(ring, float).reshape(-1, 2) / 100 for ring in json.loads(text)]
+    # the first corner of a ring, then the step to each next one, in hundredths of a degree
+    rings = [np.cumsum(np.reshape(steps, (-1, 2)), axis=0) / 100 for steps in json.loads(text)]
     mask = np.zeros((180 * _CELLS_PER_DEGREE, 360 * _CELLS_PER_DEGREE), np.uint8)
     fine = 16 * _CELLS_PER_DEGREE
     # rings across the antimeridian run on beyond the edge of the map: they come in again at the other edge
