@@ -356,7 +356,7 @@ def draw_numbers(axes: Axes, shapes: Sequence[Sequence[NDArray[np.float64]]], nu
     """
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     extent = axes.get_window_extent()
-    dots = axes.get_figure(root=True).dpi / 72 * _NUMBER_PT  # type: ignore[union-attr]  # axes of a page
+    dots = axes.get_figure().dpi / 72 * _NUMBER_PT  # type: ignore[union-attr]  # axes of a page
     letter = (0.72 * dots * (right - left) / extent.width, 1.1 * dots * (bottom - top) / extent.height)
     moved = [[ring - [left, top] for ring in rings] for rings in shapes]
     places = place_numbers(moved, numbers, letter, (right - left, bottom - top))
