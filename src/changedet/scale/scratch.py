@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import math
 import mmap
 import os
 import tempfile
 import threading
+import time
 import weakref
 from contextlib import suppress
 from pathlib import Path
@@ -18,13 +20,15 @@ from changedet.errors import OutputError, UsageError
 from changedet.scale.resources import SCRATCH_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
     from types import TracebackType
 
     from numpy.typing import DTypeLike, NDArray
 
 #: How often the keeper looks at the memory of the process, in seconds.
 _LOOK_EVERY_S = 0.02
+#: Whoever works on planes may ask for relief at every block; so often it is looked at, in seconds.
+_RELIEVE_EVERY_S = 0.002
 #: So much is left free on the disk beside a plane.
 _LEFT_FREE_BYTES = 64_000_000
 
@@ -70,6 +74,7 @@ class Scratch:
         self._mappings: weakref.WeakSet[_Mapping] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._keeper: threading.Thread | None = None
+        self._looked_s = -math.inf
 
     def __enter__(self) -> Scratch:
         return self
@@ -134,7 +139,10 @@ class Scratch:
 
         The keeper does so as well, but cannot while something holds the interpreter.
         """
-        _looked_after(self._mappings, self._lock, self._limit)
+        now = time.monotonic()
+        if now - self._looked_s >= _RELIEVE_EVERY_S:
+            self._looked_s = now
+            _looked_after(self._mappings, self._lock, self._limit)
 
     def _file(self, size: int) -> BinaryIO:
         """Make a nameless file of a size for which the disk has room."""
@@ -216,7 +224,12 @@ def release(*arrays: NDArray[Any]) -> None:
 def resident_bytes() -> int:
     """Return how much memory this process has in use, 0 where the system does not say."""
     try:
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+        # asked for at every block of a plane: the layers of a text file would take most of the time
+        file = os.open("/proc/self/statm", os.O_RDONLY)
+        try:
+            pages = int(os.read(file, 128).split()[1])
+        finally:
+            os.close(file)
     except (OSError, ValueError, IndexError):
         return 0
     return pages * mmap.PAGESIZE
@@ -237,21 +250,20 @@ def _let_go(mapping: _Mapping) -> None:
         mapping.madvise(advice)
 
 
-def _watch(mappings: Iterable[_Mapping], lock: threading.Lock, limit: float) -> None:
+def _watch(mappings: Collection[_Mapping], lock: threading.Lock, limit: float) -> None:
     """Let go of pages whenever the process takes too much, until there is no plane left."""
-    import time
-
     while _looked_after(mappings, lock, limit):
         time.sleep(_LOOK_EVERY_S)
 
 
-def _looked_after(mappings: Iterable[_Mapping], lock: threading.Lock, limit: float) -> bool:
+def _looked_after(mappings: Collection[_Mapping], lock: threading.Lock, limit: float) -> bool:
     """Let go of pages if the process takes too much; tell whether there is a plane left."""
+    if resident_bytes() <= limit:
+        return bool(mappings)
     with lock:
         held = tuple(mappings)
-    if held and resident_bytes() > limit:
-        for mapping in held:
-            _let_go(mapping)
+    for mapping in held:
+        _let_go(mapping)
     return bool(held)
 
 
