@@ -21,13 +21,18 @@ from changedet.errors import (
     VerificationError,
     plain_line,
 )
+from changedet.models.trained import open_model
 from changedet.offline import OUTSIDE_VARIABLE
-from changedet.provenance import verify
+from changedet.output.timeline_folder import check_timeline_target, read_timeline_record
+from changedet.provenance import read_record, verify
+from changedet.providers.catalog import read_catalog
 from changedet.providers.local import open_source
 from changedet.result import ChangeResult
+from changedet.simulator.files import holds_simulated_scenes
 from changedet.site import Site
 from changedet.site_lists import read_sites
 from changedet.watch.state import WRITER_SUFFIX, open_state
+from changedet.watch.verdict_files import read_verdict_file
 
 SECRET = "what-lies-elsewhere"
 
@@ -346,6 +351,49 @@ def test_a_pipe_is_not_waited_for(refused, tmp_path):
     promised = {"changes.gpkg": {"sha256": "0" * 64, "bytes": 1}}
     (run / "run.json").write_text(json.dumps(record | {"files": promised}))
     refused(verify, run, kind=VerificationError, match="is no file; do not trust this folder")
+
+
+# ----------------------------------------------------------------------------------------- nested documents
+
+BOMBS = [b"[" * 100_000, b'{"a":' * 50_000, b'{"schema": ' + b"[" * 5000 + b"]" * 5000 + b"}"]
+READERS = {
+    "verdicts": (read_verdict_file, "verdicts.json", InputFileError, "no file of verdicts"),
+    "model": (open_model, "model.json", InputFileError, "is no model that can be used"),
+    "catalogue": (read_catalog, "catalog.json", InputFileError, "cannot be read as JSON"),
+    "timeline": (
+        lambda path: read_timeline_record(path.parent),
+        "timeline.json",
+        VerificationError,
+        "damaged",
+    ),
+    "run": (lambda path: read_record(path.parent), "run.json", VerificationError, "damaged"),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS, ids=["lists", "objects", "inside"])
+@pytest.mark.parametrize("reader", READERS)
+def test_a_document_nested_too_deeply_is_refused(refused, tmp_path, reader, bomb):
+    read, name, kind, said = READERS[reader]
+    (tmp_path / name).write_bytes(bomb)
+    error = refused(read, tmp_path / name, kind=kind, match=f"{said}.*nested too deeply")
+    assert not isinstance(error.__context__ and error.__context__.__context__, RecursionError)
+
+
+@pytest.mark.parametrize("bomb", BOMBS, ids=["lists", "objects", "inside"])
+def test_a_nested_document_is_neither_a_simulation_nor_a_timeline(tmp_path, bomb):
+    (tmp_path / "truth.json").write_bytes(bomb)
+    assert not holds_simulated_scenes(tmp_path)
+    (tmp_path / "timeline.json").write_bytes(bomb)
+    with pytest.raises(OutputExistsError, match="holds what no timeline wrote"):
+        check_timeline_target(tmp_path, overwrite=True)
+
+
+@pytest.mark.parametrize("number", ["1" * 20, "1" * 5000])
+def test_a_number_of_many_digits_hides_no_link(refused, tmp_path, number):
+    path = tmp_path / "a.geojson"
+    link = '{"type": "link", "properties": {"href": "http://127.0.0.1:9/x", "type": "proj4"}}'
+    path.write_text(f'{{"type": "FeatureCollection", "n": {number}, "crs": {link}, "features": []}}')
+    refused(read_sites, path, match="points to data elsewhere")
 
 
 # ----------------------------------------------------------------------------------------- links as outputs

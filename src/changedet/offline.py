@@ -222,7 +222,8 @@ def _linked_crs(content: bytes) -> bool:
     if not content.startswith(b"{"):
         return False
     try:
-        crs = json.loads(content).get("crs")
+        # numbers do not matter here: one of more digits than Python reads must hide no link
+        crs = json.loads(content, parse_int=len).get("crs")
     except (ValueError, RecursionError):
         return False  # the reader of the format says what is wrong with it
     return isinstance(crs, dict) and str(crs.get("type")).lower() not in {"name", "epsg"}

@@ -130,16 +130,14 @@ def _save(found: Timeline, folder: Path, started: datetime, *, overwrite: bool) 
 
 def _tell(found: Timeline, folder: Path, *, as_json: bool, quiet: bool) -> None:
     """Print the timeline: to stdout what was found, to stderr what to beware of when stdout is data."""
-    import json
-
     from changedet.output.timeline_facts import timeline_lines
-    from changedet.output.timeline_folder import PAGE, RECORD
+    from changedet.output.timeline_folder import PAGE, read_timeline_record
 
     for warning in found.warnings if as_json else ():
         say(f"changedet: warning: {warning}", quiet=quiet)
     document = {}
     if as_json:
-        document = json.loads((folder / RECORD).read_text(encoding="utf-8")) | {"folder": str(folder)}
+        document = read_timeline_record(folder) | {"folder": str(folder)}
     emit(document, [*timeline_lines(found), f"page: {folder / PAGE}"], as_json=as_json)
 
 

@@ -19,7 +19,7 @@ from changedet.errors import (
     OutputError,
     OutputExistsError,
 )
-from changedet.json_texts import OTHER_SHAPE
+from changedet.json_texts import OTHER_SHAPE, parse_json
 from changedet.providers.cache_files import temporary
 
 if TYPE_CHECKING:
@@ -203,12 +203,12 @@ def open_model(path: str | Path) -> TrainedModel:
         if path.stat().st_size > _MOST_BYTES:
             message = f"larger than {_MOST_BYTES} bytes"
             raise ValueError(message)
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_text(encoding="utf-8"))
         if data["schema"] != SCHEMA:
             message = f"layout {str(data['schema'])[:60]!r} is not {SCHEMA!r}"
             raise ValueError(message)
         model = _model_of(data)
-    except (*OTHER_SHAPE, OSError, RecursionError) as error:
+    except (*OTHER_SHAPE, OSError) as error:
         said = " ".join(str(error).split())[:120]
         raise InputFileError(
             f"is no model that can be used ({said})", where=str(path), todo=_AGAIN

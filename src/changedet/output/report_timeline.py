@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from changedet.errors import InputFileError, MissingInputError, UsageError, VerificationError
+from changedet.errors import InputFileError, UsageError, VerificationError
 from changedet.hashing import sha256_file
 from changedet.json_texts import OTHER_SHAPE, parse_grid
 from changedet.output import facts
 from changedet.output.picture import shrink, to_jpeg_data_url
 from changedet.output.timeline_facts import STATES
-from changedet.output.timeline_folder import PLOT, RECORD, SCHEMA
+from changedet.output.timeline_folder import AGAIN, PLOT, RECORD, read_timeline_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,14 +51,14 @@ def read_timeline(folder: str | Path, grid: GeoBox) -> dict[str, Any]:
         When it is the timeline of another place.
     """
     folder = Path(folder)
-    record = _record(folder)
+    record = read_timeline_record(folder)
     try:
         if not _extent(_grid(record["grid"])).intersects(_extent(grid)):
             raise UsageError(
                 "the timeline is of another place", where=str(folder), todo="name one of the same site"
             )
         if sha256_file(folder / PLOT) != record["files"][PLOT]["sha256"]:
-            raise VerificationError(f"{PLOT} was changed", where=str(folder), todo="make the timeline again")
+            raise VerificationError(f"{PLOT} was changed", where=str(folder), todo=AGAIN)
         dates = [str(one["date"]) for one in record["dates"]]
         return {
             "name": facts.clean(record["name"], 120),
@@ -73,30 +72,7 @@ def read_timeline(folder: str | Path, grid: GeoBox) -> dict[str, Any]:
     except (*OTHER_SHAPE, OSError) as error:
         if isinstance(error, InputFileError | UsageError):
             raise
-        raise VerificationError(
-            f"damaged ({str(error)[:120]})", where=str(folder), todo="make the timeline again"
-        ) from error
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    path = folder / RECORD
-    if not path.is_file():
-        raise MissingInputError(
-            "no such file", where=str(path), todo="name a folder that changedet timeline wrote"
-        )
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise VerificationError(
-            f"damaged ({str(error)[:120]})", where=str(path), todo="make the timeline again"
-        ) from error
-    schema = record.get("schema") if isinstance(record, dict) else None
-    if schema != SCHEMA:
-        raise VerificationError(
-            f"layout {str(schema)[:60]!r} is not {SCHEMA!r}", where=str(path),
-            todo="use the version that wrote it",
-        )  # fmt: skip
-    return dict(record)
+        raise VerificationError(f"damaged ({str(error)[:120]})", where=str(folder), todo=AGAIN) from error
 
 
 def _grid(described: Mapping[str, Any]) -> GeoBox:

@@ -10,7 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from changedet.errors import ChangedetError, OutputError, OutputExistsError
+from changedet.errors import (
+    ChangedetError,
+    MissingInputError,
+    OutputError,
+    OutputExistsError,
+    VerificationError,
+)
 from changedet.json_texts import parse_json
 from changedet.output.folder import check_target
 from changedet.output.radar_series_table import radar_csv
@@ -49,7 +55,8 @@ COLUMNS = (
     "band_high", "outside", "counts", "reason", "scene",
 )  # fmt: skip
 _DOTS_PER_INCH = 110
-_TODO = "choose another folder or allow overwriting (--overwrite)"
+#: What to do about a timeline that is not as it was written.
+AGAIN = "make the timeline again"
 
 
 def save_timeline(
@@ -125,9 +132,8 @@ def check_timeline_target(folder: str | Path, *, overwrite: bool = False) -> Non
         return
     check_target(target / "new", overwrite=False)
     try:
-        record = parse_json((target / RECORD).read_text(encoding="utf-8"))
-        known = {*record["files"], RECORD} if record["schema"] == SCHEMA else set[str]()
-    except (OSError, ValueError, KeyError, TypeError):
+        known = {*read_timeline_record(target)["files"], RECORD}
+    except (ChangedetError, LookupError, TypeError):
         known = set()
     # the record of a run is not among the names, and no file of a timeline
     run = [RECORD_NAME] if (target / RECORD_NAME).exists() else []
@@ -137,6 +143,44 @@ def check_timeline_target(folder: str | Path, *, overwrite: bool = False) -> Non
                 f"the folder holds what no timeline wrote ({name})", where=str(folder),
                 todo="choose another folder",
             )  # fmt: skip
+
+
+def read_timeline_record(folder: str | Path) -> dict[str, Any]:
+    """Read the record of a timeline.
+
+    Parameters
+    ----------
+    folder : str or Path
+        What `save_timeline` wrote.
+
+    Returns
+    -------
+    dict
+        As `timeline_record` described it, with ``files``. No more than the layout was checked.
+
+    Raises
+    ------
+    MissingInputError
+        When the folder or the file is not there.
+    VerificationError
+        When the file is damaged or has another layout than `SCHEMA`.
+    """
+    path = Path(folder) / RECORD
+    if not path.is_file():
+        raise MissingInputError(
+            "no such file", where=str(path), todo="name a folder that changedet timeline wrote"
+        )
+    try:
+        record = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise VerificationError(f"damaged ({str(error)[:120]})", where=str(path), todo=AGAIN) from error
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if schema != SCHEMA:
+        raise VerificationError(
+            f"layout {str(schema)[:60]!r} is not {SCHEMA!r}", where=str(path),
+            todo="use the version that wrote it",
+        )  # fmt: skip
+    return dict(record)
 
 
 def timeline_record(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from changedet.errors import InputFileError, MissingInputError, UsageError
-from changedet.json_texts import OTHER_SHAPE
+from changedet.json_texts import OTHER_SHAPE, parse_json
 from changedet.providers.base import ProviderInfo
 from changedet.providers.http import scrubbed
 from changedet.providers.item_search import UNPLACED, api_items, fits
@@ -152,8 +152,8 @@ def _document(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MissingInputError("no such file", where=str(path), todo="check the path of the catalogue")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        found = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise InputFileError(
             f"cannot be read as JSON ({str(error)[:80]})", where=str(path), todo="give a STAC file"
         ) from error

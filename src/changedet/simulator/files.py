@@ -12,6 +12,7 @@ import numpy as np
 
 from changedet.bands import SCL
 from changedet.errors import OutputError
+from changedet.json_texts import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -110,7 +111,7 @@ def write_truth(truth: Truth, facts: Mapping[str, object], settings: SceneSettin
 def holds_simulated_scenes(folder: Path) -> bool:
     """Return True for a folder whose ``truth.json`` says that `write_truth` wrote it."""
     try:
-        document = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
+        document = parse_json((folder / "truth.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     return isinstance(document, dict) and document.get("notice") == _NOTICE

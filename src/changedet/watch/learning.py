@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from changedet.errors import InputFileError, UsageError
+from changedet.json_texts import OTHER_SHAPE, parse_json
 from changedet.provenance import library_versions
 from changedet.watch.geopackage import note_change, now_text
 from changedet.watch.object_features import FEATURES, FEATURES_VERSION
@@ -270,7 +271,7 @@ def site_model(state: StateFile, site: str) -> RankModel | None:
         return None
     try:
         return _checked(str(rows[0]["content"]), str(rows[0]["sha256"]), site)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+    except OTHER_SHAPE as error:
         raise InputFileError(
             f"what was learnt at {site[:60]!r} cannot be used ({str(error)[:120]})",
             where=str(state.path),
@@ -283,7 +284,7 @@ def _checked(content: str, digest: str, site: str) -> RankModel:
     if len(content) > _MOST_LETTERS or hashlib.sha256(content.encode()).hexdigest() != digest:
         message = "its digest is another one"
         raise ValueError(message)
-    data = json.loads(content)
+    data = parse_json(content)
     if (data["schema"], data["features_version"], data["site"]) != (SCHEMA, FEATURES_VERSION, site):
         message = "its layout, its features or its site are others"
         raise ValueError(message)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from changedet.errors import InputFileError, MissingInputError, UsageError
-from changedet.json_texts import OTHER_SHAPE
+from changedet.json_texts import OTHER_SHAPE, parse_json
 from changedet.watch.geopackage import utc_text
 from changedet.watch.runs import add_run, read_run
 from changedet.watch.state import open_state, rows_of
@@ -90,13 +89,13 @@ def read_verdict_file(path: str | Path) -> VerdictFile:
         if path.stat().st_size > _MOST_BYTES:
             message = f"more than {_MOST_BYTES:,} bytes"
             raise ValueError(message)
-        said = json.loads(path.read_text(encoding="utf-8"))
+        said = parse_json(path.read_text(encoding="utf-8"))
         if said["schema"] != SCHEMA:
             message = f"layout {str(said['schema'])[:60]!r} is not {SCHEMA!r}"
             raise ValueError(message)
         judgements = tuple(_judgement(one) for one in said["verdicts"])
         return VerdictFile(path, str(said["objects_sha256"]), judgements)
-    except (*OTHER_SHAPE, OSError, RecursionError) as error:
+    except (*OTHER_SHAPE, OSError) as error:
         if isinstance(error, UsageError):
             raise
         raise InputFileError(
