@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from changedet.core.optical import DETECTORS
+from changedet.core.planes import by_rows
 from changedet.core.smoothing import smooth_score
 from changedet.core.threshold import outline_pixels, robust_thresholds
 from changedet.errors import InputFileError
@@ -249,7 +250,7 @@ class _DetectorDecider:
         own = self.detector.decides_at
         if own is None or robust_thresholds(fine, self.threshold).seed < self.detector.highest:
             return outline_pixels(fine, self.threshold)
-        return fine > own
+        return by_rows(lambda part: part > own, fine, dtype=bool)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable description."""
@@ -299,7 +300,7 @@ class _ModelDecider:
 
     def outline(self, fine: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Return the pixels that stand out by themselves."""
-        return fine > self.model.grow
+        return by_rows(lambda part: part > self.model.grow, fine, dtype=bool)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable description."""

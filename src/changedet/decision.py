@@ -9,7 +9,7 @@ import numpy as np
 
 from changedet.bands import SENTINEL2_BANDS
 from changedet.core.components import label_components
-from changedet.core.planes import by_rows, values_where
+from changedet.core.planes import by_rows, values_where, with_nan
 from changedet.core.smoothing import smooth_score
 from changedet.objects import Flagged, construction_map, split_by_kind
 from changedet.radar.fusion import fused_score
@@ -83,7 +83,7 @@ def score_evidence(evidence: Evidence, learn: NDArray[np.bool_], deciders: Decid
 
     def _taught(plane: NDArray[np.float32]) -> NDArray[np.float32]:
         # what is not usable has no score anyway
-        return plane if learn is evidence.usable else by_rows(_where_else_nan, plane, learn, dtype=np.float32)
+        return plane if learn is evidence.usable else with_nan(plane, learn)
 
     fine, score = deciders.first.scores(evidence)
     if evidence.radar is not None:
@@ -99,10 +99,6 @@ def score_evidence(evidence: Evidence, learn: NDArray[np.bool_], deciders: Decid
         sharp=sharp,
         sharp_thresholds=None if sharp is None else deciders.first.thresholds(_taught(sharp)),
     )
-
-
-def _where_else_nan(plane: NDArray[np.float32], where: NDArray[np.bool_]) -> NDArray[np.float32]:
-    return np.where(where, plane, np.float32(np.nan))
 
 
 def flag_scored(
@@ -145,7 +141,7 @@ def flag_scored(
         found = set_seasonal_aside(labels, seeds, (before, after), least)
     if settings.keep_seasonal:
         found = found.kept()
-    score = by_rows(_where_else_nan, scored.score, judged, dtype=np.float32)
+    score = with_nan(scored.score, judged)
     return Flagged(
         labels=found.flagged,
         score=score,

@@ -13,11 +13,13 @@ from changedet.core.planes import (
     all_finite,
     by_rows,
     by_tiles,
+    chosen_bands,
     count_where,
     new_plane,
     over_rows,
     planes_made_by,
     values_where,
+    with_nan,
 )
 
 if TYPE_CHECKING:
@@ -94,3 +96,22 @@ def test_a_pixel_is_finite_where_every_plane_is() -> None:
     planes = np.ones((3, 31, 70))
     planes[0, 3, 4], planes[2, 9, 9] = np.nan, np.inf
     np.testing.assert_array_equal(all_finite(*planes), np.isfinite(planes).all(axis=0))
+
+
+@pytest.mark.parametrize("index", [[0, 1, 2, 3, 4], [1, 3], [4, 2, 0], [3], [0, 1, 3], [2, 0, 1], [1, 1], []])
+def test_bands_that_lie_evenly_are_not_copied(index: list[int]) -> None:
+    image = np.random.default_rng(2).random((5, 13, 7), dtype=np.float32)
+    found = chosen_bands(image, index)
+    np.testing.assert_array_equal(found, image[index])
+    even = len(index) > 0 and len(set(np.diff(index))) < 2 and index != [1, 1]
+    assert np.shares_memory(found, image) == even
+    assert (found is image) == (index == [0, 1, 2, 3, 4])
+
+
+def test_nan_stands_where_a_mask_is_false() -> None:
+    plane, mask = np.ones((9, 70), np.float32), np.random.default_rng(3).random((9, 70)) > 0.5
+    found = with_nan(plane, mask)
+    np.testing.assert_array_equal(np.isnan(found), ~mask)
+    assert plane.all()
+    assert with_nan(plane, mask, out=plane) is plane
+    np.testing.assert_array_equal(plane, found)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from changedet.core import sampling
-from changedet.core.sampling import last_axis_median, plane_median, sample_index, sample_pixels
+from changedet.core.sampling import last_axis_median, plane_median, sample_index, sample_pixels, values_at
 
 
 @settings(max_examples=30, deadline=None)
@@ -99,3 +99,12 @@ def test_a_sample_that_misleads_costs_time_and_no_exactness(monkeypatch):
     plane = np.random.default_rng(0).random((300, 300), np.float32)
     plane[::10, ::10] += 9  # just where the sample is taken
     assert plane_median(np.ravel, plane) == float(last_axis_median(plane.ravel()))
+
+
+def test_values_are_taken_in_the_shape_of_their_places() -> None:
+    plane = np.random.default_rng(4).random((50, 90), dtype=np.float32)
+    places = np.random.default_rng(5).integers(0, plane.size, (5000, 3))
+    found = values_at(plane, places)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, plane.ravel()[places])
+    np.testing.assert_array_equal(values_at(plane, places[:, 1]), found[:, 1])

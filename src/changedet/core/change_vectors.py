@@ -10,7 +10,7 @@ import numpy as np
 
 from changedet.core.blocks import Buffers, row_blocks, run_blocks
 from changedet.core.parameters import Described
-from changedet.core.planes import new_plane
+from changedet.core.planes import new_plane, relieve
 from changedet.core.sampling import sample_pixels
 from changedet.core.scaling import centre_and_spread, check_pair
 from changedet.core.smoothing import smooth_score
@@ -263,6 +263,7 @@ def _finished(
         work(rows)
         if not valid[rows].all():
             np.copyto(out[rows], np.float32(np.nan), where=~valid[rows])
+        relieve()
 
     run_blocks(masked, row_blocks(valid.shape, 2, _BLOCK_BYTES))
     return smooth_score(out, valid, smoothing_px) if smoothing_px else out

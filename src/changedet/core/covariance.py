@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Generic
 import numpy as np
 
 from changedet.core.blocks import THREADS, run_blocks
+from changedet.core.planes import relieve
 from changedet.core.sampling import Floating
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def weighted_moments(
     Parameters
     ----------
     stacks : sequence of ndarray of float32 or float64, each of shape (band, ...)
-        On one grid, all of one dtype; contiguous ones are not copied.
+        On one grid, all of one dtype; those whose rows follow each other are not copied.
     valid : ndarray of bool, shape (...), optional
         True where all are usable; everywhere by default. What is not usable has no influence, NaN included.
     weight : ndarray of the same dtype, shape (...), optional
@@ -99,9 +100,9 @@ def weighted_moments(
     if len(shapes) > 1:
         message = f"stacks, valid and weight must be on one grid, not {sorted(shapes)}"
         raise ValueError(message)
-    flat = tuple(np.ascontiguousarray(stack).reshape(len(stack), -1) for stack in stacks)
-    usable = None if valid is None else np.ascontiguousarray(valid).reshape(-1)
-    given = None if weight is None else np.ascontiguousarray(weight).reshape(-1)
+    flat = tuple(stack.reshape(len(stack), -1) for stack in stacks)
+    usable = None if valid is None else valid.reshape(-1)
+    given = None if weight is None else weight.reshape(-1)
     reading = _Reading(flat, usable, given, weigh, _rough_mean(flat, usable))
     pixels = flat[0].shape[1]
     tasks = [slice(start, min(start + _TASK_PIXELS, pixels)) for start in range(0, pixels, _TASK_PIXELS)]
@@ -110,6 +111,7 @@ def weighted_moments(
     def add(task: slice) -> None:
         """Sum one task, in a place of its own."""
         sums[task.start // _TASK_PIXELS] = reading.sums(task)
+        relieve()
 
     run_blocks(add, tasks, threads)
     return _moments_of(sums.sum(axis=0), reading.centre)

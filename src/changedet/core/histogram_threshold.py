@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from changedet.core.planes import over_rows
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -132,15 +134,27 @@ def _histogram(
     if bins < 2 or not 0 < quantile <= 1:
         message = f"there must be at least two bins and a quantile within 0..1, not {bins} and {quantile}"
         raise ValueError(message)
-    judged = score[np.isfinite(score)]
-    if judged.size == 0:
-        return np.zeros(bins), np.linspace(0, 1, bins + 1)
-    least = float(judged.min())
-    most = float(judged.max() if quantile == 1 else np.quantile(judged, quantile))
+    rows = score.reshape(-1, score.shape[-1] if score.ndim > 1 else 1)
+    ends = [found for found in over_rows(_ends, rows) if found is not None]
+    least, most = min((low for low, _ in ends), default=0.0), max((high for _, high in ends), default=0.0)
+    if quantile < 1 and ends:
+        most = float(np.quantile(score[np.isfinite(score)], quantile))
     if not most > least:
         return np.zeros(bins), np.linspace(0, 1, bins + 1)
-    counts, edges = np.histogram(np.minimum(judged, np.float32(most)), bins, (least, most))
-    return counts.astype(np.float64), edges
+
+    def count(part: NDArray[np.float32]) -> NDArray[np.intp]:
+        """Count the scores of some rows."""
+        judged = part[np.isfinite(part)]
+        return np.histogram(np.minimum(judged, np.float32(most)), bins, (least, most))[0]
+
+    counts = np.stack(over_rows(count, rows)).sum(axis=0)
+    return counts.astype(np.float64), np.histogram_bin_edges([], bins, (least, most))
+
+
+def _ends(score: NDArray[np.float32]) -> tuple[float, float] | None:
+    """Return the least and the greatest score that was judged, None where there is none."""
+    judged = score[np.isfinite(score)]
+    return (float(judged.min()), float(judged.max())) if judged.size else None
 
 
 def _classes(

@@ -12,6 +12,7 @@ import numpy as np
 
 from changedet.core.indices import baei, bsi, mndwi, nbr, ndbi, ndvi
 from changedet.core.parameters import Described
+from changedet.core.planes import by_rows, by_tiles
 from changedet.core.sampling import sample_pixels
 from changedet.core.scaling import centre_and_spread, check_pair, robust_standardisation
 from changedet.core.smoothing import smooth_score
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from changedet.core.indices import Planes
+
+    _Feature = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 #: Pixels on which medians are taken.
 _SAMPLE = 50_000
@@ -151,13 +154,19 @@ def index_score(
         raise ValueError(message)
     if not valid.any():
         return np.full(valid.shape, np.nan, np.float32)
-    change = _index_where_valid(index, after, valid)
-    change -= _index_where_valid(index, before, valid)
+
+    def difference(
+        first: NDArray[np.float32], second: NDArray[np.float32], usable: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Return the difference of the index in some rows."""
+        return _index_where_valid(index, second, usable) - _index_where_valid(index, first, usable)
+
+    change = by_rows(difference, before, after, valid, dtype=np.float32)
     (sample,) = sample_pixels((change[None],), valid, _SAMPLE, 0)
     centre, scale = robust_standardisation(sample)
-    change -= np.float32(centre[0])
-    np.abs(change, out=change)
-    change /= np.float32(scale[0] if scale[0] > _ALIKE else max(float(sample.std()), _ALIKE))
+    middle = np.float32(centre[0])
+    spread = np.float32(scale[0] if scale[0] > _ALIKE else max(float(sample.std()), _ALIKE))
+    by_rows(lambda part: np.abs(part - middle) / spread, change, dtype=np.float32, out=change)
     return smooth_score(change, valid, parameters.smoothing_px)
 
 
@@ -212,18 +221,22 @@ def gradient_score(
     ValueError
         When shapes or the number of weights disagree.
     """
-    inner = np.asarray(cv2.erode(valid.astype(np.uint8), np.ones((3, 3), np.uint8)), bool)
 
-    def length(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the lengths of the gradients of a band."""
-        total = np.zeros(plane.shape, np.float32)
-        for way in ((1, 0), (0, 1)):
-            slope = cv2.Scharr(plane, cv2.CV_32F, *way, scale=1 / 32, borderType=cv2.BORDER_REPLICATE)
-            cv2.accumulateSquare(slope, total)
-        # not cv2.magnitude, whose last digit depends on where the memory lies
-        return np.where(inner, np.sqrt(total), np.float32(0))
+    def edges(usable: NDArray[np.bool_]) -> _Feature:
+        """Return what gives the lengths of the gradients of the bands of a tile."""
+        inner = np.asarray(cv2.erode(usable.astype(np.uint8), np.ones((3, 3), np.uint8)), bool)
+        return partial(_gradient_lengths, inner)
 
-    return _difference_of(length, (before, after), valid, weights, parameters.smoothing_px)
+    return _difference_of(_Local(edges, 1), (before, after), valid, weights, parameters.smoothing_px)
+
+
+def _gradient_lengths(inner: NDArray[np.bool_], plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    total = np.zeros(plane.shape, np.float32)
+    for way in ((1, 0), (0, 1)):
+        slope = cv2.Scharr(plane, cv2.CV_32F, *way, scale=1 / 32, borderType=cv2.BORDER_REPLICATE)
+        cv2.accumulateSquare(slope, total)
+    # not cv2.magnitude, whose last digit depends on where the memory lies
+    return np.where(inner, np.sqrt(total), np.float32(0))
 
 
 def texture_score(
@@ -260,18 +273,31 @@ def texture_score(
         """Return the means in the window, with 0 beyond the image."""
         return np.asarray(cv2.boxFilter(plane, cv2.CV_32F, side, borderType=cv2.BORDER_CONSTANT), np.float32)
 
-    share = np.maximum(mean(valid.astype(np.float32)), np.float32(1e-6))
+    def roughness(usable: NDArray[np.bool_]) -> _Feature:
+        """Return what gives the standard deviations of the bands of a tile."""
+        share = np.maximum(mean(usable.astype(np.float32)), np.float32(1e-6))
 
-    def deviation(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the standard deviations of what is usable in the window."""
-        middle = mean(plane) / share
-        return np.sqrt(np.maximum(mean(plane * plane) / share - middle * middle, np.float32(0)))
+        def deviation(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+            """Return the standard deviations of what is usable in the window."""
+            middle = mean(plane) / share
+            return np.sqrt(np.maximum(mean(plane * plane) / share - middle * middle, np.float32(0)))
 
-    return _difference_of(deviation, (before, after), valid, weights, parameters.smoothing_px)
+        return deviation
+
+    feature = _Local(roughness, parameters.window_px // 2)
+    return _difference_of(feature, (before, after), valid, weights, parameters.smoothing_px)
+
+
+@dataclass(frozen=True)
+class _Local:
+    """A feature of pixels: what makes it of the usable pixels of a tile, and from how far a pixel counts."""
+
+    of: Callable[[NDArray[np.bool_]], _Feature]
+    reach_px: int
 
 
 def _difference_of(
-    feature: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    feature: _Local,
     images: tuple[NDArray[np.float32], NDArray[np.float32]],
     valid: NDArray[np.bool_],
     weights: tuple[float, ...],
@@ -281,18 +307,31 @@ def _difference_of(
     check_pair(*images, valid, weights)
     if not valid.any():
         return np.full(valid.shape, np.nan, np.float32)
-    total = np.zeros(valid.shape, np.float32)
-    for before, after, weight in zip(*images, weights, strict=True):
-        if weight > 0:
-            change = feature(_standardised(after, valid)) - feature(_standardised(before, valid))
-            total += np.float32(weight / sum(weights)) * change * change
-    return smooth_score(np.sqrt(total), valid, smoothing_px)
+    scales = [centre_and_spread(sample) for sample in sample_pixels(images, valid, _SAMPLE, 0)]
+    used = [(band, np.float32(weight / sum(weights))) for band, weight in enumerate(weights) if weight > 0]
+
+    def length(
+        before: NDArray[np.float32], after: NDArray[np.float32], usable: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Return the lengths of a tile."""
+        total, of = np.zeros(usable.shape, np.float32), feature.of(usable)
+        for band, share in used:
+            first, second = (
+                of(_standardised(image[band], usable, centre[band], spread[band]))
+                for image, (centre, spread) in zip((before, after), scales, strict=True)
+            )
+            change = second - first
+            total += share * change * change
+        return np.sqrt(total)
+
+    found = by_tiles(length, *images, valid, halo_px=feature.reach_px, dtype=np.float32)
+    return smooth_score(found, valid, smoothing_px)
 
 
-def _standardised(plane: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _standardised(
+    plane: NDArray[np.float32], valid: NDArray[np.bool_], centre: float, spread: float
+) -> NDArray[np.float32]:
     """Bring a band to median 0 and robust standard deviation 1; 0 where it is not usable or of one value."""
-    (sample,) = sample_pixels((plane[None],), valid, _SAMPLE, 0)
-    centre, spread = (np.float32(found[0]) for found in centre_and_spread(sample))
-    if spread == 0:
+    if np.float32(spread) == 0:
         return np.zeros(plane.shape, np.float32)
-    return np.where(valid, (plane - centre) / spread, np.float32(0))
+    return np.where(valid, (plane - np.float32(centre)) / np.float32(spread), np.float32(0))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from changedet.core.chi_square import chi_square_tail
+from changedet.core.planes import with_nan
 from changedet.core.reweighting import (
     LEAST_VARIANCE,
     Contrasts,
@@ -151,8 +152,8 @@ def irmad(
     fitted, bands = _fit(before, after, valid, parameters), len(before)
     contrasts = fitted.contrasts
     chi_square, variates = contrast_images(before, after, contrasts, keep=True)
-    chi_square[~valid] = np.nan
-    variates[:, ~valid] = np.nan
+    for plane in (chi_square, *variates):
+        with_nan(plane, valid, out=plane)
     return MadResult(
         variates=variates,
         chi_square=chi_square,

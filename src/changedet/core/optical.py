@@ -23,6 +23,7 @@ from changedet.core.index_change import (
 )
 from changedet.core.mad import IrMadParameters, MadParameters, mad_score
 from changedet.core.pca_kmeans import PcaKmeansParameters, pca_kmeans_score
+from changedet.core.planes import chosen_bands
 from changedet.core.prediction import PredictParameters, predict_score
 from changedet.core.rings import RingParameters, ring_score
 from changedet.core.siroc import SirocParameters, siroc_score
@@ -148,7 +149,8 @@ class Detector:
         before, after = images
         if self.needs:
             index = [bands.index(name) for name in self.needs]
-            before, after, weights = before[index], after[index], (1.0,) * len(index)
+            before, after = (chosen_bands(image, index) for image in images)
+            weights = (1.0,) * len(index)
         return self.function(before, after, valid, weights, parameters or self.parameters())
 
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from changedet.core.blocks import row_blocks
 from changedet.core.change_vectors import CvaParameters, cva_score
 from changedet.core.parameters import Described
-from changedet.core.sampling import sample_index
+from changedet.core.planes import by_tiles, new_plane, over_rows, relieve
+from changedet.core.sampling import sample_index, values_at
 from changedet.core.scaling import check_pair
 from changedet.core.smoothing import smooth_score
 
@@ -99,13 +101,13 @@ def pca_kmeans_score(
     average, components = _components(length, valid, parameters)
     index = sample_index(valid, parameters.sample, parameters.seed)
     described = np.einsum("nw,cw->nc", _windows_round(length, average, index), components)
-    quiet, changed = _two_clusters(described, length.reshape(-1)[index].astype(np.float64))
+    quiet, changed = _two_clusters(described, values_at(length, index).astype(np.float64))
     apart = changed - quiet
     if float(apart @ apart) < 1e-12:
-        return np.where(valid, np.float32(0), np.float32(np.nan))
+        return smooth_score(new_plane(valid.shape, np.float32, 0), valid, ())
     kernel = np.round(2 * (apart @ components) / (apart @ apart), 9)
     constant = round(float(2 * (apart @ quiet) / (apart @ apart)), 9)
-    score = np.maximum(_filtered(length, valid, kernel, average) - np.float32(constant), np.float32(0))
+    score = _filtered(length, valid, (kernel, -kernel * average), constant)
     return smooth_score(score, valid, parameters.smoothing_px)
 
 
@@ -114,20 +116,34 @@ def _components(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the average window, and the strongest components (component, pixel of the window)."""
     side = parameters.block_px
-    rows, columns = (size - size % side for size in length.shape)
-    cut = length[:rows, :columns].reshape(rows // side, side, columns // side, side)
-    blocks = cut.transpose(0, 2, 1, 3).reshape(-1, side * side)
-    whole = np.flatnonzero(np.isfinite(blocks).all(axis=1))
-    if len(whole) < 2:
+    corners = _whole_windows(length, side)
+    if len(corners) < 2:
         # too few windows for components: their mean describes them
-        return np.full(side * side, float(length[valid].mean())), np.full((1, side * side), 1.0 / side)
-    if len(whole) > parameters.sample:
-        whole = whole[sample_index(np.ones((1, len(whole)), bool), parameters.sample, parameters.seed)]
-    chosen = blocks[whole].astype(np.float64)
+        sums = over_rows(lambda part, usable: part[usable].sum(dtype=np.float64), length, valid)
+        mean = float(sum(sums)) / int(np.count_nonzero(valid))
+        return np.full(side * side, mean), np.full((1, side * side), 1.0 / side)
+    if len(corners) > parameters.sample:
+        everything = np.ones((1, len(corners)), bool)
+        corners = corners[sample_index(everything, parameters.sample, parameters.seed)]
+    within = np.arange(side)[:, None] * length.shape[1] + np.arange(side)
+    chosen = values_at(length, corners[:, None] + within.reshape(-1)).astype(np.float64)
     average = chosen.mean(axis=0)
     chosen -= average
     _, vectors = np.linalg.eigh(np.einsum("ni,nj->ij", chosen, chosen))
     return average, vectors[:, ::-1][:, : parameters.components].T
+
+
+def _whole_windows(length: NDArray[np.float32], side: int) -> NDArray[np.intp]:
+    """Return where windows side by side begin of which everything is usable, as places in the plane."""
+    rows, columns = (size - size % side for size in length.shape)
+    found = [np.zeros(0, np.intp)]
+    for some in row_blocks((rows // side, columns), side):
+        part = length[some.start * side : some.stop * side, :columns]
+        windows = np.isfinite(part).reshape(some.stop - some.start, side, columns // side, side)
+        row, column = np.nonzero(windows.all(axis=(1, 3)))
+        found.append((some.start + row) * side * length.shape[1] + column * side)
+        relieve()
+    return np.concatenate(found)
 
 
 def _windows_round(
@@ -135,12 +151,15 @@ def _windows_round(
 ) -> NDArray[np.float64]:
     """Return the windows round pixels less the average window, 0 where there is nothing (pixel, window)."""
     side = int(np.sqrt(len(average)))
-    before, behind = side // 2, side - side // 2 - 1
-    padded = np.pad(length, (before, behind), constant_values=np.nan)
-    row, column = np.unravel_index(index, length.shape)
-    across = np.arange(side)
-    windows = padded[(row[:, None] + across)[:, :, None], (column[:, None] + across)[:, None, :]]
-    less: NDArray[np.float64] = windows.reshape(len(index), -1) - average
+    across = np.arange(side) - side // 2
+    row, column = (places[:, None] + across for places in np.unravel_index(index, length.shape))
+    there = [
+        (places >= 0) & (places < size) for places, size in zip((row, column), length.shape, strict=True)
+    ]
+    inside = (there[0][:, :, None] & there[1][:, None, :]).reshape(len(index), -1)
+    places = (row[:, :, None] * length.shape[1] + column[:, None, :]).reshape(len(index), -1)
+    windows = values_at(length, np.where(inside, places, 0))
+    less: NDArray[np.float64] = np.where(inside, windows, np.float32(np.nan)) - average
     return np.nan_to_num(less)
 
 
@@ -165,18 +184,27 @@ def _two_clusters(
 def _filtered(
     length: NDArray[np.float32],
     valid: NDArray[np.bool_],
-    kernel: NDArray[np.float64],
-    average: NDArray[np.float64],
+    kernels: tuple[NDArray[np.float64], NDArray[np.float64]],
+    constant: float,
 ) -> NDArray[np.float32]:
-    """Return the sum of the kernel times the window less the average window, of what is usable in it."""
-    side = int(np.sqrt(len(kernel)))
-    total = np.zeros(length.shape, np.float32)
-    for plane, weights in ((length, kernel), (valid, -kernel * average)):
-        total += cv2.filter2D(
-            np.where(valid, plane, 0).astype(np.float32),
-            cv2.CV_32F,
-            weights.reshape(side, side).astype(np.float32),
-            anchor=(side // 2, side // 2),
-            borderType=cv2.BORDER_CONSTANT,
-        )
-    return total
+    """Return the sum of the first kernel times what is usable of a window, and the second, less a constant.
+
+    It is 0 where that would be negative.
+    """
+    side = int(np.sqrt(len(kernels[0])))
+    squares = [kernel.reshape(side, side).astype(np.float32) for kernel in kernels]
+
+    def filtered(wide: NDArray[np.float32], usable: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Filter a tile."""
+        total = np.zeros(usable.shape, np.float32)
+        for plane, square in zip((wide, usable), squares, strict=True):
+            total += cv2.filter2D(
+                np.where(usable, plane, 0).astype(np.float32),
+                cv2.CV_32F,
+                square,
+                anchor=(side // 2, side // 2),
+                borderType=cv2.BORDER_CONSTANT,
+            )
+        return np.asarray(np.maximum(total - np.float32(constant), np.float32(0)))
+
+    return by_tiles(filtered, length, valid, halo_px=side, dtype=np.float32)

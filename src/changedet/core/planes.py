@@ -11,7 +11,7 @@ import numpy as np
 from changedet.core.blocks import even_tiles, row_blocks, run_blocks, tile_with_halo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -134,6 +134,46 @@ def plane_blocks(plane: NDArray[Any]) -> tuple[slice, ...]:
     return row_blocks((plane.shape[-2], plane.shape[-1]), _BLOCK_PLANES, _BLOCK_BYTES)
 
 
+def chosen_bands(image: NDArray[Any], index: Sequence[int]) -> NDArray[Any]:
+    """Return some bands of an image, in the memory of the image where they lie evenly in it.
+
+    Parameters
+    ----------
+    image : ndarray, shape (band, y, x)
+        Any.
+    index : sequence of int
+        Which bands, in the order that is wanted.
+
+    Returns
+    -------
+    ndarray, shape (len(index), y, x)
+        The image itself when all of its bands are wanted, a view where they follow each other in even steps,
+        else a new plane.
+
+    Examples
+    --------
+    >>> image = np.arange(4)[:, None, None] * np.ones((1, 2, 2), int)
+    >>> chosen_bands(image, [3, 1])[:, 0, 0].tolist(), chosen_bands(image, [0, 1, 3])[:, 0, 0].tolist()
+    ([3, 1], [0, 1, 3])
+    """
+    wanted = [int(i) for i in index]
+    if wanted == [*range(len(image))]:
+        return image
+    step = wanted[1] - wanted[0] if len(wanted) > 1 else 1
+    if wanted and step and wanted == [*range(wanted[0], wanted[-1] + np.sign(step), step)]:
+        stop = wanted[-1] + step
+        return image[wanted[0] : stop if stop >= 0 else None : step]
+    out = new_plane((len(wanted), *image.shape[1:]), image.dtype)
+
+    def _copy(rows: slice) -> None:
+        for plane, i in zip(out, wanted, strict=True):
+            plane[rows] = image[i, rows]
+        relieve()
+
+    run_blocks(_copy, plane_blocks(image))
+    return out
+
+
 def by_rows(
     function: Callable[..., NDArray[Any]],
     *planes: NDArray[Any],
@@ -171,6 +211,33 @@ def by_rows(
 
     run_blocks(_work, plane_blocks(planes[0]))
     return found
+
+
+def with_nan(
+    plane: NDArray[np.float32], where: NDArray[np.bool_], out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """Return a plane with NaN where a mask is false.
+
+    Parameters
+    ----------
+    plane : ndarray of float32, shape (y, x)
+        Any.
+    where : ndarray of bool, shape (y, x)
+        True where its values stay.
+    out : ndarray of float32, shape (y, x), optional
+        Where it is written, such as the plane itself; a new plane when left out.
+
+    Returns
+    -------
+    ndarray of float32, shape (y, x)
+
+    Examples
+    --------
+    >>> with_nan(np.ones((1, 2), np.float32), np.array([[True, False]])).tolist()
+    [[1.0, nan]]
+    """
+    nothing = np.float32(np.nan)
+    return by_rows(lambda part, kept: np.where(kept, part, nothing), plane, where, dtype=np.float32, out=out)
 
 
 def by_tiles(

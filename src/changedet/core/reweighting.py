@@ -12,6 +12,7 @@ from changedet.core.blocks import row_blocks, run_blocks
 from changedet.core.chi_square import chi_square_tail
 from changedet.core.covariance import Moments, weighted_moments
 from changedet.core.parameters import Described
+from changedet.core.planes import by_rows, chosen_bands, new_plane, relieve
 from changedet.core.sampling import sample_pixels
 from changedet.core.scaling import check_pair
 from changedet.core.smoothing import smooth_score
@@ -194,10 +195,11 @@ def contrast_images(
     images : ndarray of float32, shape (contrast, y, x)
         The contrasts, not divided; no contrast where they are not wanted.
     """
-    flat = tuple(np.ascontiguousarray(image).reshape(len(image), -1) for image in (before, after))
+    flat = tuple(image.reshape(len(image), -1) for image in (before, after))
     pixels, count = flat[0].shape[1], len(contrasts.scale)
-    chi_square = np.empty(pixels, np.float32)
-    images = np.empty((count if keep else 0, pixels), np.float32)
+    found_at = new_plane(before.shape[1:], np.float32)
+    kept_at = new_plane((count if keep else 0, *before.shape[1:]), np.float32)
+    chi_square, images = found_at.reshape(-1), kept_at.reshape(len(kept_at), pixels)
     matrices = np.split(contrasts.scaled.astype(np.float32), [len(before)], axis=1)
     means = np.split(contrasts.mean.astype(np.float32)[:, None], [len(before)])
     scale = contrasts.scale.astype(np.float32)[:, None]
@@ -212,9 +214,10 @@ def contrast_images(
             np.einsum("cp,cp->p", found, found, out=chi_square[block])
             if keep:
                 np.multiply(found, scale, out=images[:, block])
+        relieve()
 
     run_blocks(contrast, row_blocks((pixels, 1), max(len(before), len(after)) + 2 * count))
-    return chi_square.reshape(before.shape[1:]), images.reshape(-1, *before.shape[1:])
+    return found_at, kept_at
 
 
 def contrast_score(
@@ -257,7 +260,8 @@ def contrast_score(
     before, after = (weighted_bands(image, weights) for image in images)
     contrasts = fit(before, after).contrasts
     chi_square, _ = contrast_images(before, after, contrasts)
-    length = np.sqrt(chi_square / np.float32(len(contrasts.scale)))
+    count = np.float32(len(contrasts.scale))
+    length = by_rows(lambda part: np.sqrt(part / count), chi_square, dtype=np.float32, out=chi_square)
     return smooth_score(length, valid, smoothing_px)
 
 
@@ -274,7 +278,7 @@ def weighted_bands(image: NDArray[np.float32], weights: tuple[float, ...]) -> ND
     -------
     ndarray of float32, shape (fewer bands, y, x)
     """
-    return image if all(weights) else image[np.array(weights) > 0]
+    return chosen_bands(image, [band for band, weight in enumerate(weights) if weight > 0])
 
 
 def whitening(

@@ -12,7 +12,8 @@ import numpy as np
 from changedet.core.blocks import run_blocks, tiles
 from changedet.core.box_sums import RingSums, check_radii, with_margin
 from changedet.core.parameters import Described
-from changedet.core.sampling import last_axis_median, sample_index
+from changedet.core.planes import by_rows, new_plane, relieve, with_nan
+from changedet.core.sampling import last_axis_median, sample_index, values_at
 from changedet.core.scaling import check_pair
 from changedet.core.smoothing import smooth_score
 
@@ -140,18 +141,19 @@ def ring_surprise(
         return np.full(valid.shape, np.nan, np.float32)
     places = _places(valid, radii_px)
     sample = sample_index(valid, _SAMPLE, 0)
-    total, residual = np.zeros((2, *valid.shape), np.float32), np.empty((2, *valid.shape), np.float32)
+    total, residual = (new_plane((2, *valid.shape), np.float32, 0) for _ in range(2))
     for x, y, weight in zip(before, after, weights, strict=True):
         if weight == 0:
             continue
-        squares = [_mean_square(plane.reshape(-1)[sample]) for plane in (x, y)]
+        squares = [_mean_square(values_at(plane, sample)) for plane in (x, y)]
         band = _Band(x, y, valid, radii_px, (squares[0], squares[1]))
         run_blocks(partial(_residual_of_tile, band, residual), places)
         for part, whole, square in zip(residual, total, reversed(squares), strict=True):
-            typical = float(last_axis_median(part.reshape(-1)[sample]))
+            typical = float(last_axis_median(values_at(part, sample)))
             share = weight / sum(weights) / max(typical, _LEAST_RESIDUAL * square**0.5)
             run_blocks(partial(_add_share, whole, part, np.float32(share)), places)
-    return np.where(valid, np.minimum(total[0], total[1], out=total[0]), np.float32(np.nan))
+    by_rows(np.minimum, *total, dtype=np.float32, out=total[0])
+    return with_nan(total[0], valid, out=total[0])
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,7 @@ def _add_share(
     """Add a share of a plane to another one; the plane itself is used up."""
     part[place.tile] *= share
     whole[place.tile] += part[place.tile]
+    relieve()
 
 
 def _places(valid: NDArray[np.bool_], radii_px: tuple[int, ...]) -> tuple[_Place, ...]:
@@ -232,6 +235,7 @@ def _residual_of_tile(band: _Band, out: NDArray[np.float32], place: _Place) -> N
     for rows, rings in RingSums(planes, band.radii_px).groups():
         inner = (slice(rows.start + margin, rows.stop + margin), slice(margin, -margin))
         _residual_of_rows(rings, (x[inner], y[inner]), floors, here[:, rows])
+    relieve()
 
 
 def _residual_of_rows(

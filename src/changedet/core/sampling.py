@@ -82,11 +82,32 @@ def sample_pixels(
 
 
 def _taken(image: NDArray[np.float32], index: NDArray[np.intp]) -> NDArray[np.float64]:
-    out = np.empty((len(image), len(index)), np.float64)
-    for band, flat in enumerate(image.reshape(len(image), -1)):
-        for some in spans(len(index), _TAKEN_AT_ONCE):
-            out[band, some] = flat.take(index[some])
-            relieve()
+    return np.stack([values_at(plane, index).astype(np.float64) for plane in image])
+
+
+def values_at(plane: NDArray[Floating], index: NDArray[np.intp]) -> NDArray[Floating]:
+    """Return what stands at some pixels of a plane.
+
+    Parameters
+    ----------
+    plane : ndarray, shape (y, x)
+        Any.
+    index : ndarray of int, shape (n, ...)
+        Positions in the flattened plane, such as from `sample_index`.
+
+    Returns
+    -------
+    ndarray, shape (n, ...)
+
+    Examples
+    --------
+    >>> values_at(np.float32([[1, 2], [3, 4]]), np.array([3, 0])).tolist()
+    [4.0, 1.0]
+    """
+    flat, out = plane.reshape(-1), np.empty(index.shape, plane.dtype)
+    for some in spans(len(index), _TAKEN_AT_ONCE):
+        out[some] = flat.take(index[some])
+        relieve()
     return out
 
 

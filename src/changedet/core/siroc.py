@@ -14,6 +14,7 @@ from changedet.core.blocks import run_blocks, tiles
 from changedet.core.box_sums import RingSums, check_radii, with_margin
 from changedet.core.histogram_threshold import otsu_threshold
 from changedet.core.parameters import Described
+from changedet.core.planes import by_rows, by_tiles, new_plane, over_rows, relieve, with_nan
 from changedet.core.scaling import check_pair
 from changedet.core.smoothing import smooth_score
 
@@ -115,19 +116,30 @@ def siroc_score(
     check_pair(before, after, valid, weights)
     if not valid.any():
         return np.full(valid.shape, np.nan, np.float32)
-    votes, asked = np.zeros(valid.shape, np.float32), 0
+    votes, own = new_plane(valid.shape, np.float32, 0), new_plane(valid.shape, np.uint8)
+    asked = 0
     for residual in _residuals(before, after, valid, weights, parameters):
-        threshold = parameters.otsu_factor * otsu_threshold(np.where(valid, residual, np.float32(np.nan)))
-        votes += _closed_and_opened((residual > threshold) & valid, parameters.opening_px)
-        asked += bool(residual.any())
-    share = votes / np.float32(max(asked, 1))
-    return smooth_score(share, valid, parameters.smoothing_px)
+        asked += any(over_rows(np.any, residual))
+        with_nan(residual, valid, out=residual)
+        threshold = parameters.otsu_factor * otsu_threshold(residual)
+        _vote(residual, threshold, parameters.opening_px, own)
+        by_rows(np.add, votes, own, dtype=np.float32, out=votes)
+    most = np.float32(max(asked, 1))
+    by_rows(lambda part: part / most, votes, dtype=np.float32, out=votes)
+    return smooth_score(votes, valid, parameters.smoothing_px)
 
 
-def _closed_and_opened(flags: NDArray[np.bool_], side_px: int) -> NDArray[np.uint8]:
+def _vote(residual: NDArray[np.float32], threshold: float, side_px: int, out: NDArray[np.uint8]) -> None:
+    """Write 1 for the pixels above a threshold, closed and opened by a square, and 0 for the others."""
     square = np.ones((side_px, side_px), np.uint8)
-    closed = cv2.morphologyEx(flags.astype(np.uint8), cv2.MORPH_CLOSE, square)
-    return np.asarray(cv2.morphologyEx(closed, cv2.MORPH_OPEN, square), np.uint8)
+
+    def voted(wide: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Return the votes of a tile."""
+        closed = cv2.morphologyEx((wide > threshold).astype(np.uint8), cv2.MORPH_CLOSE, square)
+        return np.asarray(cv2.morphologyEx(closed, cv2.MORPH_OPEN, square), np.uint8)
+
+    # each of the four passes looks half a side further
+    by_tiles(voted, residual, halo_px=4 * (side_px // 2), dtype=np.uint8, out=out)
 
 
 def _residuals(
@@ -143,14 +155,25 @@ def _residuals(
     for first in range(0, len(pairs), _AT_ONE_TIME):
         some = pairs[first : first + _AT_ONE_TIME]
         radii = (some[0][0], *(outer for _, outer in some))
-        held = np.zeros((len(some), *valid.shape), np.float32)
+        held = new_plane((len(some), *valid.shape), np.float32, 0)
         for x, y, weight in zip(before, after, weights, strict=True):
             if weight > 0:
-                square = float(np.square(x[valid], dtype=np.float64).mean())
-                largest = max(float(np.abs(y[valid]).max()), 1e-20)
+                square, largest = _mean_square(x, valid), max(_largest(y, valid), 1e-20)
                 band = _Band(x, y, valid, weight / sum(weights) / largest, max(square, 1e-20))
                 run_blocks(partial(_add_residuals, band, radii, parameters.corners, held), places)
         yield from held
+
+
+def _mean_square(plane: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
+    def squares(part: NDArray[np.float32], usable: NDArray[np.bool_]) -> float:
+        """Sum up some rows."""
+        return float(np.square(part[usable], dtype=np.float64).sum())
+
+    return sum(over_rows(squares, plane, valid)) / int(np.count_nonzero(valid))
+
+
+def _largest(plane: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
+    return max(over_rows(lambda part, usable: float(np.abs(part[usable]).max(initial=0)), plane, valid))
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +198,7 @@ def _add_residuals(
         inner = (slice(rows.start + margin, rows.stop + margin), slice(margin, -margin))
         for ring, out in zip(rings, here, strict=True):
             out[rows] += _residual(ring, x[inner], y[inner], np.float32(_ROUNDING * band.square)) * factor
+    relieve()
 
 
 def _residual(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from changedet.core.planes import by_rows, by_tiles
+from changedet.core.planes import by_tiles, with_nan
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,7 +94,7 @@ def smooth_score(
     """
     nothing = np.float32(np.nan)
     if not smoothing_px:
-        return by_rows(lambda part, usable: np.where(usable, part, nothing), score, valid, dtype=np.float32)
+        return with_nan(score, valid)
 
     def _tile(wide: NDArray[np.float32], usable: NDArray[np.bool_]) -> NDArray[np.float32]:
         return np.where(usable, _smooth_tile(wide, usable, smoothing_px), nothing)
