@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from changedet.core.planes import new_plane
-from changedet.errors import CrsMismatchError, NoOverlapError, UsageError
+from changedet.errors import CrsMismatchError, NoOverlapError
 from changedet.resample import crs_of, pixel_size_m
 from changedet.site import utm_grid
 
@@ -28,9 +27,6 @@ CONTEXT_WIDTH_M = 5000.0
 CONTEXT_MARGIN_M = 500.0
 #: No strip of an image that is narrower than this is left out at its edge.
 _SLIVER_PX = 4
-#: Peak memory of a comparison, measured, and the share of the machine's memory it may take.
-_BYTES_PER_PIXEL_AND_BAND = 36.0
-_MEMORY_SHARE = 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,57 +159,6 @@ def displaced(grid: GeoBox, row_px: float, column_px: float) -> GeoBox:
     return GeoBox(grid.shape, grid.affine * Affine.translation(-column_px, -row_px), grid.crs)
 
 
-def require_memory(
-    grid: GeoBox, bands: int, available_bytes: float | None = None, needed_bytes: float | None = None
-) -> None:
-    """Refuse a comparison that this machine cannot hold, before it tries.
-
-    Parameters
-    ----------
-    grid : GeoBox
-        Grid of the computation.
-    bands : int
-        Number of bands that are loaded.
-    available_bytes : float, optional
-        Memory of the machine; asked of the system when not given, and not checked when it does not say.
-    needed_bytes : float, optional
-        What is needed; `comparison_bytes` when not given.
-
-    Raises
-    ------
-    UsageError
-        With the size and what to do about it.
-    """
-    if available_bytes is None:
-        available_bytes = _physical_memory_bytes()
-    needed = comparison_bytes(grid, bands) if needed_bytes is None else needed_bytes
-    if needed > _MEMORY_SHARE * available_bytes:
-        pixels = float(grid.shape[0]) * float(grid.shape[1])
-        raise UsageError(
-            f"{pixels / 1e6:.0f} megapixels with {bands} bands need about "
-            f"{needed / 1e9:.0f} GB of memory, this machine has {available_bytes / 1e9:.0f} GB",
-            todo="restrict the comparison with --at and --radius, or with --bbox",
-        )
-
-
-def comparison_bytes(grid: GeoBox, bands: int) -> float:
-    """Return about how much memory a comparison takes whose images are held in memory.
-
-    Parameters
-    ----------
-    grid : GeoBox
-        Grid of the computation.
-    bands : int
-        Number of bands that are loaded.
-
-    Returns
-    -------
-    float
-        Bytes.
-    """
-    return float(grid.shape[0]) * float(grid.shape[1]) * bands * _BYTES_PER_PIXEL_AND_BAND
-
-
 def _around(whole: GeoBox, wanted: GeoBox) -> Frame:
     """Put a window round the wanted grid, inside the image but for the wanted grid itself."""
     column, row = (round(v) for v in ~whole.affine * (wanted.affine.c, wanted.affine.f))
@@ -250,10 +195,3 @@ def _part(whole: GeoBox, rows: tuple[int, int], columns: tuple[int, int]) -> Geo
 def _cover(grid: GeoBox) -> str:
     box = grid.extent.to_crs("EPSG:4326").boundingbox
     return f"latitude {box.bottom:.4f} to {box.top:.4f}, longitude {box.left:.4f} to {box.right:.4f}"
-
-
-def _physical_memory_bytes() -> float:
-    names = getattr(os, "sysconf_names", {})
-    if "SC_PHYS_PAGES" not in names:
-        return float("inf")
-    return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")

@@ -236,7 +236,7 @@ def test_a_service_that_fails_is_not_a_date_that_does_not_fit(images):
 
 
 def test_dates_that_do_not_fit_into_memory_are_not_fetched(images, monkeypatch):
-    monkeypatch.setattr("changedet.frame._physical_memory_bytes", lambda: 1e6)
+    monkeypatch.setattr("changedet.scale.memory.memory_of_machine_bytes", lambda: 1e6)
     provider, scenes = shelf_of(*images)
     with pytest.raises(UsageError, match="GB of memory"):
         open_scenes(provider, scenes, GRID)

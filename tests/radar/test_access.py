@@ -222,7 +222,7 @@ def test_a_service_that_renders_and_fails_for_now_ends_the_work(hub, world):
 def test_too_much_for_the_machine_is_refused_before_anything_is_fetched(planetary, world, monkeypatch):
     plan = planned(planetary)
     world.reset_log()
-    monkeypatch.setattr("changedet.frame._physical_memory_bytes", lambda: 1e5)
+    monkeypatch.setattr("changedet.scale.memory.memory_of_machine_bytes", lambda: 1e5)
     with pytest.raises(UsageError, match="of memory, this machine has"):
         load_passes(plan, planetary, GRID, Silent())
     assert not world.requests("*.tiff")

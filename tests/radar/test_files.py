@@ -132,7 +132,7 @@ class TestWhatIsFound:
         assert (image.band("VH")[0, 0], image.band("VV")[-1, -1]) == pytest.approx((0.1, 0.2))
 
     def test_passes_that_do_not_fit_into_memory_are_refused_before_they_are_read(self, linear, monkeypatch):
-        monkeypatch.setattr("changedet.frame._physical_memory_bytes", lambda: 1e6)
+        monkeypatch.setattr("changedet.scale.memory.memory_of_machine_bytes", lambda: 1e6)
         monkeypatch.setattr("changedet.radar.files.read_window", None)
         with pytest.raises(UsageError, match="of memory"):
             open_radar_files(*linear).load(GRID)

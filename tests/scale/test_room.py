@@ -9,7 +9,7 @@ from changedet.errors import InputFileError
 from changedet.output.folder import open_run, save
 from changedet.output.geotiff import stored_bytes
 from changedet.scale import room
-from changedet.scale.room import room_for
+from changedet.scale.room import room_for_planes
 
 
 def on_disk(array):
@@ -23,12 +23,12 @@ def run(tmp_path_factory):
 
 
 def test_little_stays_in_memory():
-    with room_for(1e6):
+    with room_for_planes(1e6):
         assert not on_disk(new_plane((3, 4), np.uint8))
 
 
 def test_much_goes_to_disk_and_only_while_it_lasts():
-    with room_for(1e9):
+    with room_for_planes(1e9):
         assert on_disk(new_plane((3, 4), np.uint8))
     assert not on_disk(new_plane((3, 4), np.uint8))
 

@@ -142,7 +142,7 @@ class TestTheChoice:
         assert _mapping_of(planes.new_plane((4, 4), np.uint8)) is None
 
     def test_a_machine_that_is_too_small_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(streaming, "memory_of_machine_bytes", lambda: 1e9)
+        monkeypatch.setattr("changedet.scale.memory.memory_of_machine_bytes", lambda: 1e9)
         with pytest.raises(UsageError, match="121 megapixels"), planes_within_memory(TILE, 6):
             pass
 

@@ -11,13 +11,14 @@ from changedet.core.composite import NO_DATE, medoid_composite
 from changedet.core.normalization import Normalization, apply_normalization, fit_normalization
 from changedet.core.registration import RELIABILITY_LIMIT, estimate_shift
 from changedet.errors import InputFileError, NoUsableImageryError
-from changedet.frame import displaced, require_memory
+from changedet.frame import displaced
 from changedet.pairing import make_pair, shared_bands
 from changedet.pipeline import register
 from changedet.progress import Progress, Silent
 from changedet.providers.local import ImageSource
 from changedet.registration import RESIDUAL_LIMIT_PX
 from changedet.resample import displaced_positions, room_for
+from changedet.scale.memory import require_memory
 from changedet.scene import Image
 
 if TYPE_CHECKING:

@@ -48,7 +48,7 @@ from changedet.provenance import (
 )
 from changedet.registration import Registration
 from changedet.result import ChangeResult
-from changedet.scale.room import room_for
+from changedet.scale.room import room_for_planes
 from changedet.scene import Image, Scene
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def open_run(folder: str | Path) -> ChangeResult:
         When another file is damaged or (`MissingInputError`) not there.
     """
     record = read_record(folder := Path(folder))
-    with room_for(stored_bytes(folder)):
+    with room_for_planes(stored_bytes(folder)):
         return _opened(folder, record)
 
 

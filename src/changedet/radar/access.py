@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from changedet.access.choosing import surroundings
 from changedet.comparison import DetectSettings
 from changedet.errors import InputFileError, ProviderError
-from changedet.frame import require_memory
 from changedet.pipeline import compare_radar_passes
 from changedet.providers.base import SearchQuery
 from changedet.providers.registry import require_offered
@@ -17,6 +16,7 @@ from changedet.providers.settings import read_provider_settings
 from changedet.providers.stopping import StopGroup
 from changedet.radar.choice import TrackPlan, choose_passes
 from changedet.radar.types import RadarInput, RadarPasses, RadarSettings
+from changedet.scale.memory import require_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

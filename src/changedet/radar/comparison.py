@@ -17,7 +17,6 @@ from changedet.core.orbits import MOST_DEVIATIONS, OrbitScore, combine_orbits, s
 from changedet.core.radar_stack import DECIBELS, scene_levels, temporal_reference, usable_dates
 from changedet.core.speckle import LooksParameters, equivalent_looks, multilook
 from changedet.errors import MissingBandError, NoUsableImageryError, UsageError
-from changedet.frame import require_memory
 from changedet.radar.platforms import CORRECTED_FROM_PX, brought_together, platform_offsets
 from changedet.radar.types import (
     LEFT_OUT,
@@ -27,6 +26,7 @@ from changedet.radar.types import (
     RadarSettings,
     TrackReport,
 )
+from changedet.scale.memory import require_memory
 from changedet.scene import Image
 
 if TYPE_CHECKING:

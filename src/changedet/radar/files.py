@@ -11,7 +11,6 @@ import numpy as np
 
 from changedet.bands import RADAR_BANDS
 from changedet.errors import InputFileError, MissingInputError, UsageError
-from changedet.frame import require_memory
 from changedet.hashing import sha256_file
 from changedet.providers.facts import facts_from_tags, stated_time
 from changedet.providers.layers import Layer, resolution_m
@@ -20,6 +19,7 @@ from changedet.providers.radar import RADAR_LEVEL, fuse_radar, gamma_nought, rel
 from changedet.providers.rasters import RasterHeader, read_header, read_window
 from changedet.radar.geometry import GeometryMap, MapKind, map_kind, maps_of, name_without_map, without_hidden
 from changedet.radar.types import RadarInput, RadarPasses, RadarSettings, Track
+from changedet.scale.memory import require_memory
 from changedet.scene import Asset, Scene
 
 if TYPE_CHECKING:

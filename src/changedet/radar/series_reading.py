@@ -11,9 +11,9 @@ import numpy as np
 from changedet.core.season import YEAR_DAYS
 from changedet.core.zone_breaks import RadarChange, ZoneChanges, ZoneSeries, find_zone_breaks, zone_series
 from changedet.errors import NoUsableImageryError
-from changedet.frame import require_memory
 from changedet.radar.comparison import shared_polarisations, stack_passes, teaching_ground
 from changedet.radar.series import RadarBreak, RadarSeries, RadarSeriesSettings, TrackSeries, TrackZone
+from changedet.scale.memory import require_memory
 from changedet.timeline.access import LeftOut, sorted_left
 from changedet.timeline.reading import DateRecord
 from changedet.timeline.usual import break_state, usual_course

@@ -5,9 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from changedet.core.planes import planes_made_by
 from changedet.scale.resources import resources_in_use
-from changedet.scale.scratch import Scratch
+from changedet.scale.scratch import planes_on_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +16,7 @@ _SMALL_BYTES, _SHARE = 500_000_000, 0.5
 
 
 @contextmanager
-def room_for(needed_bytes: float) -> Iterator[None]:
+def room_for_planes(needed_bytes: float) -> Iterator[None]:
     """Let planes be made on disk while this lasts, where together they are large.
 
     Parameters
@@ -39,5 +38,5 @@ def room_for(needed_bytes: float) -> Iterator[None]:
         return
     resources = resources_in_use()
     limit = max(_SMALL_BYTES, min(2 * _SMALL_BYTES, _SHARE * resources.memory_bytes))
-    with Scratch(resources.scratch, resident_bytes=limit) as scratch, planes_made_by(scratch):
+    with planes_on_disk(resources.scratch, resident_bytes=limit):
         yield

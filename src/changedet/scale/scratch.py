@@ -10,17 +10,18 @@ import tempfile
 import threading
 import time
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from changedet.core.planes import planes_made_by
 from changedet.errors import OutputError, UsageError
 from changedet.scale.resources import SCRATCH_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from types import TracebackType
 
     from numpy.typing import DTypeLike, NDArray
@@ -177,6 +178,33 @@ class Scratch:
                     target=_watch, args=arguments, name="changedet-scratch", daemon=True
                 )
                 self._keeper.start()
+
+
+@contextmanager
+def planes_on_disk(folder: Path | None, *, resident_bytes: float) -> Iterator[Scratch]:
+    """Let planes be made on disk while this lasts.
+
+    Parameters
+    ----------
+    folder : Path or None
+        As for `Scratch`.
+    resident_bytes : float
+        As for `Scratch`.
+
+    Yields
+    ------
+    Scratch
+        Where they go.
+
+    Raises
+    ------
+    UsageError
+        When the folder is not there.
+    OutputError
+        When a plane is made for which the disk has no room.
+    """
+    with Scratch(folder, resident_bytes=resident_bytes) as scratch, planes_made_by(scratch):
+        yield scratch
 
 
 _ELSEWHERE = "name another folder with --scratch or CHANGEDET_SCRATCH"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from changedet.core.planes import planes_made_by
-from changedet.frame import comparison_bytes, require_memory
-from changedet.scale.resources import memory_of_machine_bytes, resources_in_use
-from changedet.scale.scratch import Scratch
+from changedet.scale.memory import comparison_bytes, require_memory
+from changedet.scale.resources import resources_in_use
+from changedet.scale.scratch import planes_on_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,12 +15,10 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
     from changedet.scale.resources import Resources
+    from changedet.scale.scratch import Scratch
 
 #: Methods that look at an image tile by tile; the others take whole images.
 STREAMED_METHODS = frozenset({"predict", "cva"})
-#: What a streamed comparison cannot do without for each pixel: the numbers of its groups, and as much to find
-#: them.
-_BYTES_PER_PIXEL = 8.0
 #: Above this share of its memory a run lets go of all pages of its planes; the rest is for what it computes.
 _PLANES_SHARE = 0.55
 
@@ -76,8 +73,7 @@ def planes_within_memory(grid: GeoBox, bands: int, *, whole: bool = False) -> It
         require_memory(grid, bands)
         yield None
         return
-    least = _BYTES_PER_PIXEL * float(grid.shape[0]) * float(grid.shape[1])
-    require_memory(grid, bands, memory_of_machine_bytes(), least)
+    require_memory(grid, bands, on_disk=True)
     limit = _PLANES_SHARE * resources.memory_bytes
-    with Scratch(resources.scratch, resident_bytes=limit) as scratch, planes_made_by(scratch):
+    with planes_on_disk(resources.scratch, resident_bytes=limit) as scratch:
         yield scratch

@@ -15,8 +15,8 @@ from changedet.core.masking import SceneClass
 from changedet.core.sampling import MAD_TO_SPREAD
 from changedet.core.small_shift import SmallShift, least_squares_shift
 from changedet.errors import InputFileError, NoUsableImageryError, ProviderError
-from changedet.frame import require_memory
 from changedet.registration import simplified
+from changedet.scale.memory import require_memory
 from changedet.stacking import align_stack
 from changedet.timeline.access import LeftOut, SeriesPlan
 
