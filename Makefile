@@ -9,7 +9,8 @@ PGSTAC ?= .venv-pgstac
 WHEEL  ?= .venv-wheel
 OLDEST ?= .venv-oldest
 # what old libraries say of themselves and of each other is not ours to mend
-OLD_WARNINGS := $(foreach kind,Deprecation PendingDeprecation Future,-W default::$(kind)Warning)
+OLD_WARNINGS := $(foreach kind,Deprecation PendingDeprecation Future,-W default::$(kind)Warning) \
+	-W "ignore:numpy.ndarray size changed:RuntimeWarning" # NumPy itself keeps it from users
 
 .PHONY: help demo test test-pgstac check lint types house notebooks docs benchmarks samples clean fuzz faults \
 	coverage mutation test-oldest resolve wheel-check audit sbom dependencies

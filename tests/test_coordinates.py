@@ -6,6 +6,7 @@ import math
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pyproj import Transformer
 
 from changedet.coordinates import GeoPoint, parse_point
 from changedet.errors import CoordinateError
@@ -84,6 +85,14 @@ def test_the_mgrs_text_of_a_point_names_the_ten_metres_it_lies_in(point):
     assert found == parse_point(
         f"{point.mgrs[:3]} {point.mgrs[3:5].lower()} {point.mgrs[5:9]} {point.mgrs[9:]}"
     )
+
+
+@settings(deadline=None)
+@given(st.integers(24_000, 76_000), st.integers(1, 390_000))
+def test_a_point_on_the_lines_of_ten_metres_lies_north_and_east_of_them(east, north):
+    to_degrees = Transformer.from_crs("EPSG:32652", "EPSG:4326", always_xy=True)
+    lon, lat = to_degrees.transform(10 * east, 10 * north)
+    assert GeoPoint(lat, lon).mgrs[-8:] == f"{east % 10_000:04d}{north % 10_000:04d}"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ _EXAMPLES = 'write it like "38.5847, 126.1079", "38°35\'05"N 126°06\'28"E" or 
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
 #: A centimetre: no reference of 10 m tells it from the equator.
 _LEAST_LAT_DEG = 1e-7
+#: A tenth of a millimetre: middles of sites lie on lines of 10 m, and rounding must not choose their square.
+_NUDGE_DEG = 1e-9
 #: Longer texts are not read: no notation of one point needs so many characters.
 _LONGEST_TEXT = 100
 #: Look-alikes that word processors and maps put in the place of the minus, degree, minute and second signs.
@@ -80,7 +82,8 @@ class GeoPoint:
     def mgrs(self) -> str:
         """MGRS reference at 10 m precision (4 + 4 digits), as Sentinel pixels deserve.
 
-        Outside UTM coverage (beyond 84 N, 80 S) the polar (UPS) form is returned.
+        A point on a line between squares lies in the one to the north and east. Outside UTM coverage (beyond
+        84 N, 80 S) the polar (UPS) form is returned.
 
         Examples
         --------
@@ -90,8 +93,8 @@ class GeoPoint:
         import mgrs
 
         # a breath south of the equator the library names a square that does not exist
-        lat = 0.0 if abs(self.lat) < _LEAST_LAT_DEG else self.lat
-        return str(mgrs.MGRS().toMGRS(lat, self.lon, MGRSPrecision=4))
+        lat = 0.0 if abs(self.lat) < _LEAST_LAT_DEG else min(self.lat + _NUDGE_DEG, 90.0)
+        return str(mgrs.MGRS().toMGRS(lat, min(self.lon + _NUDGE_DEG, 180.0), MGRSPrecision=4))
 
 
 def parse_point(text: str) -> GeoPoint:

@@ -22,7 +22,8 @@ def write_part(path, data, *, step=1, **options):
         "driver": "GTiff", "count": len(part), "height": part.shape[1], "width": part.shape[2],
         "dtype": part.dtype, "crs": "EPSG:32633", "transform": from_origin(3e5, 4e6, 10, 10), "tiled": True,
         "blockxsize": TILE, "blockysize": TILE, "interleave": "band", "bigtiff": "YES",
-        "endianness": "LITTLE", "compress": "ZSTD", "predictor": 2, "nodata": 0,
+        "endianness": "LITTLE", "compress": "ZSTD", "predictor": 3 if part.dtype.kind == "f" else 2,
+        "nodata": 0,
     }  # fmt: skip
     with rasterio.open(path, "w", **(settled | options)) as file:
         file.write(part)

@@ -8,6 +8,7 @@ import numpy as np
 import pyogrio
 import pytest
 import shapely
+from tests.output.test_kmz import through_gdal
 from tests.synthetic import make_result
 
 from changedet.batch import Fate, Outcome, site_folders, site_label
@@ -104,6 +105,7 @@ def test_the_list_can_be_read_again_from_it(batch):
         assert (126 <= point.x <= 127, 38 <= point.y <= 39) == (True, True)
 
 
+@through_gdal
 def test_gdal_reads_it_without_a_warning(batch):
     layers = [name for name, _ in pyogrio.list_layers(batch[3])]
     names = [name for layer in layers for name in pyogrio.read_dataframe(batch[3], layer=layer)["Name"]]

@@ -55,7 +55,7 @@ def test_overviews_show_measured_values(tmp_path, level):
         np.testing.assert_array_equal(file.read(2), data[1][::step, ::step])
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int64", "float32", "float64"])
 def test_types_are_kept(tmp_path, dtype):
     data = planes(dtype, 1)
     if dtype.startswith("float"):

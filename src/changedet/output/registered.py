@@ -75,7 +75,9 @@ def _write_levels(
     import rasterio
 
     steps = level_steps((grid.shape[0], grid.shape[1]))
-    predictor = 3 if np.issubdtype(moving.dtype, np.floating) else 2
+    kind = np.dtype(moving.dtype)
+    # differences of whole numbers of eight bytes are beyond the TIFF library of older GDAL
+    predictor = 3 if kind.kind == "f" else 2 if kind.itemsize < 8 else 1
     more = {"nodata": moving.fill, "interleave": "band", "predictor": predictor}
     options = [level_options(grid, step, (len(moving.bands), moving.dtype), more) for step in steps]
     paths = [folder / f"{step}.tif" for step in steps]
