@@ -162,7 +162,7 @@ def learn(sites: Path, state: Path, images: Sequence[Granule]) -> None:
     from changedet.providers.registry import open_provider
     from changedet.providers.tracked import TrackedProvider
     from changedet.site_lists import read_sites
-    from changedet.watch.monitor import WatchSpan
+    from changedet.watch.looking import WatchSpan
     from changedet.watch.rules import WatchRules
     from changedet.watch.running import WatchRequest, run_watch
 

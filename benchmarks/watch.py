@@ -339,7 +339,7 @@ def look_direct(sites: Sequence[Site], provider: Provider, state: Path, until: d
     from changedet.errors import StateBusyError
     from changedet.progress import Silent
     from changedet.providers.tracked import TrackedProvider
-    from changedet.watch.monitor import WatchSpan
+    from changedet.watch.looking import WatchSpan
     from changedet.watch.rules import WatchRules
     from changedet.watch.running import WatchRequest, run_watch
 

@@ -15,7 +15,8 @@ from changedet.site import Site
 from changedet.timeline.access import SERIES_BANDS
 from changedet.watch.gathering import Place
 from changedet.watch.holding import hold
-from changedet.watch.monitor import WatchSpan, watch_site
+from changedet.watch.looking import WatchSpan
+from changedet.watch.monitor import watch_site
 from changedet.watch.rules import WatchRules
 from changedet.watch.state import open_state
 

@@ -18,7 +18,7 @@ from changedet.providers.tracked import TrackedProvider
 from changedet.site import Site
 from changedet.timeline.access import SERIES_BANDS
 from changedet.watch.folders import FolderProvider
-from changedet.watch.monitor import WatchSpan
+from changedet.watch.looking import WatchSpan
 from changedet.watch.running import WatchRequest, run_watch
 
 LAST = datetime(2023, 7, 20, tzinfo=UTC)
@@ -121,8 +121,8 @@ def test_what_is_not_there_is_said(files, tmp_path):
         FolderProvider(tmp_path / "none").folder_of(SITE)
     held = FolderProvider(put(files[-1:], tmp_path / "images"))
     (scene,) = held.search(SearchQuery(SITE, SINCE, LAST, 1.0, limit=10))
-    with pytest.raises(MissingBandError, match="none of the bands B12"):
-        held.load(scene, SITE.grid, ("B12",))
+    with pytest.raises(MissingBandError, match="none of the bands B05"):
+        held.load(scene, SITE.grid, ("B05",))
     with pytest.raises(InputFileError, match="is in the folder no longer"):
         held.load(replace(scene, id="gone"), SITE.grid)
     (failure,) = look(tmp_path, tmp_path / "none").failures

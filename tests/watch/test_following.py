@@ -24,8 +24,9 @@ from changedet.watch.passes import (
     add_scene,
     begin_pass,
     end_pass,
+    seen_scenes,
     unfinished_passes,
-    unseen_scenes,
+    unseen_of,
 )
 from changedet.watch.runs import list_sites, objects_of, read_run
 from changedet.watch.state import open_state
@@ -132,8 +133,8 @@ def test_scenes_are_seen_once_and_may_become_useful_but_not_useless(file, tmp_pa
             assert not add_scene(change, 1, cloudy)
         (row,) = state.rows("SELECT * FROM scenes")
         assert (row["status"], row["reason"]) == ("used", "")
-        assert unseen_scenes(state, "Pier", ["b", "a", "b", "c"]) == ["b", "c"]
-        assert unseen_scenes(state, "Quay", ["a"]) == ["a"]
+        assert unseen_of(seen_scenes(state, "Pier"), ["b", "a", "b", "c"]) == ["b", "c"]
+        assert unseen_of(seen_scenes(state, "Quay"), ["a"]) == ["a"]
 
 
 def test_a_pass_says_who_is_at_work_until_it_ends(file, tmp_path):

@@ -35,8 +35,9 @@ from changedet.watch.arrays import read_arrays
 from changedet.watch.following import followed_things
 from changedet.watch.gathering import Place
 from changedet.watch.holding import hold
+from changedet.watch.looking import WatchSpan
 from changedet.watch.masks import add_mask
-from changedet.watch.monitor import WatchSpan, close_abandoned, watch_site
+from changedet.watch.monitor import close_abandoned, watch_site
 from changedet.watch.overview import site_history, watch_status
 from changedet.watch.passes import unfinished_passes
 from changedet.watch.runs import site_row

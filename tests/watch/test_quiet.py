@@ -12,7 +12,7 @@ from changedet.progress import Silent
 from changedet.providers.tracked import TrackedProvider
 from changedet.watch import running
 from changedet.watch.arrays import array_folder
-from changedet.watch.monitor import SitePass
+from changedet.watch.looking import SitePass
 from changedet.watch.overview import site_history
 from changedet.watch.passes import unfinished_passes
 from changedet.watch.standing import STANDING_NAME, keep_standing, known_sites, read_standing
@@ -55,7 +55,7 @@ def test_a_quiet_day_says_what_a_thorough_look_says(again, monkeypatch):
 
 def test_a_quiet_day_loads_nothing_and_is_among_the_passes(again, monkeypatch):
     provider = SimulatedProvider((built(),))
-    monkeypatch.setattr("changedet.watch.monitor.read_arrays", None)
+    monkeypatch.setattr("changedet.watch.monitor.newest_arrays", None)
     report = look(again, provider=provider, until=END + LATER)
     assert provider.loads == [] and len(provider.searches) == 1 and report.lines() == []
     assert provider.searches[0][1] == END + LATER

@@ -23,7 +23,7 @@ from changedet.output.facts import SIMULATED_NOTE
 from changedet.progress import Silent
 from changedet.providers.tracked import TrackedProvider
 from changedet.watch.alerts import Alert, append_alerts, feed_xml, read_alerts
-from changedet.watch.monitor import WatchSpan
+from changedet.watch.looking import WatchSpan
 from changedet.watch.notify import Webhook, tell
 from changedet.watch.rules import WatchRules, parse_days, parse_persistence
 from changedet.watch.running import ALERTS, DIGEST, DIGEST_PAGE, FEED, WatchRequest, run_watch, write_whole

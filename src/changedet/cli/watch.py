@@ -19,8 +19,8 @@ from changedet.errors import ProviderError, UsageError
 if TYPE_CHECKING:
     from changedet.progress import Progress
     from changedet.providers.tracked import TrackedProvider
+    from changedet.watch.looking import WatchSpan
     from changedet.watch.mail import Mail
-    from changedet.watch.monitor import WatchSpan
     from changedet.watch.running import WatchReport
     from changedet.watch.telling import Receivers
 
@@ -225,7 +225,7 @@ def history(
 
 def _span(since: str | None, until: str | None) -> WatchSpan:
     from changedet.periods import parse_period
-    from changedet.watch.monitor import WatchSpan
+    from changedet.watch.looking import WatchSpan
 
     end = datetime.now(UTC) if until is None else parse_period(until).end
     today = end.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -274,7 +274,7 @@ def _number(days: int | None) -> str:
 def _finish(report: WatchReport, out: Path, *, as_json: bool, quiet: bool) -> None:
     """Print what is new and nothing else, and raise what stands for what failed."""
     from changedet.attempts import error_for_all
-    from changedet.watch.monitor import SitePass
+    from changedet.watch.looking import SitePass
     from changedet.watch.running import DIGEST_PAGE
 
     document: dict[str, Any] = report.to_dict() | {"folder": str(out)}

@@ -40,6 +40,7 @@ FOLDER_SUFFIX = ".arrays"
 KEPT_GENERATIONS = 2
 #: What is being written is younger than this, in seconds.
 _UNFINISHED_S = 3600.0
+_ANOTHER = "is not the file that was stored"
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,42 @@ class StoredArrays:
 
     generation: int
     arrays: Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class ArrayFile:
+    """Where arrays of a site lie; whoever sees the file can read it without the state file.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    sha256 : str
+        Its digest.
+    generation : int
+        Which generation it holds.
+    """
+
+    path: Path
+    sha256: str
+    generation: int
+
+    def read(self) -> Mapping[str, NDArray[Any]]:
+        """Return the arrays by name.
+
+        Raises
+        ------
+        InputFileError
+            When the file is not there, is not the one that was stored, or holds Python objects, which are
+            never loaded.
+        """
+        try:
+            if sha256_file(self.path) != self.sha256:
+                raise ValueError(_ANOTHER)
+            with np.load(self.path, allow_pickle=False) as file:
+                return MappingProxyType({name: file[name] for name in file.files})
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise _unusable(self.path, str(error)) from error
 
 
 def array_folder(state_path: Path, site: str) -> Path:
@@ -146,7 +183,7 @@ def prepare_arrays(state_path: Path, site: str, arrays: Mapping[str, NDArray[Any
 
 
 def add_arrays(
-    change: sqlite3.Connection, state_path: Path, site: str, prepared: PreparedArrays, *, replaces: int
+    change: sqlite3.Connection, state_path: Path, site: str, prepared: PreparedArrays | None, *, replaces: int
 ) -> int:
     """Name arrays that are written, as the next generation of a site.
 
@@ -158,8 +195,8 @@ def add_arrays(
         The state file.
     site : str
         Name of a site of the file.
-    prepared : PreparedArrays
-        From `prepare_arrays`.
+    prepared : PreparedArrays or None
+        From `prepare_arrays`; None for what two later generations of the same change replace.
     replaces : int
         The generation that they were computed from, 0 when there was none.
 
@@ -180,29 +217,60 @@ def add_arrays(
         change, "SELECT coalesce(max(generation), 0) AS n FROM arrays WHERE site_id = ?", (site_id,)
     )[0]["n"]
     if newest != replaces:
-        prepared.path.unlink(missing_ok=True)
+        if prepared is not None:
+            prepared.path.unlink(missing_ok=True)
         raise UsageError(
             f"generation {newest} of {site[:60]!r} is there, not {replaces}", todo="read it and compute again"
         )
     generation = replaces + 1
-    target = prepared.path.with_name(f"{generation}.npz")
-    try:
-        # only one can be here at a time, and what stands there without a row was left by somebody killed
-        prepared.path.replace(target)
-        _sync_folder(target.parent)
-    except OSError as error:
-        what = f"arrays cannot be named ({error.strerror or error})"
-        raise OutputError(what, where=str(target), todo="check the folder") from error
+    target = array_folder(state_path, site) / f"{generation}.npz"
+    if prepared is not None:
+        _name(prepared.path, target)
     change.execute(
         "DELETE FROM arrays WHERE site_id = ? AND generation <= ?", (site_id, generation - KEPT_GENERATIONS)
     )
     note_change(change, "arrays")
     row = {
         "site_id": site_id, "generation": generation, "file": f"{target.parent.name}/{target.name}",
-        "sha256": prepared.sha256, "bytes": prepared.size_bytes, "made_utc": now_text(),
+        "sha256": prepared.sha256 if prepared else "", "bytes": prepared.size_bytes if prepared else 0,
+        "made_utc": now_text(),
     }  # fmt: skip
     insert(change, "arrays", row)
     return generation
+
+
+def newest_arrays(state: StateFile, site: str) -> ArrayFile | None:
+    """Return where the newest arrays of a site lie.
+
+    Parameters
+    ----------
+    state : StateFile
+        Open.
+    site : str
+        Name of the site.
+
+    Returns
+    -------
+    ArrayFile or None
+        None when nothing was stored.
+
+    Raises
+    ------
+    InputFileError
+        When they are said to lie where no arrays of this site do.
+    """
+    rows = state.rows(
+        "SELECT arrays.* FROM arrays JOIN sites ON sites.fid = arrays.site_id WHERE sites.name = ?"
+        " ORDER BY generation DESC LIMIT 1",
+        (site,),
+    )
+    if not rows:
+        return None
+    path = array_folder(state.path, site) / f"{rows[0]['generation']}.npz"
+    # the name is made here and not taken from the row: it could lead anywhere
+    if rows[0]["file"] != f"{path.parent.name}/{path.name}":
+        raise _unusable(path, _ANOTHER)
+    return ArrayFile(path, rows[0]["sha256"], int(rows[0]["generation"]))
 
 
 def read_arrays(state: StateFile, site: str) -> StoredArrays | None:
@@ -226,27 +294,8 @@ def read_arrays(state: StateFile, site: str) -> StoredArrays | None:
         When the file is not there, is not the one that was stored, or holds Python objects, which are never
         loaded.
     """
-    rows = state.rows(
-        "SELECT arrays.* FROM arrays JOIN sites ON sites.fid = arrays.site_id WHERE sites.name = ?"
-        " ORDER BY generation DESC LIMIT 1",
-        (site,),
-    )
-    if not rows:
-        return None
-    path = array_folder(state.path, site) / f"{rows[0]['generation']}.npz"
-    try:
-        # the name is made here and not taken from the row: it could lead anywhere
-        if rows[0]["file"] != f"{path.parent.name}/{path.name}" or sha256_file(path) != rows[0]["sha256"]:
-            message = "is not the file that was stored"
-            raise ValueError(message)
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        said = " ".join(str(error).split())[:120]
-        raise InputFileError(
-            f"arrays cannot be used ({said})", where=str(path), todo="let the baseline be made anew"
-        ) from error
-    return StoredArrays(int(rows[0]["generation"]), MappingProxyType(arrays))
+    found = newest_arrays(state, site)
+    return None if found is None else StoredArrays(found.generation, found.read())
 
 
 def remove_orphans(state: StateFile, *, site: str = "", now: float | None = None) -> list[Path]:
@@ -281,11 +330,26 @@ def remove_orphans(state: StateFile, *, site: str = "", now: float | None = None
     return removed
 
 
+def _unusable(path: Path, said: str) -> InputFileError:
+    what = f"arrays cannot be used ({' '.join(said.split())[:120]})"
+    return InputFileError(what, where=str(path), todo="let the baseline be made anew")
+
+
 def _is_old(path: Path, now: float | None) -> bool:
     try:
         return (time.time() if now is None else now) - path.stat().st_mtime > _UNFINISHED_S
     except OSError:
         return False
+
+
+def _name(path: Path, target: Path) -> None:
+    try:
+        # only one can be here at a time, and what stands there without a row was left by somebody killed
+        path.replace(target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        what = f"arrays cannot be named ({error.strerror or error})"
+        raise OutputError(what, where=str(target), todo="check the folder") from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -16,7 +16,7 @@ from changedet.watch.arrays import read_arrays
 from changedet.watch.baselines import SiteBaseline
 from changedet.watch.candidates import ASIDE, PERSISTING, PROVISIONAL
 from changedet.watch.following import followed_things
-from changedet.watch.monitor import SitePass
+from changedet.watch.looking import SitePass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

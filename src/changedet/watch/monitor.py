@@ -1,40 +1,37 @@
-"""One site, one pass: learn what is usual the first time, then take what is new date by date.
+"""One site, one pass: what a look found is brought into the state file.
 
 Everything that one date changes counts in one transaction: the arrays, the scene, the objects and the
-alerts. Whoever is killed has taken the dates before it, and the next pass takes the rest.
+alerts. Whoever is killed has taken the dates before it, and the next pass takes the rest. What was looked at
+elsewhere counts all at once.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import shapely
 
 from changedet.batch import site_label
-from changedet.errors import ChangedetError, MissingBandError, UsageError
-from changedet.frame import site_mask
-from changedet.periods import Period
-from changedet.watch.arrays import PreparedArrays, add_arrays, prepare_arrays, read_arrays, remove_orphans
-from changedet.watch.baselines import Ground, SiteBaseline, grid_facts, learn, take
-from changedet.watch.candidate_kinds import site_floor
-from changedet.watch.candidates import PERSISTING, Candidate, candidate_table, find_candidates
+from changedet.errors import ChangedetError
+from changedet.watch.arrays import PreparedArrays, add_arrays, newest_arrays, prepare_arrays, remove_orphans
+from changedet.watch.candidates import Candidate, candidate_table
 from changedet.watch.following import FollowRules, add_alert, follow_objects
-from changedet.watch.gathering import Place, find_dates, load_date, load_history, seen_scene
 from changedet.watch.geopackage import blob_to_outline, to_lonlat
+from changedet.watch.looking import Recalled, SitePass, Step, WatchSpan, look_at_site, moment_of
 from changedet.watch.masks import list_masks, masked_reasons
-from changedet.watch.passes import SeenScene, add_scene, begin_pass, end_pass, unseen_scenes
+from changedet.watch.passes import add_scene, begin_pass, end_pass, seen_scenes
 from changedet.watch.runs import add_objects, add_site
 from changedet.watch.state import rows_of
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
 
-    from changedet.core.detection_floor import DetectionFloor
-    from changedet.scene import Image, Scene
+    from changedet.site import Site
     from changedet.watch.following import Sighting
-    from changedet.watch.rules import WatchRules
+    from changedet.watch.gathering import Place
     from changedet.watch.state import StateFile
 
 #: How a pass of a watch is called among the runs.
@@ -43,87 +40,6 @@ METHOD = "watch"
 FOLLOW = FollowRules(persists_after=1)
 #: A thing that goes on is noted again so often, whether it grows or not.
 _AGAIN = timedelta(days=30)
-
-
-@dataclass(frozen=True)
-class WatchSpan:
-    """Which days are watched.
-
-    Attributes
-    ----------
-    since : datetime
-        The first one, of a site that has not been watched before; the history ends there.
-    until : datetime
-        The last moment.
-    """
-
-    since: datetime
-    until: datetime
-
-    def __post_init__(self) -> None:
-        if self.until < self.since:
-            raise UsageError("the watch ends before it begins", todo="put --since before --until")
-
-
-@dataclass(frozen=True)
-class SitePass:
-    """What a pass found at a site.
-
-    Attributes
-    ----------
-    site : str
-        Its name, with the group it belongs to.
-    learned : int
-        Dates of the history that were learned from; 0 when the site was known.
-    taken : tuple of str
-        UTC times of the dates that were taken.
-    left : tuple of SeenScene
-        Scenes that were not used, with the reason.
-    alerts : int
-        New alerts.
-    candidates : tuple of Candidate
-        What differs after the last date: persisting, provisional, set aside.
-    last : str
-        UTC time of the last date that was used, also by earlier passes.
-    silent_days : float
-        From then to the end of the watch.
-    watched_share : float
-        Share of the site of which the history says what is usual.
-    simulated : bool
-        Whether any date was simulated.
-    floor : DetectionFloor or None
-        Which maintenance its dates could not show.
-    since : str
-        The first day that is watched.
-    """
-
-    site: str
-    learned: int
-    taken: tuple[str, ...]
-    left: tuple[SeenScene, ...]
-    alerts: int
-    candidates: tuple[Candidate, ...]
-    last: str
-    silent_days: float
-    watched_share: float
-    simulated: bool = False
-    floor: DetectionFloor | None = None
-    since: str = ""
-
-    def of(self, status: str) -> tuple[Candidate, ...]:
-        """Return the candidates of a status."""
-        return tuple(one for one in self.candidates if one.status == status)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serialisable description."""
-        return {
-            "site": self.site, "learned_dates": self.learned, "taken_utc": list(self.taken),
-            "left_out": [{"scene": one.id, "time_utc": one.time, "reason": one.reason} for one in self.left],
-            "new_alerts": self.alerts, "candidates": [one.to_dict() for one in self.candidates],
-            "last_used_utc": self.last, "silent_days": round(self.silent_days, 1),
-            "watched_share": round(self.watched_share, 3), "simulated": self.simulated,
-            "detection_floor": None if self.floor is None else self.floor.to_dict(),
-        }  # fmt: skip
 
 
 def watch_site(state: StateFile, place: Place, span: WatchSpan) -> SitePass:
@@ -156,20 +72,104 @@ def watch_site(state: StateFile, place: Place, span: WatchSpan) -> SitePass:
     StateBusyError, OutputError
         When the state file cannot be changed.
     """
-    name = site_label(place.site)
     with state.change() as change:
-        outline = to_lonlat(place.site.geometry, "EPSG:4326")
-        site_id = add_site(change, name, outline, place.site.folder)
-        run_id = begin_pass(change, site_id, method=METHOD)
-    one = _Pass(state, place, span, name, (site_id, run_id))
+        taking = _Taking.begin(change, state, place.site)
+    alerts = 0
     try:
-        found = one.carry_out()
+        for one in look_at_site(place, span, recall(state, taking.name)):
+            if isinstance(one, SitePass):
+                found = one
+                continue
+            prepared = prepared_step(state, taking.name, one)
+            with state.change() as change:
+                alerts += taking.take(change, one, prepared)
+            if one.generation:
+                remove_orphans(state, site=taking.name)
     except ChangedetError as error:
         with state.change() as change:
-            end_pass(change, run_id, "failed", message=str(error))
+            end_pass(change, taking.run_id, "failed", message=str(error))
         raise
+    found = replace(found, alerts=alerts)
     with state.change() as change:
-        end_pass(change, run_id, "done", message=done_text(found))
+        end_pass(change, taking.run_id, "done", message=done_text(found))
+    return found
+
+
+def recall(state: StateFile, name: str) -> Recalled:
+    """Return what the state file knows of a site.
+
+    Parameters
+    ----------
+    state : StateFile
+        Open.
+    name : str
+        Of the site.
+
+    Returns
+    -------
+    Recalled
+
+    Raises
+    ------
+    InputFileError
+        When the file is damaged.
+    """
+    return Recalled(seen_scenes(state, name), newest_arrays(state, name))
+
+
+def prepared_step(state: StateFile, name: str, step: Step) -> PreparedArrays | None:
+    """Write the arrays of a step, of which nothing counts yet; None where it has none.
+
+    Raises
+    ------
+    OutputError
+        When they cannot be written.
+    """
+    return None if step.arrays is None else prepare_arrays(state.path, name, step.arrays)
+
+
+def take_look(
+    state: StateFile,
+    site: Site,
+    steps: Sequence[tuple[Step, PreparedArrays | None]],
+    ended: SitePass | str,
+) -> SitePass | None:
+    """Let everything that a look elsewhere found count at once, as if it had been taken here.
+
+    Parameters
+    ----------
+    state : StateFile
+        Open for writing, held by `changedet.watch.holding.hold`.
+    site : Site
+        That was looked at.
+    steps : sequence of Step and PreparedArrays
+        What it changes, in order; of generations that two later ones replace no arrays.
+    ended : SitePass or str
+        What was found; why the look failed after these steps.
+
+    Returns
+    -------
+    SitePass or None
+        With its alerts counted; None of a look that failed.
+
+    Raises
+    ------
+    UsageError
+        When somebody else has changed the site since.
+    StateBusyError, OutputError
+        When the state file cannot be changed; then nothing of the look counts.
+    """
+    with state.change() as change:
+        taking = _Taking.begin(change, state, site)
+        alerts = sum(taking.take(change, step, prepared) for step, prepared in steps)
+        if isinstance(ended, SitePass):
+            found = replace(ended, alerts=alerts)
+            end_pass(change, taking.run_id, "done", message=done_text(found))
+        else:
+            found = None
+            end_pass(change, taking.run_id, "failed", message=ended)
+    if any(step.generation for step, _ in steps):
+        remove_orphans(state, site=taking.name)
     return found
 
 
@@ -195,172 +195,55 @@ def close_abandoned(state: StateFile) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class _Pass:
-    """A pass that has begun."""
+class _Taking:
+    """A pass that has begun, into which steps are taken."""
 
     state: StateFile
-    place: Place
-    span: WatchSpan
     name: str
-    ids: tuple[int, int]
+    site_id: int
+    run_id: int
 
-    def carry_out(self) -> SitePass:
-        """Learn where nothing is known yet, then take what is new."""
-        self.place.provider.begin(self.place.frame.context)
-        stored = read_arrays(self.state, self.name)
-        learned = 0
-        left: list[SeenScene] = []
-        if stored is None:
-            base, left = self._learn()
-            learned, generation = len(base.times), 1
-        else:
-            base, generation = SiteBaseline.from_arrays(stored.arrays), stored.generation
-            self._require_same(base)
-        taken, alerts = [], 0
-        start = first_moment(base.since, base.times[-1], self.place.rules)
-        kept: tuple[Scene, ...] = ()
-        if start <= self.span.until:
-            found = find_dates(self.place, Period(start, self.span.until), self._unseen)
-            kept, left = found.kept, [*left, *found.left, *found.unread]
-            self._note(found.left)
-        self.place.progress.step("taking dates")
-        for number, scene in enumerate(kept):
-            image = self._load(base, scene)
-            if isinstance(image, str):
-                reason = seen_scene(scene, image)
-                left.append(reason)
-                self._note((reason,))
-                continue
-            base = take(base, image)
-            alerts += self._commit(base, seen_scene(scene), generation)
-            generation += 1
-            remove_orphans(self.state, site=self.name)
-            taken.append(scene.time_text)
-            self.place.progress.advance((number + 1) / len(kept))
-        return SitePass(
-            self.name, learned, tuple(taken), tuple(left), alerts,
-            tuple(find_candidates(base, self.place.rules)), base.times[-1],
-            silent_days(base.times[-1], self.span.until), base.watched_share,
-            base.simulated, site_floor(base), base.since,
-        )  # fmt: skip
+    @classmethod
+    def begin(cls, change: sqlite3.Connection, state: StateFile, site: Site) -> _Taking:
+        """Note that a site is being looked at."""
+        name, outline = site_label(site), to_lonlat(site.geometry, "EPSG:4326")
+        site_id = add_site(change, name, outline, site.folder)
+        return cls(state, name, site_id, begin_pass(change, site_id, method=METHOD))
 
-    def _unseen(self, scenes: Any) -> list[str]:  # noqa: ANN401  # any iterable of identifiers
-        return unseen_scenes(self.state, self.name, scenes)
+    def take(self, change: sqlite3.Connection, step: Step, prepared: PreparedArrays | None) -> int:
+        """Let everything that a step changes count at once, and return the number of new alerts."""
+        if step.generation:
+            add_arrays(change, self.state.path, self.name, prepared, replaces=step.generation - 1)
+        for one in step.scenes:
+            add_scene(change, self.site_id, one)
+        if not step.found:
+            return 0
+        seen = step.scenes[-1].time
+        told = _to_follow(change, self.site_id, step.found, seen)
+        return self._follow(change, told, seen) if told else 0
 
-    def _learn(self) -> tuple[SiteBaseline, list[SeenScene]]:
-        """Learn what is usual; nothing counts until all of it does."""
-        since, place = self.span.since, self.place
-        history = Period(since - timedelta(days=place.rules.history_days), since - timedelta(seconds=1))
-        found = find_dates(place, history, self._unseen)
-        place.progress.step("reading the history")
-        images, reference, spoilt = load_history(place, found.kept)
-        images = _alike(images)
-        mask = site_mask(place.site, place.frame.grid)
-        base = learn(images, Ground(reference, mask, since.isoformat()), place.rules)
-        used = {one.scene.id for one in images}
-        prepared = self._prepared(base)
-        left = [*found.left, *spoilt]
-        with self.state.change() as change:
-            add_arrays(change, self.state.path, self.name, prepared, replaces=0)
-            for scene in (one for one in found.kept if one.id in used):
-                add_scene(change, self.ids[0], seen_scene(scene))
-            for one in left:
-                add_scene(change, self.ids[0], one)
-        return base, left
-
-    def _require_same(self, base: SiteBaseline) -> None:
-        grid = self.place.frame.grid
-        facts = {"crs": str(grid.crs), "shape": [int(size) for size in grid.shape],
-                 "transform": [float(number) for number in tuple(grid.transform)[:6]]}  # fmt: skip
-        if facts != dict(base.place):
-            raise UsageError(
-                f"the outline of {self.name[:60]!r} is another one than before",
-                todo="give the site another name, or watch it with another --state",
-            )
-
-    def _load(self, base: SiteBaseline, scene: Scene) -> Image | str:
-        """Load a date, or say in words why it cannot be used."""
-        if _moment(scene.time_text) <= _moment(base.times[-1]):
-            return "came after later dates had been taken"
-        image = load_date(self.place, scene, base.reference)
-        if not isinstance(image, str) and (lacking := set(base.bands) - set(image.bands)):
-            return f"lacks {', '.join(sorted(lacking))}"
-        if not isinstance(image, str) and grid_facts(image) != dict(base.place):
-            return "lies on another grid"
-        return image
-
-    def _prepared(self, base: SiteBaseline) -> PreparedArrays:
-        return prepare_arrays(self.state.path, self.name, base.to_arrays())
-
-    def _note(self, scenes: tuple[SeenScene, ...]) -> None:
-        if scenes:
-            with self.state.change() as change:
-                for one in scenes:
-                    add_scene(change, self.ids[0], one)
-
-    def _commit(self, base: SiteBaseline, scene: SeenScene, generation: int) -> int:
-        """Let everything that a date changes count at once, and return the number of new alerts."""
-        settled = find_candidates(base, self.place.rules, settled_only=True)
-        found = [one for one in settled if one.status == PERSISTING]
-        masks = list_masks(self.state, site=self.name)
-        prepared = self._prepared(base)
-        with self.state.change() as change:
-            add_arrays(change, self.state.path, self.name, prepared, replaces=generation)
-            add_scene(change, self.ids[0], scene)
-            told = _to_follow(change, self.ids[0], found, scene.time)
-            return self._follow(change, told, scene, masks) if told else 0
-
-    def _follow(
-        self,
-        change: sqlite3.Connection,
-        found: list[Candidate],
-        scene: SeenScene,
-        masks: Any,  # noqa: ANN401
-    ) -> int:
-        table = candidate_table(found, scene.time)
-        count = rows_of(change, "SELECT count(*) AS n FROM objects WHERE run_id = ?", (self.ids[1],))
+    def _follow(self, change: sqlite3.Connection, found: list[Candidate], seen: str) -> int:
+        table = candidate_table(found, seen)
+        count = rows_of(change, "SELECT count(*) AS n FROM objects WHERE run_id = ?", (self.run_id,))
         table = table.assign(id=table["id"] + count[0]["n"])
-        rows = add_objects(change, self.ids, table, [{} for _ in found])
+        rows = add_objects(change, (self.site_id, self.run_id), table, [{} for _ in found])
+        masks = list_masks(self.state, site=self.name)
         reasons = dict(zip(rows, masked_reasons(table, masks), strict=True))
         by_row = dict(zip(rows, found, strict=True))
         alerts = 0
-        for sighting in follow_objects(change, self.ids[1], FOLLOW):
+        for sighting in follow_objects(change, self.run_id, FOLLOW):
             if not sighting.is_new:
                 continue
             row = _date_from_change(change, sighting, by_row)
             if not reasons[row]:
                 text = alert_text(self.name, by_row[row])
-                alerts += add_alert(change, sighting, text, run_id=self.ids[1])
+                alerts += add_alert(change, sighting, text, run_id=self.run_id)
         return alerts
 
 
 def done_text(found: SitePass) -> str:
     """Say in a line what came of a pass."""
     return f"{len(found.taken)} date(s) taken, {found.alerts} new alert(s)"
-
-
-def first_moment(since: str, last: str, rules: WatchRules) -> datetime:
-    """Return from when on a site that is known is searched for what is new.
-
-    Parameters
-    ----------
-    since : str
-        The first day that is watched.
-    last : str
-        UTC time of the last date that was used.
-    rules : WatchRules
-        How long before it what came late is looked for.
-
-    Returns
-    -------
-    datetime
-    """
-    return max(_moment(since), _moment(last) - timedelta(days=rules.overlap_days))
-
-
-def silent_days(last: str, until: datetime) -> float:
-    """Return the days from the last date that was used to the end of a watch."""
-    return max((until - _moment(last)).total_seconds() / 86400, 0.0)
 
 
 def alert_text(site: str, candidate: Candidate) -> str:
@@ -384,27 +267,15 @@ def alert_text(site: str, candidate: Candidate) -> str:
     )
 
 
-def _alike(images: list[Image]) -> list[Image]:
-    """Bring the dates of a history to the bands that all of them have."""
-    if not images:
-        return images
-    common = set.intersection(*(set(one.bands) for one in images))
-    bands = tuple(name for name in images[0].bands if name in common)
-    if not bands:
-        raise MissingBandError("the dates of the history have no band in common",
-                               todo="choose another --provider")  # fmt: skip
-    return [one if one.bands == bands else one.select(bands) for one in images]
-
-
 def _to_follow(
-    change: sqlite3.Connection, site_id: int, found: list[Candidate], seen: str
+    change: sqlite3.Connection, site_id: int, found: Sequence[Candidate], seen: str
 ) -> list[Candidate]:
     """Return what this date adds to: what is new, what grew, and everything when some time has passed."""
     query = "SELECT geom, last_seen FROM followed WHERE site_id = ?"
     recent = [
         blob_to_outline(row["geom"])
         for row in rows_of(change, query, (site_id,))
-        if _moment(row["last_seen"]) + _AGAIN > _moment(seen)
+        if moment_of(row["last_seen"]) + _AGAIN > moment_of(seen)
     ]
 
     def _known(one: Candidate) -> bool:
@@ -425,8 +296,3 @@ def _date_from_change(change: sqlite3.Connection, sighting: Sighting, by_row: di
     change.execute("UPDATE followed SET first_seen = ? WHERE fid = ?", (by, sighting.followed_id))
     change.executemany("UPDATE objects SET first_seen = ? WHERE fid = ?", [(by_row[r].by, r) for r in rows])
     return int(rows[0])
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -157,8 +157,8 @@ def add_scene(change: sqlite3.Connection, site_id: int, scene: SeenScene) -> boo
     return known is None
 
 
-def unseen_scenes(state: StateFile, site: str, scene_ids: Iterable[str]) -> list[str]:
-    """Return the scenes that a site has not seen yet.
+def seen_scenes(state: StateFile, site: str) -> frozenset[str]:
+    """Return the scenes that a site has seen.
 
     Parameters
     ----------
@@ -166,6 +166,23 @@ def unseen_scenes(state: StateFile, site: str, scene_ids: Iterable[str]) -> list
         Open.
     site : str
         Name of the site.
+
+    Returns
+    -------
+    frozenset of str
+        As the catalogue calls them.
+    """
+    query = "SELECT scene_id FROM scenes JOIN sites ON sites.fid = scenes.site_id WHERE sites.name = ?"
+    return frozenset(row["scene_id"] for row in state.rows(query, (site,)))
+
+
+def unseen_of(seen: frozenset[str], scene_ids: Iterable[str]) -> list[str]:
+    """Return the scenes that are not among those that were seen.
+
+    Parameters
+    ----------
+    seen : frozenset of str
+        From `seen_scenes`.
     scene_ids : iterable of str
         As the catalogue calls them.
 
@@ -173,9 +190,10 @@ def unseen_scenes(state: StateFile, site: str, scene_ids: Iterable[str]) -> list
     -------
     list of str
         In their order, each once.
+
+    Examples
+    --------
+    >>> unseen_of(frozenset({"a"}), ["b", "a", "b", "c"])
+    ['b', 'c']
     """
-    rows = state.rows(
-        "SELECT scene_id FROM scenes JOIN sites ON sites.fid = scenes.site_id WHERE sites.name = ?", (site,)
-    )
-    known = {row["scene_id"] for row in rows}
-    return [one for one in dict.fromkeys(scene_ids) if one not in known]
+    return [one for one in dict.fromkeys(scene_ids) if one not in seen]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from changedet.batch import site_label
@@ -14,8 +15,9 @@ from changedet.providers.search_ahead import SearchesTogether, looking_ahead
 from changedet.providers.tracked import TrackedProvider
 from changedet.timeline.access import span_queries
 from changedet.watch.gathering import Place, new_scenes, unread_files
-from changedet.watch.monitor import METHOD, done_text, first_moment, silent_days
-from changedet.watch.passes import begin_pass, end_pass, unseen_scenes
+from changedet.watch.looking import first_moment, silent_days
+from changedet.watch.monitor import METHOD, done_text
+from changedet.watch.passes import begin_pass, end_pass, seen_scenes, unseen_of
 from changedet.watch.standing import KnownSite, keep_standing, known_sites, read_standing
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from changedet.providers.base import Provider, SearchQuery
     from changedet.providers.search_ahead import SearchAhead
     from changedet.site import Site
-    from changedet.watch.monitor import SitePass, WatchSpan
+    from changedet.watch.looking import SitePass, WatchSpan
     from changedet.watch.passes import SeenScene
     from changedet.watch.rules import WatchRules
     from changedet.watch.state import StateFile
@@ -82,7 +84,7 @@ class QuietSites:
         -------
         SitePass or None
             None when it has to be looked at: there is a new scene, it is not known how it stood, or the
-            search failed.
+            search failed. It is no pass until `count` is told.
         """
         watching, place = self.watching, self.place(site)
         found = self.stood.get(site_label(site))
@@ -94,8 +96,11 @@ class QuietSites:
             return None  # whoever looks at it meets the same error, and says so
         if left is None:
             return None
-        self._quiet.append(found)
         return replace(found, left=left, silent_days=silent_days(found.last, watching.span.until))
+
+    def count(self, found: SitePass) -> None:
+        """Count what `look` returned among the passes."""
+        self._quiet.append(found)
 
     def place(self, site: Site) -> Place:
         """Return a site with where its dates come from, which is asked ahead."""
@@ -119,7 +124,7 @@ class QuietSites:
         span = _span(found, self.watching)
         if span is None:
             return ()
-        if new_scenes(place, span, lambda ids: unseen_scenes(self.watching.state, found.site, ids)):
+        if new_scenes(place, span, partial(unseen_of, seen_scenes(self.watching.state, found.site))):
             return None
         return unread_files(place)
 

@@ -15,7 +15,8 @@ from changedet.providers.cache_files import temporary
 from changedet.watch.alerts import append_alerts, feed_xml, read_alerts
 from changedet.watch.arrays import remove_orphans
 from changedet.watch.holding import hold
-from changedet.watch.monitor import SitePass, close_abandoned, watch_site
+from changedet.watch.looking import SitePass
+from changedet.watch.monitor import close_abandoned, watch_site
 from changedet.watch.quiet import Watching, quiet_sites
 from changedet.watch.rules import WatchRules  # noqa: TC001
 from changedet.watch.state import open_state
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from changedet.providers.tracked import TrackedProvider
     from changedet.site import Site
     from changedet.watch.alerts import Alert
-    from changedet.watch.monitor import WatchSpan
+    from changedet.watch.looking import WatchSpan
     from changedet.watch.state import StateFile
 
 #: Form of the summary.
@@ -179,6 +180,8 @@ def run_watch(
         if found is None:
             found = watch_site(state, quiet.place(site), request.span)
             quiet.keep(site, found)
+        else:
+            quiet.count(found)
         quiet.ahead.forget(site)
         return found
 

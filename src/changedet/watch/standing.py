@@ -22,7 +22,7 @@ from changedet.providers.cache_files import digest_of, temporary
 from changedet.timeline.kinds_in_time import Phase, TimeFinding, TimeKind
 from changedet.watch.arrays import array_folder
 from changedet.watch.candidates import Candidate
-from changedet.watch.monitor import SitePass
+from changedet.watch.looking import SitePass
 
 if TYPE_CHECKING:
     from pathlib import Path
