@@ -3,14 +3,16 @@
 import json
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 
 import pytest
 from tests.watch.simulated import RULES, SINCE, SITE, SimulatedProvider, built, place_of, watch
 from tests.watch.test_running import Failing, look, request_in
 
+from changedet.hashing import code_digest
 from changedet.progress import Silent
 from changedet.providers.tracked import TrackedProvider
-from changedet.watch import running
+from changedet.watch import running, standing
 from changedet.watch.arrays import array_folder
 from changedet.watch.looking import SitePass
 from changedet.watch.overview import site_history
@@ -148,6 +150,18 @@ def test_how_a_site_stands_is_kept_to_the_last_digit(again):
         assert read_standing(state, place, known[SITE.name]) == odd
         keep_standing(state, place, replace(odd, site="nobody knows it"))
         assert read_standing(state, place, replace(known[SITE.name], generation=999)) is None
+
+
+def test_how_a_site_stood_is_not_believed_by_another_code(again, monkeypatch):
+    place = place_of(SimulatedProvider())
+    with open_state(again / "w.gpkg", write=True) as state:
+        known = known_sites(state)[SITE.name]
+        found = read_standing(state, place, known)
+        for changed in (("0.0.0", code_digest()), (version("changedet"), "0" * 64)):
+            monkeypatch.setattr(standing, "_code", lambda changed=changed: changed)
+            assert read_standing(state, place, known) is None
+            keep_standing(state, place, found)
+            assert read_standing(state, place, known) == found
 
 
 def test_nothing_is_searched_where_the_watch_ends_before_the_last_date(again):

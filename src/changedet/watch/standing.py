@@ -1,7 +1,7 @@
 """How a site stood after its last pass, kept beside its arrays: a day on which nothing is new needs no array.
 
 It is made of what counts and can be made again at any time. It is believed only as long as the arrays, the
-outline, the rules and this version of the package are those that it was made of.
+outline, the rules, this version of the package and its code are those that it was made of.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import shapely
 
 from changedet.coordinates import GeoPoint
 from changedet.core.detection_floor import DetectionFloor
+from changedet.hashing import code_digest
 from changedet.json_texts import OTHER_SHAPE, parse_json
 from changedet.providers.cache_files import digest_of, temporary
 from changedet.timeline.kinds_in_time import Phase, TimeFinding, TimeKind
@@ -133,13 +134,13 @@ def _path(state: StateFile, site: str) -> Path:
 
 
 @cache
-def _version() -> str:
-    return version("changedet")
+def _code() -> tuple[str, str]:
+    return version("changedet"), code_digest()
 
 
 def _key(known: KnownSite, place: Place) -> str:
     return digest_of({
-        "form": _FORM, "version": _version(), "generation": known.generation,
+        "form": _FORM, "code": _code(), "generation": known.generation,
         "arrays": known.sha256, "rules": asdict(place.rules), "outline": place.site.geometry.wkb_hex,
     })  # fmt: skip
 
