@@ -1,6 +1,7 @@
 """Several sites: names of folders, what is on record, going on, stopping early."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -365,6 +366,20 @@ def test_what_a_dead_worker_had_finished_is_not_made_again(batch, result):
     again = Work(result)
     assert fates(run_sites(batch, again, executor=Stand(_twice))) == ["complete"] * 3
     assert [name for name, _ in again.done] == ["Pier", "Gate"]
+
+
+def test_what_a_dead_worker_left_beside_a_finished_site_goes_with_the_next_round(batch, result):
+    go(batch, Work(result))
+    old, young = (batch.folder / "North" / f".Pier.part-{digits}" for digits in ("01234567", "89abcdef"))
+    for left in (old, young):
+        left.mkdir()
+        (left / "score.tif").write_bytes(b"half")
+    for path in (old / "score.tif", old):
+        os.utime(path, (0, 0))
+    work = Work(result)
+    assert all(one.earlier for one in go(batch, work)) and work.done == []
+    # who made the young one may be at work still
+    assert not old.exists() and young.exists()
 
 
 def test_a_folder_that_only_the_worker_can_see_is_a_failure(batch, result, tmp_path):

@@ -19,6 +19,7 @@ from changedet.errors import (
     QualityGateError,
     exit_code,
 )
+from changedet.output.whole import clear_away
 from changedet.progress import Progress, Silent
 from changedet.provenance import read_record, verify
 from changedet.scale.executors import Lost, Serial
@@ -168,6 +169,8 @@ class _Round:
     def _trials(self) -> Iterator[Trial]:
         """Give the sites that are to be tried, one by one, as there is somebody to work on them."""
         base = self._batch.folder.absolute()
+        # a worker may have died over a site that another one then made: nobody writes beside that one again
+        clear_away(*(base / name for name in self._names))
         named = zip(self._batch.sites, self._names, strict=True)
         for number, (site, name) in enumerate(named, start=1):
             label, noted = site_label(site), self._earlier.get(name)

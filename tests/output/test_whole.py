@@ -8,6 +8,7 @@ import pytest
 
 from changedet.errors import UsageError
 from changedet.output.whole import (
+    clear_away,
     keep,
     put_back,
     require_writable_name,
@@ -96,6 +97,17 @@ def test_leftovers_go_when_nobody_can_be_at_work_on_them_any_more(tmp_path):
     young = aside(target, "part")
     with temporary_sibling(target):
         assert young.exists() and near.exists()
+
+
+def test_what_workers_left_beside_many_folders_goes_at_one_time(tmp_path):
+    targets = [tmp_path / "a", tmp_path / "b.part-01234567", tmp_path / "group" / "c"]
+    (tmp_path / "group").mkdir()
+    old = [aside(target, "part", age_s=7200) for target in targets]
+    others = [aside(tmp_path / name, "part", age_s=7200) for name in ("d", "group")]
+    young = aside(targets[0], "old")
+    clear_away(*targets, tmp_path / "no" / "folder")
+    assert not any(path.exists() for path in old)
+    assert young.exists() and all(path.exists() for path in others)
 
 
 def test_what_was_set_aside_stays_while_its_place_is_empty(tmp_path):

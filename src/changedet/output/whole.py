@@ -14,7 +14,7 @@ from changedet.errors import UsageError
 from changedet.providers.cache_files import is_stale, to_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
 
@@ -40,7 +40,7 @@ def temporary_sibling(target: Path) -> Iterator[Path]:
     OSError
         When it cannot be made.
     """
-    _clear_away(target)
+    clear_away(target)
     missing = [parent for parent in target.parents if not parent.exists()]
     temporary = _sibling(target, "part")
     try:
@@ -91,9 +91,29 @@ def put_back(target: Path) -> None:
     if os.path.lexists(target):
         return
     with suppress(OSError):
-        aside = sorted(_left(target, "old"), key=lambda path: path.stat().st_mtime)
+        aside = sorted(_left(target.parent, {target.name}, "old"), key=lambda path: path.stat().st_mtime)
         if aside:
             aside[-1].rename(target)
+
+
+def clear_away(*targets: Path) -> None:
+    """Remove what writers of folders left beside them who were killed.
+
+    Only what is older than any work in progress goes, and what was set aside only where something has its
+    place. A folder that somebody else made whole in the meantime is no longer written by anybody who would
+    clear it away.
+
+    Parameters
+    ----------
+    *targets : Path
+        What the folders were to become.
+    """
+    for parent in {target.parent for target in targets}:
+        names = {target.name for target in targets if target.parent == parent}
+        replaced = {name for name in names if (parent / name).exists()}
+        for folder in _left(parent, names, "part") + _left(parent, replaced, "old"):
+            if all(is_stale(path) for path in (folder, *folder.rglob("*"))):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def require_writable_name(target: Path) -> None:
@@ -144,18 +164,14 @@ def _sibling(target: Path, word: str) -> Path:
     return target.with_name(f".{target.name}.{word}-{secrets.token_hex(4)}")
 
 
-def _left(target: Path, word: str) -> list[Path]:
-    """Return the folders that were made beside a target under such names; none where nothing can be seen."""
-    name = re.compile(rf"\.{re.escape(target.name)}\.{word}-[0-9a-f]{{8}}")
+def _left(parent: Path, names: Collection[str], word: str) -> list[Path]:
+    """Return the folders that were made beside targets under such names; none where nothing can be seen."""
     with suppress(OSError):
-        found = [path for path in target.parent.iterdir() if name.fullmatch(path.name)]
+        found = [path for path in parent.iterdir() if _target_of(path.name, word) in names]
         return [path for path in found if path.is_dir() and not path.is_symlink()]
     return []
 
 
-def _clear_away(target: Path) -> None:
-    """Remove what writers left who were killed; what was set aside stays until something has its place."""
-    left = _left(target, "part") + (_left(target, "old") if target.exists() else [])
-    for folder in left:
-        if all(is_stale(path) for path in (folder, *folder.rglob("*"))):
-            shutil.rmtree(folder, ignore_errors=True)
+def _target_of(name: str, word: str) -> str | None:
+    found = re.fullmatch(rf"\.(.+)\.{word}-[0-9a-f]{{8}}", name, re.DOTALL)
+    return found and found[1]
