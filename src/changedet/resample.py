@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from changedet.errors import CrsMismatchError
+from changedet.resample_warp import interpolated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,9 +27,6 @@ Method = Literal["cubic", "nearest", "bilinear", "average"]
 
 #: Two grids count as aligned when their pixels lie this close together, in pixels.
 ALIGNED_WITHIN_PX = 1e-3
-#: Largest error of the map projection while resampling, in pixels; GDAL's own default (0.125) is as large
-#: as the misregistration that a comparison has to measure.
-PROJECTION_TOLERANCE_PX = 0.01
 #: Pixels around the target that the widest kernel (cubic) reaches, plus one.
 _MARGIN_PX = 4
 _EDGE_POINTS = 17
@@ -106,7 +104,8 @@ def resample(
     shift = whole_pixel_shift(source, part)
     if shift is not None:
         return paste(array, blank, shift)
-    return _warp(array, source, part, blank, method)
+    placed = [(grid.transform, _wkt(grid)) for grid in (source, part)]
+    return interpolated(array, placed[0], placed[1], blank, method)
 
 
 def whole_pixel_shift(source: GeoBox, target: GeoBox) -> tuple[int, int] | None:
@@ -210,7 +209,7 @@ def displaced_positions(source: GeoBox, target: GeoBox, displacement: Displaceme
     """Return the map from the pixels of one grid to where they stand on another one.
 
     The reference systems are asked on a raster of points; in between, what a straight map leaves is
-    interpolated, which at the size of an image is exact to far less than `PROJECTION_TOLERANCE_PX`.
+    interpolated, which at the size of an image is exact to far less than a hundredth of a pixel.
 
     Parameters
     ----------
@@ -477,34 +476,4 @@ def paste(array: NDArray[Any], blank: NDArray[Any], shift: tuple[int, int]) -> N
         taken.append(slice(first, last))
         into.append(slice(first - offset, last - offset))
     blank[tuple(into)] = array[tuple(taken)]
-    return blank
-
-
-def _warp(
-    array: NDArray[Any], source: GeoBox, target: GeoBox, blank: NDArray[Any], method: Method
-) -> NDArray[Any]:
-    from rasterio.crs import CRS
-    from rasterio.enums import Resampling
-    from rasterio.warp import reproject
-
-    options: dict[str, Any] = {
-        "src_transform": source.transform,
-        "src_crs": CRS.from_wkt(_wkt(source)),
-        "dst_transform": target.transform,
-        "dst_crs": CRS.from_wkt(_wkt(target)),
-        "tolerance": PROJECTION_TOLERANCE_PX,
-    }
-    if blank.dtype == np.uint8:
-        reproject(array, blank, resampling=Resampling.nearest, src_nodata=0, dst_nodata=0, **options)
-        return blank
-    missing = np.isnan(array)
-    gaps = method == "average" or bool(missing.any())
-    # without gaps GDAL need not look for them, which is three times as fast; `blank` is NaN already
-    nodata = {"src_nodata": np.nan, "dst_nodata": np.nan} if gaps else {"init_dest_nodata": False}
-    reproject(array, blank, resampling=Resampling[method], **nodata, **options)
-    if method != "average" and gaps:
-        # the kernel fills small gaps from their neighbours; what was not observed stays so
-        seen = np.zeros(blank.shape, np.uint8)
-        reproject((~missing).astype(np.uint8), seen, resampling=Resampling.nearest, **options)
-        blank[seen == 0] = np.nan
     return blank

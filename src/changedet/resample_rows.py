@@ -12,25 +12,29 @@ if TYPE_CHECKING:
 
     from changedet.core.displacement import DisplacementField
 
-#: Rows are put onto a large grid so many pixels at a time. So many pixels more on either side hold what a
-#: spline needs beyond them, also of pixels three times as large.
-_ROWS_PX, _ROWS_MARGIN_PX = 2**23, 48
+#: Rows are put onto a large grid so many pixels at a time; more of them by a spline, which needs so many
+#: pixels beyond them on either side, also of pixels three times as large.
+_ROWS_PX, _SPLINE_ROWS_PX = 2**21, 2**23
+_ROWS_MARGIN_PX, _SPLINE_MARGIN_PX = 8, 48
 
 
-def resampled_rows(target: GeoBox) -> tuple[slice, ...]:
+def resampled_rows(target: GeoBox, displacement: DisplacementField | None = None) -> tuple[slice, ...]:
     """Cut a grid into the rows that are resampled at one time; all of them, if the grid is not large.
 
     Parameters
     ----------
     target : GeoBox
         Any grid.
+    displacement : DisplacementField, optional
+        On it, by which the content is moved.
 
     Returns
     -------
     tuple of slice
         In order; together every row once. They do not depend on the memory, so no pixel does.
     """
-    return spans(target.shape[0], max(1, _ROWS_PX // max(target.shape[1], 1)))
+    pixels = _ROWS_PX if displacement is None else _SPLINE_ROWS_PX
+    return spans(target.shape[0], max(1, pixels // max(target.shape[1], 1)))
 
 
 def source_rows(
@@ -52,5 +56,6 @@ def source_rows(
     """
     if rows.start == 0 and rows.stop == target.shape[0]:
         return slice(0, source.shape[0]), slice(0, source.shape[1])
-    part = target[rows, :] if displacement is None else room_for(target[rows, :], displacement, 0)
-    return source_window(source, part.pad(0, _ROWS_MARGIN_PX))
+    if displacement is None:
+        return source_window(source, target[rows, :].pad(0, _ROWS_MARGIN_PX))
+    return source_window(source, room_for(target[rows, :], displacement, 0).pad(0, _SPLINE_MARGIN_PX))

@@ -316,7 +316,7 @@ def load_band(
         relieve()
 
     # a field has threads of its own
-    run_blocks(_work, resampled_rows(wanted), threads=THREADS if displacement is None else 1)
+    run_blocks(_work, resampled_rows(wanted, displacement), threads=THREADS if displacement is None else 1)
     return True
 
 
@@ -329,7 +329,7 @@ def load_classes(
         return new_plane(tuple(wanted.shape), np.uint8, 0)
     stored = layer.read(window)
     out = new_plane(tuple(wanted.shape), np.uint8, 0)
-    for rows in resampled_rows(wanted):
+    for rows in resampled_rows(wanted, displacement):
         part = source_rows(layer.grid[window], wanted, rows, displacement)
         if part is None:
             continue

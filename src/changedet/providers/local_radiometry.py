@@ -146,7 +146,8 @@ def to_reflectance(numbers: NDArray[Any], radiometry: Radiometry, *, clip: bool)
     """
     with np.errstate(over="ignore"):  # a double as no-data code may not fit; it becomes infinite, so missing
         values = numbers.astype(np.float32)
-        unusable = ~np.isfinite(values)
+        whole = numbers.dtype.kind in "iu"  # always finite
+        unusable = np.zeros(values.shape, bool) if whole else ~np.isfinite(values)
         for code in (radiometry.nodata, radiometry.saturated):
             if code is not None and np.isfinite(code):
                 unusable |= numbers == (numbers.dtype.type(code) if numbers.dtype.kind == "f" else code)

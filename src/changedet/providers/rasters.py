@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from changedet.bands import canonical_name
+from changedet.core.blocks import thread_count
 from changedet.errors import CrsMismatchError, InputFileError
 from changedet.offline import OFFLINE_OPTIONS, require_local, require_own_overviews
 from changedet.providers.layers import check_north_up
@@ -136,7 +137,7 @@ def read_window(path: Path, index: int, window: tuple[slice, slice]) -> NDArray[
     """
     from rasterio.windows import Window
 
-    with open_raster(path) as dataset:
+    with open_raster(path, threads=thread_count()) as dataset:
         where = Window.from_slices(*window)
         numbers: NDArray[Any] = dataset.read(index, window=where)
         if not _has_mask(dataset, index):
@@ -255,13 +256,15 @@ def _own_name(text: str, number: int) -> str:
 
 
 @contextmanager
-def open_raster(path: Path) -> Iterator[DatasetReader]:
+def open_raster(path: Path, *, threads: int = 1) -> Iterator[DatasetReader]:
     """Open a raster of anybody's offline; whatever GDAL says goes into our error and not to the terminal.
 
     Parameters
     ----------
     path : Path
         The file.
+    threads : int
+        How many decode its blocks, where the format lets several.
 
     Yields
     ------
@@ -282,7 +285,7 @@ def open_raster(path: Path) -> Iterator[DatasetReader]:
     silent = logging.NullHandler()
     log.addHandler(silent)
     try:
-        with rasterio.Env(**OFFLINE_OPTIONS):
+        with rasterio.Env(**OFFLINE_OPTIONS, GDAL_NUM_THREADS=threads):
             # filters belong to the process: two threads that set them aside would put back each other's
             with _ONE_OPENS, warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
