@@ -15,6 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import pytest
+from tests.disorder import list_backwards
 from tests.faults import cases
 from tests.faults.steps import forked, warm
 
@@ -73,6 +75,7 @@ SURROUNDINGS = {
     "locale of Germany": (lambda: local("de_DE.UTF-8", "America/St_Johns"), USUAL),
     "locale of Turkey": (lambda: local("tr_TR.UTF-8", "Asia/Kathmandu"), USUAL),
     "clock set back": (clock_that_jumps, USUAL),
+    "folders listed backwards": (lambda: list_backwards(pytest.MonkeyPatch()), USUAL),
     "no home": (homeless, USUAL),
     "stdin closed": (lambda: closed(0), USUAL),
     "stderr closed": (lambda: closed(2), USUAL),

@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 posix = pytest.mark.skipif(os.name != "posix", reason="forks")
 #: One of each sort; all of them are part of `make faults`.
-CHOSEN = ("locale C, far east", "clock set back", "no home", "16 open files", "a strange name", "not UTF-8",
-          "without rights")  # fmt: skip
+CHOSEN = ("locale C, far east", "clock set back", "folders listed backwards", "no home", "16 open files",
+          "a strange name", "not UTF-8", "without rights")  # fmt: skip
 
 
 @posix
