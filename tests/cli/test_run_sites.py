@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.faults.cases import digests
 from tests.runs import made
 from tests.world.faults import answers
 from tests.world.world import World, without_proxies
@@ -377,3 +378,17 @@ class TestPlan:
     def test_a_service_that_fails_is_an_error(self, cli, world):
         world.add_faults(answers("*/search", 503))
         assert self.plan(cli, "--sites", "sites.csv") == 5
+
+
+def test_another_order_of_the_list_makes_the_same_runs(sites, workplace):
+    head, *rows = LIST.splitlines()[:3]
+    for out, listed in (("usual", rows), ("backwards", rows[::-1])):
+        (workplace / "sites.csv").write_text("\n".join([head, *listed]))
+        assert sites("--out", out) == 0
+    north = [workplace / out / "North" for out in ("usual", "backwards")]
+    usual, backwards = map(digests, north)
+    assert len(usual) > 10 and usual.keys() == backwards.keys()
+    assert {name for name in usual if usual[name] != backwards[name]} <= {"Pier/run.json", "Hall/run.json"}
+    for name in ("Pier", "Hall"):
+        one, other = (json.loads((folder / name / "run.json").read_text()) for folder in north)
+        assert {key for key in one if one[key] != other[key]} <= {"created_utc", "command"}
