@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from changedet.errors import UsageError
-from changedet.periods import FIRST_IMAGERY, Period, parse_period
+from changedet.periods import FIRST_IMAGERY, Period, parse_period, parse_searched_period
 
 NOW = datetime(2026, 3, 4, 5, 6, tzinfo=UTC)
 
@@ -65,3 +65,25 @@ def test_a_day_lies_in_its_month_and_its_year(date):
     one, month, year = (parse_period(date.isoformat()[:n], now=NOW) for n in (10, 7, 4))
     assert year.start <= month.start <= one.start < one.end <= month.end <= year.end
     assert timedelta(days=1) - (one.end - one.start) == timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "2026-04",
+            "'2026-04': the period lies in the future; choose one that has begun; today is 2026-03-04",
+        ),
+        ("2027/..", "ends before it starts"),
+        ("2012-05", "'2012-05': the period ends before there were Sentinel images; choose a later one"),
+        ("May 2024", "not a period"),
+    ],
+)
+def test_nothing_is_searched_where_no_image_can_be(text, said):
+    with pytest.raises(UsageError, match=said):
+        parse_searched_period(text, now=NOW)
+
+
+@pytest.mark.parametrize("text", ["2024-05", "2026", "2026-03/2026-05", "../2016", "2014"])
+def test_a_period_that_has_begun_is_searched_as_it_was_read(text):
+    assert parse_searched_period(text, now=NOW) == parse_period(text, now=NOW)

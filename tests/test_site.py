@@ -131,7 +131,7 @@ def test_a_site_on_the_antimeridian_does_not_span_the_globe(lon):
 
 @pytest.mark.parametrize("radius_m", [0, -5, float("nan"), float("inf"), 200_001])
 def test_impossible_radii_are_refused(radius_m):
-    with pytest.raises(UsageError, match=r"radius .* give a radius such as 2km"):
+    with pytest.raises(UsageError, match=r"radius .* give it with its unit, such as 2km"):
         Site.at("38, 126", radius_m=radius_m)
 
 
@@ -402,7 +402,7 @@ def test_csv_column_names_are_read_in_any_case_and_spacing(tmp_path):
         ('x,"126.1, 38.5",', "line 6: latitude 126.1 is outside"),
         ("x,nowhere,", "line 6: 'nowhere': not a coordinate"),
         ('x,"38.5, 126.1",far', "line 6: 'far': not a length"),
-        ('x,"38.5, 126.1",0', "line 6: radius 0 m is not above 0"),
+        ('x,"38.5, 126.1",0', "line 6: radius 0 m is not between 5 m and 200 km; give it with its unit"),
         ('x,"89, 126.1",', "line 6: latitude 89 is outside UTM"),
         ("x", "line 6: ',': not a coordinate"),
     ],

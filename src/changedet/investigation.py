@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from changedet.access.selection import SelectionRules
 from changedet.comparison import DetectSettings
 from changedet.errors import InputFileError, ProviderError, UsageError
-from changedet.periods import parse_period
+from changedet.periods import parse_period, parse_searched_period
 from changedet.progress import Progress, Silent, TotalProgress
 from changedet.radar.types import RadarSettings, SensorChoice, sensor_of
 
@@ -99,7 +99,7 @@ class Investigation:
     Attributes
     ----------
     before, after : str
-        Periods, as `changedet.periods.parse_period` reads them.
+        Periods, as `changedet.periods.parse_searched_period` reads them.
     provider : str
         Where imagery comes from.
     settings : DetectSettings
@@ -126,7 +126,7 @@ class Investigation:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sensor", sensor_of(self.sensor))
-        before, after = parse_period(self.before), parse_period(self.after)
+        before, after = parse_searched_period(self.before), parse_searched_period(self.after)
         if before.start > after.end:
             raise UsageError(
                 f"the period before ({self.before}) lies wholly after the other ({self.after})",

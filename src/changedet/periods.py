@@ -12,6 +12,8 @@ from changedet.scene import as_utc
 
 #: The first Sentinel-2 was launched on 2015-06-23; a period that is open to the past begins here.
 FIRST_IMAGERY = datetime(2015, 6, 23, tzinfo=UTC)
+#: The first Sentinel-1, and so the first of the Sentinels, was launched on 2014-04-03.
+_FIRST_SENTINEL = datetime(2014, 4, 3, tzinfo=UTC)
 _CALENDAR = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
 _OPEN = frozenset({"", ".."})
 _INSTANT = timedelta(microseconds=1)
@@ -70,6 +72,48 @@ def parse_period(text: str, *, now: datetime | None = None) -> Period:
     if end < start:
         raise UsageError("the period ends before it starts", where=repr(text), todo="put the earlier first")
     return Period(start, end)
+
+
+def parse_searched_period(text: str, *, now: datetime | None = None) -> Period:
+    """Read a period in which imagery is searched: one that has begun, and not ended before there was any.
+
+    Parameters
+    ----------
+    text : str
+        As for `parse_period`.
+    now : datetime, optional
+        The current time when not given.
+
+    Returns
+    -------
+    Period
+        Start and end in UTC; the end may lie in the future.
+
+    Raises
+    ------
+    UsageError
+        When it is no period, lies in the future, or ends before the first of the Sentinels flew.
+
+    Examples
+    --------
+    >>> parse_searched_period("2024").end.year
+    2024
+    """
+    period = parse_period(text, now=now)
+    present = datetime.now(UTC) if now is None else as_utc(now)
+    if period.start > present:
+        raise UsageError(
+            "the period lies in the future",
+            where=repr(text),
+            todo=f"choose one that has begun; today is {present:%Y-%m-%d}",
+        )
+    if period.end < _FIRST_SENTINEL:
+        raise UsageError(
+            "the period ends before there were Sentinel images",
+            where=repr(text),
+            todo="choose a later one: optical images begin in 2015, radar in 2014",
+        )
+    return period
 
 
 def _whole(part: str, text: str) -> Period:

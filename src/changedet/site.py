@@ -38,6 +38,8 @@ _EDGE_STEPS = 256
 DEFAULT_RADIUS_M = 2000.0
 #: Beyond this the UTM grid of the centre no longer fits the ground.
 _LARGEST_RADIUS_M = 200_000.0
+#: Half a pixel: what is smaller is a radius in kilometres whose unit was left out.
+_SMALLEST_RADIUS_M = 5.0
 
 _LENGTH = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(km|m)?\s*$")
 _AREA = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(km2|ha|m2)?\s*$")
@@ -90,14 +92,15 @@ class Site:
         CoordinateError
             When the text is not a coordinate.
         UsageError
-            When the radius is not positive or above 200 km, or the point is outside UTM.
+            When the radius is below 5 m or above 200 km, or the point is outside UTM.
         """
         from odc.geo.geom import box
 
         centre = parse_point(point) if isinstance(point, str) else point
-        if not 0 < radius_m <= _LARGEST_RADIUS_M:
+        if not _SMALLEST_RADIUS_M <= radius_m <= _LARGEST_RADIUS_M:
             raise UsageError(
-                f"radius {radius_m:g} m is not above 0 and up to 200 km", todo="give a radius such as 2km"
+                f"radius {radius_m:g} m is not between 5 m and 200 km",
+                todo="give it with its unit, such as 2km",
             )
         epsg = utm_epsg(centre)
         x, y = _project(centre.lon, centre.lat, "EPSG:4326", f"EPSG:{epsg}")

@@ -209,7 +209,7 @@ def test_a_choice_is_kept_while_the_service_is_away(world, asked, workplace, mon
     monkeypatch.setenv("CHANGEDET_PROVIDERS__EARTH_SEARCH__MAX_RETRIES", "0")
     world.add_faults(answers("*/B04.tif", 503))
     assert asked("--out", "run") == 5
-    assert "try again later, or choose another provider; --replan chooses the dates anew" in (
+    assert "ask changedet doctor what stands in the way; --replan chooses the dates anew" in (
         capsys.readouterr().err
     )
     assert len(list((workplace / "cache").rglob("plans/*.json"))) == 1

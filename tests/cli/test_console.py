@@ -45,8 +45,25 @@ class TestErrors:
         raising(monkeypatch, ZeroDivisionError("division\nby zero"))
         assert cli("doctor") == 70
         assert cli.error.endswith(
-            "a bug in changedet (ZeroDivisionError: division by zero); run again with -vv and report it"
+            "a bug in changedet (ZeroDivisionError: division by zero); run it again as "
+            "changedet -vv and the rest of the line, and report what is printed"
         )
+
+    def test_every_command_takes_the_flags_of_a_traceback_before_its_name(self, cli, monkeypatch):
+        raising(monkeypatch, ZeroDivisionError("division by zero"))
+        assert cli("-vv", "doctor") == 70
+        assert "Traceback" in cli.err
+        assert cli("-v", "doctor") == 70
+        assert "Traceback" not in cli.err
+
+    @pytest.mark.parametrize("words", [("38.27,", "126.5"), ("-33.9,", "-18.4")])
+    def test_a_coordinate_without_quotes_is_told_of_them(self, cli, words):
+        assert cli("run", "--before", "2021-05", "--after", "2023-05", "--at", *words) == 2
+        assert 'a coordinate with a space in it needs quotes: --at "38.5847, 126.1079"' in cli.error
+
+    def test_another_word_too_many_is_told_of_the_help(self, cli):
+        assert cli("doctor", "now") == 2
+        assert cli.error.endswith("Got unexpected extra argument(s) (now); see changedet doctor --help")
 
     @pytest.mark.parametrize("flags", [("-vv",), ("-v", "-v"), ("--verbose", "--verbose"), ("-qvv",)])
     def test_the_traceback_comes_only_when_asked_for_twice(self, cli, monkeypatch, tmp_path, flags):

@@ -185,6 +185,7 @@ def test_a_service_that_is_down_is_a_matter_of_the_provider(cli, world, place):
     world.add_faults(answers("*/search", 503))
     assert cli("search", *place, "--period", "2023-05") == 5
     assert "the search failed (HTTP 503); try again later" in cli.error
+    assert "changedet doctor" in cli.error
 
 
 @pytest.mark.parametrize(

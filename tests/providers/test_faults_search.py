@@ -15,6 +15,7 @@ from tests.world.world import without_proxies
 
 from changedet.errors import ChangedetError, NoUsableImageryError, ProviderError, exit_code
 from changedet.providers import item_search
+from changedet.providers.http import TRY_LATER
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 NAMES = ("earth-search", "planetary-computer", "stac")
@@ -54,7 +55,7 @@ def in_time(provider, seconds):
     assert time.monotonic() - started < seconds
     assert "\n" not in str(caught.value)
     assert exit_code(caught.value) == 5
-    assert caught.value.todo == "try again later, or choose another provider"
+    assert caught.value.todo == TRY_LATER
     return caught.value
 
 

@@ -16,7 +16,7 @@ from changedet.errors import NoUsableImageryError, OutputError, OutputExistsErro
 from changedet.hashing import sha256_file
 from changedet.json_texts import parse_json
 from changedet.output.geotiff import CLASSES_BAND, VALID_BAND, write_cog
-from changedet.periods import Period, parse_period
+from changedet.periods import Period, parse_searched_period
 from changedet.providers.base import SearchQuery
 from changedet.providers.cache_files import digest_of, temporary, to_disk, without_secrets
 from changedet.providers.cached import Wanted
@@ -46,7 +46,7 @@ class SceneQuery:
     Attributes
     ----------
     period : str
-        As `changedet.periods.parse_period` reads it; may be empty when `ids` say a date.
+        As `changedet.periods.parse_searched_period` reads it; may be empty when `ids` say a date.
     sensor : {"s2", "s1"}
         Optical or radar.
     level : {"L2A", "L1C"}
@@ -81,7 +81,7 @@ class SceneQuery:
             When neither says a time.
         """
         if self.period:
-            return parse_period(self.period)
+            return parse_searched_period(self.period)
         dates = [_date_of(identifier) for identifier in self.ids]
         known = [date for date in dates if date is not None]
         if not known or len(known) < len(dates):
@@ -125,7 +125,7 @@ def find_scenes(site: Site, query: SceneQuery, provider: Provider) -> list[Scene
             f"{provider.name} has no scene of {site.name} in {when}"
             + (f" with at most {cloud:.0%} cloud over its tile" if limited else ""),
             todo=f"choose a longer period, {'a higher --max-tile-cloud, ' if limited else ''}"
-            "or another --provider",
+            "another --provider, or check the coordinate",
         )
     return [_named(scenes, identifier) for identifier in query.ids] if query.ids else scenes
 

@@ -293,7 +293,8 @@ def require_any(found: Sequence[object], word: str) -> None:
     if not found:
         raise NoUsableImageryError(
             f"no scene covers the site in the {word} period",
-            todo=f"widen --{word}, or try another --provider",
+            todo=f"widen --{word}, check the coordinate (the open sea is not imaged), "
+            "or try another --provider",
         )
 
 

@@ -84,11 +84,19 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+Traceback = Annotated[
+    int,
+    typer.Option("--verbose", "-v", count=True, show_default=False, show_envvar=False,
+                 help="Before any command: -vv shows the traceback of an error, for a report of it."),
+]  # fmt: skip
+
+
 @app.callback()
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
+    _verbose: Traceback = 0,
 ) -> None:
     """Find what changed on the ground between two dates of open satellite imagery, with evidence."""
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 #: How Python says it.
 _NO_THREAD = "can't start new thread"
 _HALF_A_CHARACTER = "surrogates not allowed"
+#: How click says that a word is too many, where it may be the second half of a coordinate.
+_LEFT_OVER = re.compile(r"unexpected extra argument\S* \([-+]?\d|No such option: -\d")
 
 
 def emit(document: Mapping[str, Any], lines: Sequence[str], *, as_json: bool) -> None:
@@ -119,8 +121,7 @@ def _translate(error: BaseException) -> ChangedetError | None:
         from changedet.cli.settings import error_of_settings
 
         path = getattr(getattr(error, "ctx", None), "command_path", "changedet")
-        asked = UsageError(str(format_message()).rstrip("."), todo=f"see {path} --help")
-        return error_of_settings(error) or asked
+        return error_of_settings(error) or _misunderstood(str(format_message()).rstrip("."), path)
     if isinstance(error, MemoryError):
         return OutputError("not enough memory", todo="choose a smaller site with --at and --radius")
     if isinstance(error, OSError) and error.errno is not None:
@@ -129,6 +130,13 @@ def _translate(error: BaseException) -> ChangedetError | None:
             what, where=where, todo="check that it is there, its permission and the free space"
         )
     return _limit_of_the_machine(error)
+
+
+def _misunderstood(said: str, path: str) -> UsageError:
+    """Return the error of a line that the parser refused, with what most likely puts it right."""
+    if _LEFT_OVER.search(said):
+        return UsageError(said, todo='a coordinate with a space in it needs quotes: --at "38.5847, 126.1079"')
+    return UsageError(said, todo=f"see {path} --help")
 
 
 def _limit_of_the_machine(error: BaseException) -> ChangedetError | None:
@@ -145,4 +153,5 @@ def _limit_of_the_machine(error: BaseException) -> ChangedetError | None:
 
 def _bug(error: BaseException) -> str:
     said = " ".join(str(error).split())[:200]
-    return f"this is a bug in changedet ({type(error).__name__}: {said}); run again with -vv and report it"
+    todo = "run it again as changedet -vv and the rest of the line, and report what is printed"
+    return f"this is a bug in changedet ({type(error).__name__}: {said}); {todo}"

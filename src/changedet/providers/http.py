@@ -37,6 +37,8 @@ PASSING_STATUSES = frozenset({429, 500, 502, 503, 504})
 LONGEST_DELAY_S = 60.0
 #: Random part of a delay, as a share of the first one: clients that failed together come back apart.
 _JITTER_SHARE = 0.25
+#: What to do about a service that fails: the same wherever it is asked.
+TRY_LATER = "try again later, choose another provider, or ask changedet doctor what stands in the way"
 #: How libraries wrap the words of other libraries, and name the connection that failed.
 _WRAPPED = re.compile(r"""^\s*\(?\w+\(["'](.*)["']\)+$""")
 _WHOSE = re.compile(r"^HTTPS?Connection(?:Pool)?\([^)]*\): ")
@@ -347,7 +349,7 @@ def get_json(session: requests.Session, url: str, settings: ProviderSettings, *,
     raise ProviderError(
         f"{what} could not be had ({reason})",
         where=scrubbed(url),
-        todo="try again later, or choose another provider",
+        todo=TRY_LATER,
         details={"passing": passing},
     )
 

@@ -18,7 +18,15 @@ from shapely.errors import ShapelyError
 from changedet.antimeridian import footprint_outline, near, within_globe
 from changedet.errors import ProviderError
 from changedet.json_texts import OTHER_SHAPE
-from changedet.providers.http import be_patient, discreet_logs, json_of, reason_of, retry_policy, scrubbed
+from changedet.providers.http import (
+    TRY_LATER,
+    be_patient,
+    discreet_logs,
+    json_of,
+    reason_of,
+    retry_policy,
+    scrubbed,
+)
 from changedet.providers.items import time_of
 from changedet.providers.stopping import stop_event
 from changedet.scene import as_utc
@@ -231,7 +239,7 @@ def _failed(url: str, reason: str) -> ProviderError:
     return ProviderError(
         f"the search failed ({reason})",
         where=scrubbed(url),
-        todo="try again later, or choose another provider",
+        todo=TRY_LATER,
     )
 
 

@@ -19,6 +19,7 @@ from changedet.antimeridian import promised_share
 from changedet.errors import ChangedetError, InputFileError, ProviderError
 from changedet.providers.http import (
     PASSING_STATUSES,
+    TRY_LATER,
     NoRangesError,
     PatientRetry,
     discreet_logs,
@@ -406,7 +407,7 @@ def _unreadable(where: str, failure: _Failure, *, signed: bool) -> ChangedetErro
     if failure.status == 404:
         what = "the catalogue lists a file that is not there (404)"
         return ProviderError(what, where=where, todo="choose another date or provider")
-    todo = "try again later, or choose another provider"
+    todo = TRY_LATER
     if failure.status == 403 and signed:
         # one file may be withdrawn where the others are open
         return ProviderError("the archive refuses a new signature, too (403)", where=where, todo=todo)

@@ -28,7 +28,7 @@ from sentinelhub.download.sentinelhub_client import SentinelHubDownloadClient
 
 from changedet.errors import ChangedetError, CredentialsError, ProviderError
 from changedet.json_texts import OTHER_SHAPE
-from changedet.providers.http import discreet_logs, json_of, read_whole, tell_of_retry
+from changedet.providers.http import TRY_LATER, discreet_logs, json_of, read_whole, tell_of_retry
 from changedet.providers.sentinel_hub_requests import plain_url
 
 if TYPE_CHECKING:
@@ -326,7 +326,7 @@ def send(
     raise ProviderError(
         f"{problem}{wanted}",
         where=where,
-        todo="try again later" if may_help else "check the address",
+        todo=TRY_LATER if may_help else "check the address",
         details={"passing": may_help},
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from changedet.errors import NoUsableImageryError, UsageError
-from changedet.periods import parse_period
+from changedet.periods import parse_period, parse_searched_period
 from changedet.radar.access import fetch_passes
 from changedet.radar.choice import by_track
 from changedet.radar.files import RadarFiles, RadarNumbers, find_radar_files
@@ -203,7 +203,7 @@ def plan_provider_radar(
         When the provider fails, or wants an account.
     """
     progress.step("searching for radar")
-    found = search_span(site, parse_period(during), provider, "s1")
+    found = search_span(site, parse_searched_period(during), provider, "s1")
     left = [LeftOut.of(one, "shows nothing of the site") for one in found if one.coverage == 0]
     tracks, more = _chosen([one for one in found if one.coverage != 0], least_passes)
     if not tracks:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from changedet.errors import InputFileError, MissingInputError, NoUsableImageryError
 from changedet.frame import Frame, choose_frame
-from changedet.periods import Period, parse_period
+from changedet.periods import Period, parse_period, parse_searched_period
 from changedet.providers.base import Estimate, SearchQuery
 from changedet.providers.local import ImageSource, open_source
 from changedet.providers.local_names import BAND_FILE_SUFFIXES
@@ -182,7 +182,7 @@ def plan_provider_series(
     frame = frame_of_site(site)
     provider.begin(frame.context)
     progress.step("searching")
-    scenes = search_span(site, parse_period(during), provider)
+    scenes = search_span(site, parse_searched_period(during), provider)
     if not scenes:
         raise NoUsableImageryError(
             f"{provider.name} has no scene of {site.name} in {during}",
