@@ -27,7 +27,7 @@ from changedet.radar.types import SensorChoice
 from changedet.registration import RESIDUAL_LIMIT_PX, Registration, Views, judge, simplified
 from changedet.resample import pixel_size_m
 from changedet.result import ChangeResult
-from changedet.scale.streaming import STREAMED_METHODS, planes_within_memory
+from changedet.scale.streaming import planes_within_memory
 from changedet.seasonal import seasonal_objects
 from changedet.site import utm_grid
 
@@ -212,8 +212,7 @@ def compare_sources(
     progress.step("reading the images")
     frame = choose_frame(sources[0], sources[1], settings.grid, site)
     bands = max(source.band_count for source in sources)
-    by_tiles = radar is None and {one.name for one in (deciders.first, deciders.second)} <= STREAMED_METHODS
-    with planes_within_memory(frame.context, bands, whole=not by_tiles) as scratch:
+    with planes_within_memory(frame.context, bands, whole="radar" if radar else "") as scratch:
         asked = RadarAsked(frame, site_mask(site, frame.context), site, settings, reason, inputs)
         return _compared(sources, asked, deciders, radar, progress, scratch)
 

@@ -8,20 +8,25 @@ gave when a model was trained is checked by `fingerprint`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from changedet.core.blocks import even_tiles, run_blocks, tile_with_halo
 from changedet.core.indices import INDICES, compute_indices
 from changedet.core.optical import DETECTORS
-from changedet.core.smoothing import smooth_score
+from changedet.core.planes import by_rows, new_plane, relieve
+from changedet.core.smoothing import blur_reach_px, smooth_score
 from changedet.core.threshold import robust_thresholds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
+
+    Tile = tuple[slice, slice]
 
 #: Version of the list of features: their definition and order.
 FEATURES_VERSION = 1
@@ -31,6 +36,10 @@ SCORED_BY = ("predict", "cva")
 SCORE_SCALES_PX = (0.0, 1.0, 2.0, 4.0)
 #: Standard deviations, in pixels, at which differences and textures are taken.
 DIFFERENCE_SCALE_PX, TEXTURE_SCALE_PX = 1.0, 2.0
+#: A texture is smoothed twice, so that pixels count from so far.
+_HALO_PX = 2 * blur_reach_px(TEXTURE_SCALE_PX)
+#: What the features of a tile may take.
+_TILE_BYTES = 48_000_000
 
 _ABOVE = "robust standard deviations above the background of the scene"
 _REFLECTANCE = "reflectance"
@@ -127,12 +136,102 @@ def change_features(
     ValueError
         When shapes or the number of weights disagree.
     """
-    planes = [
-        *_scores(before, after, valid, weights),
-        *_differences(before, after, valid, bands),
-        *_textures(before, after, valid, bands),
-    ]
-    return np.where(valid, np.stack(planes), np.float32(np.nan)).astype(np.float32)
+    features = _Features.of((before, after), valid, bands, weights)
+    out = new_plane((len(list_features(bands)), *valid.shape), np.float32)
+
+    def _work(tile: Tile) -> None:
+        out[:, *tile] = np.where(valid[tile], features.of_tile(tile), np.float32(np.nan))
+        relieve()
+
+    run_blocks(_work, features.tiles)
+    return out
+
+
+def map_features(
+    function: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    images: tuple[NDArray[np.float32], NDArray[np.float32]],
+    valid: NDArray[np.bool_],
+    bands: tuple[str, ...],
+    weights: tuple[float, ...],
+) -> NDArray[np.float32]:
+    """Compute a plane from the features of every pixel, of which no more than those of some tiles are held.
+
+    Parameters
+    ----------
+    function : callable
+        From features, shape (feature, pixel), to a number for each pixel.
+    images : tuple of two ndarrays of float32, shape (band, y, x)
+        Before and after, as in `change_features`.
+    valid, bands, weights
+        As in `change_features`.
+
+    Returns
+    -------
+    ndarray of float32, shape (y, x)
+        NaN where `valid` is False.
+
+    Raises
+    ------
+    ValueError
+        When shapes or the number of weights disagree.
+    """
+    features = _Features.of(images, valid, bands, weights)
+    out = new_plane(valid.shape, np.float32, np.nan)
+
+    def _work(tile: Tile) -> None:
+        usable = valid[tile]
+        if usable.any():
+            out[tile][usable] = function(features.of_tile(tile)[:, usable])
+        relieve()
+
+    run_blocks(_work, features.tiles)
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class _Features:
+    """Two dates and the scores of both together, from which the features of a tile are made."""
+
+    images: tuple[NDArray[np.float32], NDArray[np.float32]]
+    valid: NDArray[np.bool_]
+    bands: tuple[str, ...]
+    scores: NDArray[np.float32]
+
+    @classmethod
+    def of(
+        cls,
+        images: tuple[NDArray[np.float32], NDArray[np.float32]],
+        valid: NDArray[np.bool_],
+        bands: tuple[str, ...],
+        weights: tuple[float, ...],
+    ) -> _Features:
+        """Score the pair."""
+        scores = new_plane((len(SCORED_BY) * len(SCORE_SCALES_PX), *valid.shape), np.float32)
+        for plane, score in zip(scores, _scores(*images, valid, weights), strict=True):
+            background = robust_thresholds(score)
+            middle, spread = np.float32(background.median), np.float32(max(background.mad, 1e-6))
+            by_rows(partial(_standing_out, middle, spread), score, dtype=np.float32, out=plane)
+        return cls(images, valid, bands, scores)
+
+    @property
+    def tiles(self) -> tuple[Tile, ...]:
+        """Tiles whose features are made at one time."""
+        return even_tiles(self.valid.shape, len(list_features(self.bands)), _TILE_BYTES)
+
+    def of_tile(self, tile: Tile) -> NDArray[np.float32]:
+        """Return the features of a tile, shape (feature, y, x); anything where it is not valid."""
+        wide, inner = tile_with_halo(tile, self.valid.shape, _HALO_PX)
+        valid = self.valid[wide]
+        before, after = (image[:, *wide] for image in self.images)
+        local = (
+            *_differences(before, after, valid, self.bands),
+            *_textures(before, after, valid, self.bands),
+        )
+        return np.stack([*self.scores[:, *tile], *(plane[inner] for plane in local)])
+
+
+def _standing_out(middle: np.float32, spread: np.float32, score: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray((score - middle) / spread)
 
 
 def _scores(
@@ -146,9 +245,7 @@ def _scores(
         plain = replace(detector.parameters(), smoothing_px=())  # type: ignore[type-var]  # all are dataclasses
         raw = detector.function(before, after, valid, weights, plain)
         for sigma in SCORE_SCALES_PX:
-            score = smooth_score(raw, valid, (sigma,) if sigma else ())
-            background = robust_thresholds(score)
-            yield (score - np.float32(background.median)) / np.float32(max(background.mad, 1e-6))
+            yield smooth_score(raw, valid, (sigma,) if sigma else ())
 
 
 def _differences(

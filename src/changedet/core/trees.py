@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from changedet.core.blocks import run_blocks
+from changedet.core.blocks import THREADS, run_blocks, spans
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,7 +81,7 @@ class Trees:
         return self.threshold, self.left, self.right, self.value
 
 
-def sum_trees(trees: Trees, features: NDArray[np.float32]) -> NDArray[np.float32]:
+def sum_trees(trees: Trees, features: NDArray[np.float32], *, threads: int = THREADS) -> NDArray[np.float32]:
     """Sum up what every tree says of every pixel.
 
     Parameters
@@ -90,6 +90,8 @@ def sum_trees(trees: Trees, features: NDArray[np.float32]) -> NDArray[np.float32
         That passed `Trees.check`.
     features : ndarray of float32, shape (feature, pixel)
         No NaN.
+    threads : int
+        How many work at a time.
 
     Returns
     -------
@@ -114,7 +116,7 @@ def sum_trees(trees: Trees, features: NDArray[np.float32]) -> NDArray[np.float32
             total += trees.value[tree][_leaves(trees, tree, depth, part)]
         out[block] = total
 
-    run_blocks(_block, [slice(s, min(s + _BLOCK_PIXELS, pixels)) for s in range(0, pixels, _BLOCK_PIXELS)])
+    run_blocks(_block, spans(pixels, _BLOCK_PIXELS), threads)
     return out
 
 

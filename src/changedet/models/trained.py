@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from changedet.core.change_features import FEATURES_VERSION, change_features, fingerprint, list_features
+from changedet.core.change_features import FEATURES_VERSION, fingerprint, list_features, map_features
+from changedet.core.planes import chosen_bands
 from changedet.core.trees import Trees, sum_trees
 from changedet.errors import (
     InputFileError,
@@ -321,9 +322,13 @@ def model_score(
         When the images lack a band that the model needs.
     """
     require_bands(model, bands)
+    if not valid.any():
+        return np.full(valid.shape, np.nan, np.float32)
     order = [bands.index(name) for name in model.bands]
-    out = np.full(valid.shape, np.nan, np.float32)
-    if valid.any():
-        features = change_features(before[order], after[order], valid, model.bands, model.weights)
-        out[valid] = np.maximum(sum_trees(model.trees, features[:, valid]) - np.float32(model.trees.floor), 0)
-    return out
+    floor = np.float32(model.trees.floor)
+
+    def _odds(features: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(np.maximum(sum_trees(model.trees, features, threads=1) - floor, 0))
+
+    images = chosen_bands(before, order), chosen_bands(after, order)
+    return map_features(_odds, images, valid, model.bands, model.weights)

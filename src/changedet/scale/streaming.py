@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from changedet.scale.resources import Resources
     from changedet.scale.scratch import Scratch
 
-#: Methods that look at an image tile by tile; the others take whole images.
-STREAMED_METHODS = frozenset({"predict", "cva"})
+#: What helps where something that cannot be done in pieces does not fit.
+_TODO_WHOLE = (
+    "restrict the comparison with --at and --radius, or with --bbox; or leave out {}, which is compared in "
+    "memory: images alone are compared in pieces, by every method and trained model"
+)
 #: Above this share of its memory a run lets go of all pages of its planes; the rest is for what it computes.
 _PLANES_SHARE = 0.55
 
@@ -44,7 +47,7 @@ def is_streamed(grid: GeoBox, bands: int, resources: Resources) -> bool:
 
 
 @contextmanager
-def planes_within_memory(grid: GeoBox, bands: int, *, whole: bool = False) -> Iterator[Scratch | None]:
+def planes_within_memory(grid: GeoBox, bands: int, *, whole: str = "") -> Iterator[Scratch | None]:
     """Let the planes of a comparison be made where they fit, while this lasts.
 
     Parameters
@@ -53,8 +56,8 @@ def planes_within_memory(grid: GeoBox, bands: int, *, whole: bool = False) -> It
         Grid of the computation.
     bands : int
         Number of bands that are loaded.
-    whole : bool
-        Whether something is asked for that looks at whole images in memory.
+    whole : str
+        What is asked for that looks at whole images in memory, in words for a reader; empty for nothing.
 
     Yields
     ------
@@ -70,7 +73,7 @@ def planes_within_memory(grid: GeoBox, bands: int, *, whole: bool = False) -> It
     """
     resources = resources_in_use()
     if whole or not is_streamed(grid, bands, resources):
-        require_memory(grid, bands)
+        require_memory(grid, bands, todo=_TODO_WHOLE.format(whole) if whole else "")
         yield None
         return
     require_memory(grid, bands, on_disk=True)
