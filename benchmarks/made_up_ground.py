@@ -14,9 +14,9 @@ from changedet.bands import COMPARED_BANDS
 from changedet.simulator.scenery import COVERS, SPECTRA, Cover
 
 YEAR = 365.25
-BANDS = ("B02", "B03", "B04", "B08", "B11")
+BANDS = ("B02", "B03", "B04", "B08", "B11", "B12")
 _COLUMNS = [COMPARED_BANDS.index(name) for name in BANDS]
-CLOUD = np.array([0.60, 0.59, 0.59, 0.62, 0.48])
+CLOUD = np.array([0.60, 0.59, 0.59, 0.62, 0.48, 0.39])
 #: What may be built on, with how it is drawn; and what is built, by the shares in which it is drawn.
 OPEN_COVERS = (
     "winter wheat", "maize", "soybean", "vegetables", "fallow", "meadow", "broadleaf forest", "pine forest",
@@ -54,7 +54,9 @@ class Site:
         self.rng, self.days, self.weather = rng, np.asarray(days, float), weather
         count = len(self.days)
         self.light = 1 + rng.normal(0, weather.illumination, count)
-        self.haze = np.abs(rng.normal(0, weather.haze, count))[:, None] * np.array([1.0, 0.7, 0.5, 0.2, 0.1])
+        self.haze = np.abs(rng.normal(0, weather.haze, count))[:, None] * np.array(
+            [1.0, 0.7, 0.5, 0.2, 0.1, 0.05]
+        )
         self.wet = np.where(rng.random(count) < weather.wet_share, rng.uniform(0.2, 1, count), 0.0)
         years = int(self.days.max() // YEAR) + 2
         self.late = rng.normal(0, weather.late_days, years)
@@ -79,7 +81,7 @@ class Site:
         darker = weather.loose_wet if kind.bare in _LOOSE else weather.sealed_wet
         if kind.bare == "snow" or "water" in kind.bare:
             darker = 0.0
-        wet = 1 - darker * rng.uniform(0.6, 1.2) * self.wet[:, None] * np.array([0.8, 0.9, 1, 1.1, 1.4])
+        wet = 1 - darker * rng.uniform(0.6, 1.2) * self.wet[:, None] * np.array([0.8, 0.9, 1, 1.1, 1.4, 1.5])
         return bare * wet + share[:, None] * (green - bare * wet)
 
     def seen(self, surface, pixels=1.0):

@@ -13,9 +13,9 @@ from changedet.timeline.making import TimelineRequest, default_settings, make_ti
 
 GRID = GeoBox((40, 40), Affine(10, 0, 281000, 0, -10, 4239000), "EPSG:32652")
 HALL, YARD = (slice(20, 26), slice(8, 16)), (slice(2, 14), slice(2, 14))
-GREEN = {"B02": 0.03, "B03": 0.06, "B04": 0.04, "B08": 0.30, "B11": 0.16}
-BUILT = {"B02": 0.22, "B03": 0.24, "B04": 0.25, "B08": 0.27, "B11": 0.26}
-PAVED = {"B02": 0.11, "B03": 0.12, "B04": 0.13, "B08": 0.15, "B11": 0.15}
+GREEN = {"B02": 0.03, "B03": 0.06, "B04": 0.04, "B08": 0.30, "B11": 0.16, "B12": 0.08}
+BUILT = {"B02": 0.22, "B03": 0.24, "B04": 0.25, "B08": 0.27, "B11": 0.26, "B12": 0.24}
+PAVED = {"B02": 0.11, "B03": 0.12, "B04": 0.13, "B08": 0.15, "B11": 0.15, "B12": 0.14}
 #: Where the middle of the hall lies.
 HALL_PLACE = "38.27033, 126.49796"
 

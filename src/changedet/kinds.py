@@ -119,6 +119,13 @@ SURFACE_RULES: tuple[SurfaceRule, ...] = (
         "Rouse et al. 1974",
     ),
     SurfaceRule(
+        Surface.BUILT,
+        lambda v: (v["NDVI"] >= 0.25) & (v["redness"] >= 0.35) & (v.get("NDTI", 1.0) < 0.06),
+        "NDVI 0.25 to 0.40, redness at least 0.35, NDTI < 0.06: red tiles, whose near infrared can pass for dry "
+        "plants",
+        "van Deventer et al. 1997; fired clay lacks the absorption of cellulose and water near 2.2 um",
+    ),
+    SurfaceRule(
         Surface.SPARSE,
         lambda v: v["NDVI"] >= 0.25,
         "NDVI 0.25 to 0.40: stubble, dry grass, scrub",

@@ -87,8 +87,10 @@ def test_the_dataset_has_dimensions_and_attributes(timeline):
 def test_the_page_of_kinds_says_rule_numbers_floor_and_what_passes():
     images = make_images(built_at=99)
     for number in (12, 13, 14, 15):
-        images[number].data[:, YARD[0], YARD[1]] = np.float32([0.09, 0.13, 0.18, 0.24, 0.30])[:, None, None]
-    images[28].data[:, YARD[0], YARD[1]] = np.float32(0.6)
+        images[number].data[:, YARD[0], YARD[1]] = np.float32([0.09, 0.13, 0.18, 0.24, 0.30, 0.26])[
+            :, None, None
+        ]
+    images[30].data[:, YARD[0], YARD[1]] = np.float32(0.6)
     found = make_synthetic(images, points=("38.27168, 126.49750",))
     zone = found.zones[-1]
     (one,) = zone.breaks
@@ -96,7 +98,7 @@ def test_the_page_of_kinds_says_rule_numbers_floor_and_what_passes():
     assert "consistent with maintenance or activity" in break_sentence(one)
     assert one.to_dict()["decided_by"]["rule"] == "works that were filled again"
     (cloud,) = [part for part in zone.passing if part.found.kind.value == "cloud"]
-    assert cloud.dates == 1 and cloud.by == found.dates[28].date
+    assert cloud.dates == 1 and cloud.by == found.dates[30].date
     lines = "\n".join(timeline_lines(found))
     assert f"remnant of cloud ({cloud.by})" in lines
     assert "Detection floor of maintenance, from the noise of" in lines

@@ -28,7 +28,7 @@ def scenes():
         scene = quick_scene(FIRST + timedelta(days=STEP_DAYS * number), bands=SERIES_BANDS)
         numbers = dict(scene.numbers)
         for name, plane in numbers.items() if number >= CHANGED else ():
-            step = 2 if name == "B11" else 1
+            step = 2 if name in ("B11", "B12") else 1
             part = slice(ROOF.start // step, ROOF.stop // step)
             numbers[name] = plane.copy()
             numbers[name][part, part] = 4000 + (200 if name == "B02" else 0)

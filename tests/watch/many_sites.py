@@ -20,6 +20,8 @@ from changedet.simulator.atmosphere import sun_position
 from changedet.simulator.scene import EPSG, SimulatedScene
 from changedet.timeline.access import SERIES_BANDS
 
+#: Bands of half as many rows and columns.
+TWENTY_METRE = ("B11", "B12")
 #: Pixels of the square round each site, of the site itself, and squares in a row.
 CELL_PX, SITE_PX, IN_A_ROW = 32, 20, 8
 RADIUS_M = 5 * SITE_PX
@@ -182,7 +184,7 @@ class ManySitesProvider:
         data = np.empty((len(bands), *classes.shape), np.float32)
         for plane, name in zip(data, bands, strict=True):
             values = taken.reflectance(name)
-            times = 2 if name == "B11" else 1
+            times = 2 if name in TWENTY_METRE else 1
             plane[:] = _cut(values.repeat(times, 0).repeat(times, 1), grid, np.nan, 1)
         return Image(data, tuple(bands), (classes > 3) & (classes < 8), classes, grid, scene, "SCL")
 

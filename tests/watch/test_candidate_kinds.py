@@ -9,8 +9,8 @@ from changedet.timeline.kinds_in_time import Phase, TimeKind
 
 APRIL, JUNE = datetime(2023, 4, 1, tzinfo=UTC), datetime(2023, 6, 1, tzinfo=UTC)
 PAD = (slice(4, 10), slice(3, 11))
-ASPHALT = {"B02": 0.05, "B03": 0.054, "B04": 0.058, "B08": 0.072, "B11": 0.086}
-WATER = {"B02": 0.05, "B03": 0.05, "B04": 0.04, "B08": 0.02, "B11": 0.006}
+ASPHALT = {"B02": 0.05, "B03": 0.054, "B04": 0.058, "B08": 0.072, "B11": 0.086, "B12": 0.082}
+WATER = {"B02": 0.05, "B03": 0.05, "B04": 0.04, "B08": 0.02, "B11": 0.006, "B12": 0.004}
 
 
 def since(ground, spectrum, start, end=datetime(2030, 1, 1, tzinfo=UTC)):

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 FIRST, DATES, WATCHED, CHANGED, STEP_DAYS = date(2021, 5, 21), 24, 13, 15, 56
 #: Rows and columns of the 10 m bands that become a roof, and numbers of roofs and meadows.
 ROOF = slice(34, 42)
-BUILT = {"B02": 3400, "B03": 3500, "B04": 3550, "B08": 3800, "B11": 3600}
-GREEN = {"B02": 1300, "B03": 1600, "B04": 1400, "B08": 4200, "B11": 2600}
+BUILT = {"B02": 3400, "B03": 3500, "B04": 3550, "B08": 3800, "B11": 3600, "B12": 3400}
+GREEN = {"B02": 1300, "B03": 1600, "B04": 1400, "B08": 4200, "B11": 2600, "B12": 1800}
 
 
 def scenes():
@@ -26,7 +26,7 @@ def scenes():
         scene = quick_scene(FIRST + timedelta(days=STEP_DAYS * number), bands=SERIES_BANDS)
         numbers = {}
         for name, plane in scene.numbers.items():
-            step = 2 if name == "B11" else 1
+            step = 2 if name in ("B11", "B12") else 1
             part = slice(ROOF.start // step, ROOF.stop // step)
             numbers[name] = (plane // 20 + GREEN[name] - 60).astype(plane.dtype)
             if number >= CHANGED:

@@ -137,6 +137,25 @@ def nbr(planes: Planes) -> NDArray[np.float32]:
     return normalised_difference(planes["B08"], planes["B12"])
 
 
+def ndti(planes: Planes) -> NDArray[np.float32]:
+    """Normalised difference tillage index, B11 and B12: low over minerals, high over plants, living or dead.
+
+    Van Deventer et al. 1997: near 2.2 um cellulose and the water in leaves absorb, fired clay and concrete do
+    not.
+
+    Parameters
+    ----------
+    planes : mapping of str to ndarray of float32
+        Reflectance by canonical band name.
+
+    Returns
+    -------
+    ndarray of float32, same shape
+        -1 to 1; NaN stays NaN.
+    """
+    return normalised_difference(planes["B11"], planes["B12"])
+
+
 def baei(planes: Planes) -> NDArray[np.float32]:
     """Built-up area extraction index, (B04 + 0.3) / (B03 + B11).
 
@@ -212,6 +231,7 @@ INDICES: Mapping[str, tuple[Callable[[Planes], NDArray[np.float32]], frozenset[s
         "BSI": (bsi, frozenset({"B02", "B04", "B08", "B11"})),
         "MNDWI": (mndwi, frozenset({"B03", "B11"})),
         "NDWI": (ndwi, frozenset({"B03", "B08"})),
+        "NDTI": (ndti, frozenset({"B11", "B12"})),
         "redness": (redness, frozenset({"B02", "B04"})),
         "brightness": (brightness, frozenset({"B02", "B03", "B04"})),
         "NIR": (near_infrared, frozenset({"B08"})),

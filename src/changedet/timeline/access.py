@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _NOTHING = Estimate()
 #: What the indices need; nothing else is fetched.
-SERIES_BANDS = ("B02", "B03", "B04", "B08", "B11")
+SERIES_BANDS = ("B02", "B03", "B04", "B08", "B11", "B12")
 #: A small site is registered on so much ground at least, and with at least this margin.
 _GROUND_M, _MARGIN_M = 2560.0, 160.0
 #: A search returns so many scenes at most; longer spans are searched in pieces.
