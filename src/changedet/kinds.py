@@ -121,8 +121,7 @@ SURFACE_RULES: tuple[SurfaceRule, ...] = (
     SurfaceRule(
         Surface.BUILT,
         lambda v: (v["NDVI"] >= 0.25) & (v["redness"] >= 0.35) & (v.get("NDTI", 1.0) < 0.06),
-        "NDVI 0.25 to 0.40, redness at least 0.35, NDTI < 0.06: red tiles, whose near infrared can pass for dry "
-        "plants",
+        "NDVI 0.25 to 0.40, redness at least 0.35, NDTI < 0.06: red tiles, which can pass for dry plants",
         "van Deventer et al. 1997; fired clay lacks the absorption of cellulose and water near 2.2 um",
     ),
     SurfaceRule(
