@@ -2,7 +2,9 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import rasterio
 from tests.runs import SAMPLES
 
 from changedet.cli.demo import compare_with_truth
@@ -43,7 +45,10 @@ def test_without_samples_the_scenes_are_made_beside_the_run(cli, workplace):
     assert "Things that look like change and are not:" in lines
     assert {p.name for p in workplace.iterdir()} == {"run", "run-sample"}
     for path in sorted((workplace / "run-sample" / "before").iterdir()):
-        assert path.read_bytes() == (SAMPLES / "before" / path.name).read_bytes()
+        # not by their bytes: another TIFF library packs the same pixels in another way
+        with rasterio.open(path) as made, rasterio.open(SAMPLES / "before" / path.name) as kept:
+            np.testing.assert_array_equal(made.read(), kept.read())
+            assert made.profile == kept.profile and made.tags() == kept.tags()
     assert cli("verify", "run", "--rerun") == 0
 
 

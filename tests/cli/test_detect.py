@@ -199,7 +199,7 @@ class TestOptions:
             (("--threshold", "0"), "--threshold"),
             (("--threshold", "many"), "--threshold"),
             (("--max-residual", "0"), "--max-residual"),
-            (("--befor", "x"), "No such option: --befor .*see changedet detect --help"),
+            (("--befor", "x"), "No such option:? '?--befor.*see changedet detect --help"),
             (("stray",), "stray"),
         ],
     )

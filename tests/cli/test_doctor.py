@@ -36,8 +36,8 @@ def test_a_missing_driver_fails(findings, monkeypatch):
     code, found, healthy = findings()
     assert code == 8
     assert healthy is False
-    assert found["GDAL LIBKML"]["status"] == "failed"
-    assert "reinstall" in found["GDAL LIBKML"]["detail"]
+    assert found["GDAL ESRI Shapefile"]["status"] == "failed"
+    assert "reinstall" in found["GDAL ESRI Shapefile"]["detail"]
 
 
 def test_a_missing_optional_library_says_how_to_get_it(findings, monkeypatch):

@@ -26,10 +26,10 @@ _DRIVERS = {
     "JP2OpenJPEG": "Sentinel-2 SAFE products",
     "ENVI": "ENVI imagery",
     "GPKG": "GeoPackage results",
-    "LIBKML": "lists of sites in KML and KMZ",
+    "ESRI Shapefile": "lists of sites in shapefiles",
 }
 _CREDENTIALS = ("SH_CLIENT_ID", "SH_CLIENT_SECRET", "SH_PROFILE")
-_VECTOR_DRIVERS = frozenset({"GPKG", "LIBKML"})
+_VECTOR_DRIVERS = frozenset({"GPKG", "ESRI Shapefile"})
 
 
 Offline = Annotated[

@@ -14,7 +14,7 @@ from changedet.configuration import (
 from changedet.errors import InputFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["PROJECT_FILE", "default_map", "read_settings", "settings_files", "user_file"]
 
@@ -53,8 +53,12 @@ def _renamed(table: Mapping[str, Any], command: Any, path: str) -> dict[str, Any
     for key, value in table.items():
         if key in parts and isinstance(value, dict):
             found[key] = _renamed(value, parts[key], f"{path} {key}")
-        elif key.replace("_", "-") in options:
-            found[options[key.replace("_", "-")].name] = value
+        elif (option := options.get(key.replace("_", "-"))) is not None:
+            takes_many = getattr(option, "multiple", False) or option.nargs != 1
+            # what Typer says of a list in the place of a number hangs on its version
+            if isinstance(value, list | dict) and not takes_many:
+                raise _misfit(key.replace("_", "-"), "it takes one value", path.split()[1:])
+            found[option.name] = value
         else:
             raise InputFileError(
                 f"{path} has no option {key!r}" if not parts else f"{path} has no command {key!r}",
@@ -87,6 +91,10 @@ def error_of_settings(error: BaseException) -> InputFileError | None:
     long = next((k for k in option.opts if settings_file_of(*command, k.lstrip("-"))), option.opts[0])
     key = long.lstrip("-")
     why = str(getattr(error, "message", error)).rstrip(".")
+    return _misfit(key, why, command)
+
+
+def _misfit(key: str, why: str, command: Sequence[str]) -> InputFileError:
     return InputFileError(
         f"{key} does not fit ({why})",
         where=f"{settings_file_of(*command, key)}, [{'.'.join(command)}]",
