@@ -184,6 +184,12 @@ def test_the_deadline_counts_from_the_first_failure():
             ),
             "no way",
         ),
+        (
+            requests.ConnectionError(
+                "(Caused by NewConnectionError('<urllib3.HTTPConnection object at 0x7f28>: no way'))"
+            ),
+            "no way",
+        ),
         (ValueError("http://host/a?sig=x is gone"), "http://host/a?... is gone"),
     ],
 )

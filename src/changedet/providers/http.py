@@ -41,7 +41,8 @@ _JITTER_SHARE = 0.25
 TRY_LATER = "try again later, choose another provider, or ask changedet doctor what stands in the way"
 #: How libraries wrap the words of other libraries, and name the connection that failed.
 _WRAPPED = re.compile(r"""^\s*\(?\w+\(["'](.*)["']\)+$""")
-_WHOSE = re.compile(r"^HTTPS?Connection(?:Pool)?\([^)]*\): ")
+#: urllib3 before 2.6 names it by its place in memory.
+_WHOSE = re.compile(r"^(?:HTTPS?Connection(?:Pool)?\([^)]*\)|<[^<>]+ object at 0x[0-9a-f]+>): ")
 _QUERY = re.compile(r"\?[^\s'\"<>]*")
 _PASSWORD = re.compile(r"(?<=//)[^\s/?#@]*(?:@[^\s/?#@]*)*@")
 _AUTHORIZATION = re.compile(r"(authorization\W{1,6})(?:\w+ )?[^\s'\",}]+", re.IGNORECASE)
