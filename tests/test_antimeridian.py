@@ -1,6 +1,7 @@
 """Outlines across the antimeridian, in every form that programs write, are one piece inside."""
 
 import json
+import math
 
 import pytest
 import shapely
@@ -184,3 +185,9 @@ def test_kml_outlines_may_leap(tmp_path):
     )
     (site,) = read_sites(path)
     assert same(site.geometry, ACROSS)
+
+
+@pytest.mark.parametrize("place", [math.nan, math.inf, 1e308, -1e12, 541.0])
+def test_a_footprint_off_the_globe_says_nothing(place):
+    ring = [[126.0, 38.0], [place, 38.0], [127.0, 39.0], [126.0, 38.0]]
+    assert footprint_outline({"type": "Polygon", "coordinates": [ring]}) is None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from changedet.coordinates import GeoPoint
 from changedet.errors import UsageError
 
@@ -126,16 +128,30 @@ def footprint_outline(footprint: Mapping[str, Any]) -> BaseGeometry | None:
     Returns
     -------
     shapely geometry or None
-        None when there is no footprint, or it is far wider than any granule and says nothing.
+        None when there is no footprint, or it is far wider than any granule or off the globe: it says nothing.
     """
     import shapely
     from shapely.geometry import shape
 
     if not footprint:
         return None
-    outline = shapely.make_valid(continuous(shape(dict(footprint))))
+    # numbers that are none, or too large, become NaN on the way: the next lines see them
+    with np.errstate(invalid="ignore", over="ignore"):
+        drawn = shape(dict(footprint))
+    if not _on_the_globe(drawn):
+        return None
+    outline = shapely.make_valid(continuous(drawn))
     west, _, east, _ = outline.bounds
     return outline if east - west <= _WIDEST_GRANULE_DEG else None
+
+
+def _on_the_globe(outline: BaseGeometry) -> bool:
+    """Say whether an outline has longitudes and latitudes; those past 180 degrees run on from there."""
+    import shapely
+
+    places = np.abs(shapely.get_coordinates(outline))
+    # NaN is not at most anything
+    return bool((places <= (540.0, 90.0)).all())
 
 
 def footprint_on(footprint: Mapping[str, Any], grid: GeoBox) -> BaseGeometry | None:

@@ -113,6 +113,14 @@ def test_files_that_are_no_catalogue(days, tmp_path, text, error, said):
         opened(path).search(query_of(days[0]))
 
 
+def test_a_file_too_large_for_a_list_of_items_is_not_read(tmp_path):
+    path = tmp_path / "items.json"
+    with path.open("wb") as file:
+        file.truncate(200 * 1024**2)
+    with pytest.raises(InputFileError, match="is larger than 64 MB"):
+        read_catalog(path)
+
+
 def test_a_catalogue_that_leads_back_to_itself_ends(tmp_path):
     path = tmp_path / "catalog.json"
     path.write_text(json.dumps({"type": "Catalog", "links": [{"rel": "child", "href": "./catalog.json"},

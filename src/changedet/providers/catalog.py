@@ -31,6 +31,8 @@ _NEEDS = "the address of a STAC API, or a catalogue on disk: set url in [provide
 _TITLE = "any STAC API, or a STAC catalogue on disk"
 #: Files of one catalogue that are looked into.
 _MOST_FILES = 20_000
+#: Bytes of one of them: some thousand items.
+_MOST_BYTES = 64 * 1024**2
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +153,12 @@ def contents_digest(info: ProviderInfo) -> str:
 def _document(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MissingInputError("no such file", where=str(path), todo="check the path of the catalogue")
+    if path.stat().st_size > _MOST_BYTES:
+        raise InputFileError(
+            f"is larger than {_MOST_BYTES >> 20} MB",
+            where=str(path),
+            todo="cut it into several files of a catalogue",
+        )
     try:
         found = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
