@@ -128,7 +128,7 @@ def footprint_outline(footprint: Mapping[str, Any]) -> BaseGeometry | None:
     Returns
     -------
     shapely geometry or None
-        None when there is no footprint, or it is far wider than any granule or off the globe: it says nothing.
+        None without a footprint, or where it is far wider than any granule or off the globe.
     """
     import shapely
     from shapely.geometry import shape
