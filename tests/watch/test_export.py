@@ -32,9 +32,9 @@ def test_geographic_files_hold_every_verdict_with_its_outline(told, tmp_path, en
     assert read["verdict"].tolist() == ["accepted", "unsure"]
     assert read["note"].tolist() == ["=cmd()", 'so, "perhaps"']
     assert read["blind"].astype(bool).tolist() == [True, False]
-    assert all(
-        a.equals_exact(b, 1e-7, normalize=True) for a, b in zip(read.geometry, told.geometry, strict=True)
-    )
+    # of a single part GDAL before 3.10 makes a polygon
+    distances = shapely.hausdorff_distance(read.geometry.to_numpy(), told.geometry.to_numpy())
+    assert distances.max() <= 1e-7
     assert [path.name for path in tmp_path.iterdir()] == [path.name]
 
 

@@ -170,7 +170,9 @@ def prepare_arrays(state_path: Path, site: str, arrays: Mapping[str, NDArray[Any
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **{name: np.asarray(a) for name, a in arrays.items()})
+            # before NumPy 2.2 a keyword to forbid pickles becomes an array; whoever reads takes none
+            numbers: dict[str, Any] = {name: np.asarray(a) for name, a in arrays.items()}
+            np.savez(stream, **numbers)
             stream.flush()
             os.fsync(stream.fileno())
         return PreparedArrays(path, sha256_file(path), path.stat().st_size)
