@@ -24,6 +24,7 @@ from changedet.core.planes import (
     values_where,
 )
 from changedet.kinds import KIND_CAVEATS, KIND_LABELS, Kind, choose_kind, map_kinds
+from changedet.outlines import object_outlines
 from changedet.radar.fusion import RADAR_CAVEAT, opinions_of
 from changedet.radar.types import FoundBy
 from changedet.resample import crs_of
@@ -31,7 +32,6 @@ from changedet.resample import crs_of
 if TYPE_CHECKING:
     import geopandas as gpd
     from numpy.typing import NDArray
-    from odc.geo.geobox import GeoBox
 
     from changedet.core.threshold import Thresholds
     from changedet.radar.fusion import RadarFinding
@@ -161,7 +161,7 @@ def build_objects(
     crs = str(crs_of(before.grid).to_wkt())
     if count == 0:
         return empty_objects(crs), new_plane(flagged.labels.shape, np.uint8, 0)
-    polygons = gpd.GeoSeries(_polygons(flagged.labels, before.grid, count), crs=crs)
+    polygons = gpd.GeoSeries(object_outlines(flagged.labels, before.grid, count), crs=crs)
     kinds, evidence = _kinds(flagged.labels, before, after)
     scores = component_quantile(flagged.labels, flagged.score, RANKING_QUANTILE)
     weighed = flagged.score if flagged.construction is None else flagged.construction
@@ -374,20 +374,6 @@ def area_m2(lonlat: Any) -> float:  # noqa: ANN401  # shapely ships no precise t
     from pyproj import Geod
 
     return abs(float(Geod(ellps="WGS84").geometry_area_perimeter(lonlat)[0]))
-
-
-def _polygons(labels: NDArray[np.int32], grid: GeoBox, count: int) -> list[Any]:
-    """Outline every label; groups joined only by a corner become multi-polygons, which are valid."""
-    from rasterio.features import shapes
-    from shapely.geometry import MultiPolygon, shape
-
-    parts: list[list[Any]] = [[] for _ in range(count)]
-    inside = flagged_pixels(labels)
-    for geometry, value in shapes(
-        np.asarray(labels), mask=np.asarray(inside), connectivity=4, transform=grid.transform
-    ):
-        parts[int(value) - 1].append(shape(geometry))
-    return [p[0] if len(p) == 1 else MultiPolygon(p) for p in parts]
 
 
 def _centres(polygons: gpd.GeoSeries) -> list[GeoPoint]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
+from changedet.core.groups import connected_groups
 from changedet.core.planes import by_rows, over_rows, placed_where, plane_blocks, values_where
 
 if TYPE_CHECKING:
@@ -36,19 +36,26 @@ def label_components(
     >>> label_components(grow, np.array([[0, 1, 0, 0, 0]], bool))
     array([[1, 1, 0, 0, 0]], dtype=int32)
     """
-    grown = grow.view(np.uint8) if grow.dtype == bool else grow.astype(np.uint8)
-    _, found, statistics, _ = cv2.connectedComponentsWithStats(np.asarray(grown), connectivity=8)
-    labels = np.asarray(found, np.int32)
-    has_seed = np.zeros(len(statistics), bool)
-    for group in over_rows(lambda part, *both: np.unique(part[both[0] & both[1]]), labels, seed, grow):
-        has_seed[group] = True
-    keep = has_seed & (statistics[:, cv2.CC_STAT_AREA] >= min_pixels)
-    keep[0] = False
-    first_seen = _first_pixels(labels, len(statistics))
+    labels, count = connected_groups(grow)
+    has_seed, sizes = np.zeros(count + 1, bool), np.zeros(count + 1, np.int64)
+    for group, pixels, seeded in over_rows(_counted, labels, seed):
+        sizes[group] += pixels
+        has_seed[seeded] = True
+    keep = has_seed & (sizes >= min_pixels)
+    first_seen = _first_pixels(labels, count + 1)
     order = np.flatnonzero(keep)[np.argsort(first_seen[keep])]
-    renumber = np.zeros(len(statistics), np.int32)
+    renumber = np.zeros(count + 1, np.int32)
     renumber[order] = np.arange(1, len(order) + 1, dtype=np.int32)
-    return by_rows(lambda part: renumber[part], labels, dtype=np.int32)
+    return by_rows(lambda part: renumber[part], labels, dtype=np.int32, out=labels)
+
+
+def _counted(
+    labels: NDArray[np.int32], seed: NDArray[np.bool_]
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int32]]:
+    """Return which groups there are in some rows, how many pixels each has, and which hold a seed."""
+    inside = labels > 0
+    groups, pixels = np.unique(labels[inside], return_counts=True)
+    return groups, pixels, np.unique(labels[inside & seed])
 
 
 def split_components(
@@ -104,9 +111,9 @@ def _parts(
     parts, used = np.zeros(class_of_pixel.shape, np.int64), 0
     for value in np.unique(class_of_pixel):
         own = by_rows(lambda part, kinds, v=value: part & (kinds == v), inside, classes, dtype=bool)
-        number, found = cv2.connectedComponents(own.view(np.uint8), connectivity=8)
-        parts[class_of_pixel == value] = used + values_where(own, np.asarray(found))
-        used += number - 1
+        found, number = connected_groups(own)
+        parts[class_of_pixel == value] = used + values_where(own, found)
+        used += number
     return parts
 
 
