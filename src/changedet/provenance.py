@@ -199,7 +199,7 @@ def read_record(folder: str | Path) -> dict[str, Any]:
                 where=str(folder),
                 todo="name one that changedet detect or changedet run wrote",
             )
-        raise MissingInputError("no such file", where=str(path), todo=_OURS)
+        raise MissingInputError("no such file", where=str(path), todo=_ours(path.parent))
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise ValueError("larger than any record")
@@ -322,6 +322,12 @@ def compare_folders(first: str | Path, second: str | Path) -> Verification:
         unexpected=unexpected,
         left_by_viewers=tuple(sorted(left_in_first + left_in_second)),
     )
+
+
+def _ours(folder: Path) -> str:
+    """Say which folder is wanted, by an example where there is one in the folder that was named."""
+    inside = sorted(path.parent for path in folder.glob(f"*/{RECORD_NAME}"))
+    return f"{_OURS}, such as {inside[0]}" if inside else _OURS
 
 
 def _told_apart(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

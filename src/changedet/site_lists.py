@@ -64,7 +64,7 @@ def read_sites(path: str | Path, *, radius_m: float = DEFAULT_RADIUS_M) -> list[
     if path.is_dir():
         raise MissingInputError("a folder, not a file", where=str(path), todo="name a file in it")
     if not path.is_file():
-        raise MissingInputError("no such file", where=str(path), todo="check the path of the site list")
+        raise MissingInputError("no such file", where=str(path), todo="check the path")
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise InputFileError("is not a list of sites by its name", where=str(path), todo=_FORMATS)
@@ -133,7 +133,9 @@ def kml_tree(path: Path) -> Element:
     try:
         return ET.fromstring(data, parser)
     except ET.ParseError as error:
-        raise InputFileError(f"is not well-formed KML ({error})", where=str(path), todo=_FORMATS) from error
+        raise InputFileError(
+            f"is not well-formed KML ({error})", where=str(path), todo=f"export it again, or {_FORMATS}"
+        ) from error
 
 
 def _site_from_placemark(placemark: Placemark, radius_m: float) -> Site:

@@ -9,6 +9,7 @@ import pytest
 from tests.test_docs import click_command
 
 from changedet.cli.examples import EXAMPLES
+from changedet.cli.sections import SECTIONS
 
 
 def below(command, name=""):
@@ -76,3 +77,33 @@ def test_a_shell_is_told_what_fits():
         "report",
         "review",
     ]
+
+
+def test_the_first_help_lists_every_command_once_by_its_purpose(cli):
+    assert cli("--help") == 0
+    listed = [name for names in SECTIONS.values() for name in names]
+    assert sorted(listed) == sorted(click_command([])[0].commands)
+    heads = [line.rstrip(":") for line in cli.out.splitlines() if line.rstrip(":") in SECTIONS]
+    assert heads == list(SECTIONS)
+    assert "Commands:" not in cli.out
+    assert "..." not in cli.out.split("Begin:")[1]
+    assert "changedet demo" in cli.out.split("Examples:")[1]
+
+
+@pytest.mark.parametrize("group", ["sites", "cache", "review", "watch"])
+def test_a_group_shows_an_example_of_each_command(cli, group):
+    assert cli(group, "--help") == 0
+    listed, foot = cli.out.split("Examples:")
+    assert "Commands:" in listed
+    assert "..." not in listed.split("Commands:")[1]
+    for name, lines in EXAMPLES.items():
+        if name.startswith(f"{group} "):
+            assert " ".join(lines[0].split()) in " ".join(foot.split())
+    assert (f"changedet {group} run --help" in foot) == (group in {"review", "watch"})
+
+
+def test_a_group_that_has_a_usual_command_says_what_that_one_lacks(cli, workplace):
+    assert cli("watch") == 2
+    assert cli.error.endswith("no list of sites was given; name one with --sites")
+    assert cli("review") == 2
+    assert cli.error.endswith("Missing argument 'DIR'; see changedet review run --help")

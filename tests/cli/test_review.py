@@ -101,6 +101,11 @@ def test_a_folder_that_is_no_run_is_said(cli, workplace):
     assert list(workplace.iterdir()) == []
 
 
+def test_a_state_file_that_is_not_there_is_looked_for_beside_the_run(cli, workplace):
+    assert cli("review", "status") == 8
+    assert "name it with --state: changedet watch makes one, and changedet review one beside" in cli.error
+
+
 def test_the_help_of_the_group_and_of_the_command(cli):
     assert cli("review", "--help") == 0
     assert "status" in cli.out
@@ -145,7 +150,7 @@ def test_the_status_counts_what_is_open(cli, judged):
 
 def test_without_a_state_file_it_says_how_to_get_one(cli, workplace):
     assert cli("review", "status") == 8
-    assert "record a verdict first with changedet review" in cli.error
+    assert "name it with --state: changedet watch makes one" in cli.error
 
 
 def test_verdicts_are_exported(cli, judged, workplace):

@@ -83,6 +83,11 @@ def test_no_run_folder(cli):
     assert "nowhere/run.json: no such file; name a folder that changedet wrote" in cli.error
 
 
+def test_the_folder_above_runs_is_told_of_one_of_them(cli, run_copy):
+    assert cli("verify", run_copy.parent) == 8
+    assert f"name a folder that changedet wrote, such as {run_copy}" in cli.error
+
+
 class TestRerun:
     @pytest.fixture(scope="class")
     @staticmethod

@@ -31,7 +31,8 @@ from changedet.cli import (
 )
 from changedet.cli import run as run_command
 from changedet.cli.console import Outcome
-from changedet.cli.examples import show_examples
+from changedet.cli.examples import FIRST_STEPS, show_examples
+from changedet.cli.sections import FirstGroup
 from changedet.cli.settings import default_map
 from changedet.errors import InterruptedRunError
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _EPILOG = (
+    f"{FIRST_STEPS}\n\n"
     "Exit codes: 0 done; 1 something was flagged (with --exit-code); 2 usage; 3 no usable imagery; "
     "4 credentials or quota; 5 provider or network; 6 refused by a quality gate; 7 some sites failed; "
     "8 input unusable; 70 a bug; 73 output cannot be written; 130 interrupted."
@@ -49,6 +51,7 @@ app = typer.Typer(
     name="changedet",
     help="Find what changed on the ground between two dates of open satellite imagery, with evidence.",
     epilog=_EPILOG,
+    cls=FirstGroup,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

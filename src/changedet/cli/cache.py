@@ -8,6 +8,7 @@ import typer
 
 from changedet.cli import options  # noqa: TC001  # Typer reads the annotations at run time
 from changedet.cli.console import emit
+from changedet.cli.sections import PlainGroup
 from changedet.configuration import parse_size
 from changedet.errors import VerificationError
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
     from changedet.providers.cache import Entry, Found, SceneCache
 
-app = typer.Typer(help="Work with the loaded scenes that are kept on disk.", rich_markup_mode=None)
+app = typer.Typer(
+    help="Work with the loaded scenes that are kept on disk.", cls=PlainGroup, rich_markup_mode=None
+)
 
 MaxSize = Annotated[
     Optional[str],  # noqa: UP045  # typer reads the annotation at run time

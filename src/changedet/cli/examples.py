@@ -64,7 +64,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "cache prune": ("changedet cache prune --max-size 5GB",),
         "review run": (
             "changedet review runs/pier",
-            'changedet review runs/pier --object 3 --verdict b --note "harvest"',
+            'changedet review runs/pier --object 3 --verdict rejected --note "harvest" --reviewer Ann',
             "changedet review runs/pier --blind",
         ),
         "review status": ("changedet review status", "changedet review status --site Pier --json"),
@@ -87,9 +87,18 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def show_examples(app: typer.Typer, above: str = "") -> None:
-    """Put the examples of every command at the foot of its help.
+    """Put the examples of every command at the foot of its help, and one of each at that of their group.
 
     Parameters
+def _foot(*lines: str) -> str:
+    """Return the foot of a help; the mark before it keeps its lines as they are."""
+    return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
+
+
+#: At the foot of the first help: what a newcomer can type as it stands.
+FIRST_STEPS = _foot("changedet demo", EXAMPLES["run"][1], "changedet run --help")
+
+
     ----------
     app : typer.Typer
         With all its commands; it is changed.
@@ -98,8 +107,12 @@ def show_examples(app: typer.Typer, above: str = "") -> None:
     """
     for command in app.registered_commands:
         lines = EXAMPLES.get(f"{above}{command.name}", ())
-        # \b keeps the lines as they are
-        command.epilog = "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
+        command.epilog = _foot(*lines)
     for group in app.registered_groups:
         if group.typer_instance is not None:
-            show_examples(group.typer_instance, f"{above}{group.name} ")
+            first = f"{above}{group.name} "
+            lines = tuple(lines[0] for name, lines in EXAMPLES.items() if name.startswith(first))
+            usual = getattr(group.typer_instance.info.cls, "default_command", None)
+            more = (f"changedet {first}{usual} --help    # all options",) if usual else ()
+            group.epilog = _foot(*lines, *more)
+            show_examples(group.typer_instance, first)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
-from typer.core import TyperGroup
 
 from changedet.cli import options  # noqa: TC001  # Typer reads the annotations at run time
 from changedet.cli.console import emit
+from changedet.cli.sections import PlainGroup
 from changedet.cli.tables import table
 from changedet.errors import UsageError
 
@@ -24,15 +24,15 @@ _HELP = "Record verdicts on candidates: changedet review RUN; and what follows f
 DEFAULT_COMMAND = "run"
 
 
-class ReviewGroup(TyperGroup):
-    """A group whose first word may be a run folder: then `DEFAULT_COMMAND` is meant."""
+class ReviewGroup(PlainGroup):
+    """A group whose first word may be a run folder, or nothing: then `DEFAULT_COMMAND` is meant."""
 
     #: For whoever looks up what a command line means.
     default_command = DEFAULT_COMMAND
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  # click's, or Typer's own copy
         """Put the name of the command before what is no name of a command."""
-        if args and args[0] not in self.commands and args[0] not in {"-h", "--help"}:
+        if not args or (args[0] not in self.commands and args[0] not in {"-h", "--help"}):
             args = [DEFAULT_COMMAND, *args]
         return super().parse_args(ctx, args)
 

@@ -12,10 +12,11 @@ from changedet.cli import options  # noqa: TC001  # Typer reads the annotations 
 from changedet.cli.console import emit
 from changedet.cli.detect import radius_of
 
+from changedet.cli.sections import PlainGroup
 if TYPE_CHECKING:
     from changedet.site import Site
 
-app = typer.Typer(help="Work with lists of sites.", rich_markup_mode=None)
+app = typer.Typer(help="Work with lists of sites.", cls=PlainGroup, rich_markup_mode=None)
 
 SiteFile = Annotated[Path, typer.Argument(help="KML, KMZ, GeoJSON, GPKG, CSV or WKT.", metavar="FILE")]
 #: A site beyond this is watched better in parts, in square kilometres.

@@ -172,7 +172,7 @@ def open_state(path: str | Path, *, write: bool = False, wait_s: float = WAIT_S)
         raise MissingInputError(
             "no such file",
             where=str(path),
-            todo="record a verdict first with changedet review, or name the state file with --state",
+            todo="name it with --state: changedet watch makes one, and changedet review one beside the run",
         )
     with _own_errors(path), contextlib.closing(_connect(path, write=write, wait_s=wait_s)) as connection:
         _prepare(connection, path, write=write)
