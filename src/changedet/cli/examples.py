@@ -86,10 +86,6 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 
-def show_examples(app: typer.Typer, above: str = "") -> None:
-    """Put the examples of every command at the foot of its help, and one of each at that of their group.
-
-    Parameters
 def _foot(*lines: str) -> str:
     """Return the foot of a help; the mark before it keeps its lines as they are."""
     return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
@@ -99,6 +95,10 @@ def _foot(*lines: str) -> str:
 FIRST_STEPS = _foot("changedet demo", EXAMPLES["run"][1], "changedet run --help")
 
 
+def show_examples(app: typer.Typer, above: str = "") -> None:
+    """Put the examples of every command at the foot of its help, and one of each at that of their group.
+
+    Parameters
     ----------
     app : typer.Typer
         With all its commands; it is changed.
