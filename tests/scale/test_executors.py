@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from changedet.core.blocks import thread_count
 from changedet.errors import UsageError
 from changedet.progress import Received, Silent
-from changedet.scale.executors import Room, Serial, Threads, open_executor
+from changedet.scale.executors import AHEAD, Room, Serial, Threads, in_order, open_executor
 
 
 class Heard:
@@ -157,3 +157,63 @@ def test_what_was_meant_must_be_clear(scheduler, jobs, said):
     with pytest.raises(UsageError, match="scheduler") as caught:
         open_executor(scheduler, jobs)
     assert str(caught.value).startswith(said)
+
+
+class Anyhow:
+    """Has some items at work at one time, any of which ends first."""
+
+    def __init__(self, at_once, choose):
+        self.at_once, self._choose = at_once, choose
+
+    def run(self, work, items, hear):
+        room, under_way = Room(items, 2 * self.at_once), []
+        while True:
+            under_way += room.fill(len(under_way))
+            if not under_way:
+                return
+            item = under_way.pop(self._choose(len(under_way)))
+            yield item, work(item, hear(item))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 25), st.integers(1, 4), st.data())
+def test_results_come_in_order_and_few_wait_for_their_turn(count, at_once, data):
+    executor = Anyhow(at_once, lambda most: data.draw(st.integers(0, most - 1)))
+    items, given_out, ended = [[number] for number in range(count)], [], []
+
+    def _items():
+        for item in items:
+            given_out.append(item)
+            assert len(given_out) - len(ended) <= at_once + AHEAD
+            yield item
+
+    for item, kept in in_order(executor, lambda i, _: i[0] ** 2, _items(), silent, lambda i, r: (i, r)):
+        ended.append(item)
+        assert kept == (item, item[0] ** 2)
+    assert ended == items
+
+
+@pytest.mark.parametrize("executor", [Serial(), Threads(3)])
+def test_every_executor_gives_in_order(executor):
+    pauses = [0.05, 0.0, 0.01, 0.0, 0.02, 0.0, 0.0]
+
+    def _wait(item, _progress):
+        time.sleep(pauses[item])
+        return -item
+
+    found = list(in_order(executor, _wait, range(7), silent, lambda _, result: result))
+    assert found == [(item, -item) for item in range(7)]
+
+
+def test_who_closes_what_comes_in_order_stops_the_rest():
+    taken = []
+
+    def _items():
+        for item in range(50):
+            taken.append(item)
+            yield item
+
+    ended = in_order(Threads(2), squared, _items(), silent, lambda _, result: result)
+    assert next(ended) == (0, 0)
+    ended.close()
+    assert len(taken) <= 2 + AHEAD

@@ -53,8 +53,8 @@ option                            used by
 --min-clear, --max-season-gap     run
 --cache, --dry-run, --explain     run
 --sites, --site                   run
---scheduler                       run
---jobs                            detect, run
+--scheduler                       run, watch run
+--jobs                            detect, run, watch run
 --before, --after, --at           plan
 --radius, --bbox, --aoi, --name   plan
 --sites                           plan

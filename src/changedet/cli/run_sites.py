@@ -178,14 +178,25 @@ def _site_work(asked: Investigation, output: Output, archives: Archives, *, alon
     """Return what is done at each site, by this thread alone or wherever there is somebody to do it."""
     if alone:
         return SiteWork(asked, output, archives)
-    if archives.limited:
+    require_no_limit(limited=archives.limited)
+    cache = asked.access.cache
+    here = replace(asked.access, cache=None if cache is None else cache.absolute())
+    return SiteWork(replace(asked, access=here), replace(output, command=tuple(command_line())))
+
+
+def require_no_limit(*, limited: bool) -> None:
+    """Refuse a limit on costs that nobody could hold: each worker counts for itself.
+
+    Raises
+    ------
+    UsageError
+        When there is one.
+    """
+    if limited:
         raise UsageError(
             "a limit on processing units cannot be held where several sites are worked on at one time",
             todo="leave out --scheduler, or the limit (changedet plan says what all of them cost)",
         )
-    cache = asked.access.cache
-    here = replace(asked.access, cache=None if cache is None else cache.absolute())
-    return SiteWork(replace(asked, access=here), replace(output, command=tuple(command_line())))
 
 
 def _require_affordable(sites: Sequence[Site], asked: Investigation, archives: Archives) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -17,11 +18,15 @@ from changedet.cli.tables import table
 from changedet.errors import ProviderError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from changedet.cli.run_sites import Workers
     from changedet.progress import Progress
     from changedet.providers.tracked import TrackedProvider
+    from changedet.site import Site
     from changedet.watch.looking import WatchSpan
     from changedet.watch.mail import Mail
-    from changedet.watch.running import WatchReport
+    from changedet.watch.running import WatchReport, WatchRequest
     from changedet.watch.telling import Receivers
 
 _HELP = "Watch a list of sites: changedet watch --sites FILE; and how they stand."
@@ -126,6 +131,8 @@ def run(
     sites: options.Sites = None,
     site: options.SiteNames = None,
     radius: options.Radius = None,
+    scheduler: options.Scheduler = "local",
+    jobs: options.SiteJobs = None,
     state: WatchState = Path("watch.gpkg"),
     since: Since = None,
     until: Until = None,
@@ -154,11 +161,10 @@ def run(
     progress: options.ShowProgress = None,
 ) -> None:
     """Look at each site of a list once; print nothing unless something is new."""
-    from changedet.cli.run_sites import chosen_sites
-    from changedet.providers.tracked import open_tracked
+    from changedet.cli.run_sites import Workers, chosen_sites
     from changedet.site import parse_area_m2
     from changedet.watch.rules import WatchRules, parse_days, parse_persistence
-    from changedet.watch.running import WatchRequest, run_watch
+    from changedet.watch.running import WatchRequest
 
     if sites is None:
         raise UsageError("no list of sites was given", todo="name one with --sites")
@@ -174,9 +180,9 @@ def run(
     request = WatchRequest(state, out, _span(since, until), rules, receivers, wait)
     path, chosen = chosen_sites(sites, site or [], alone={}, radius=radius)
     _require_names(path, [one.folder + "/" + one.name for one in chosen])
+    source = Source(provider, cache, max_pu, images)
     with progress_on_terminal(show=progress, quiet=quiet, verbose=verbose) as bar:
-        source = _folder(images, bar) if images else open_tracked(provider, cache, max_pu, bar)
-        report = run_watch(chosen, request, source, bar)
+        report = _carry_out(chosen, request, source, Workers(scheduler, jobs), bar)
     _finish(report, request.out, as_json=as_json, quiet=quiet)
     raise typer.Exit(int(exit_code and bool(report.alerts)))
 
@@ -252,11 +258,58 @@ def _mail(to: list[str], sender: str | None, server: str | None, security: str) 
     return Mail(parse_server(server, security, os.environ), sender or to[0], tuple(dict.fromkeys(to)))
 
 
-def _folder(images: Path, progress: Progress) -> TrackedProvider:
-    from changedet.providers.tracked import TrackedProvider
-    from changedet.watch.folders import FolderProvider
+@dataclass(frozen=True)
+class Source:
+    """Where imagery comes from: the options of that name. Accounts stand in the settings of whoever opens it.
 
-    return TrackedProvider(FolderProvider(images), progress)
+    Attributes
+    ----------
+    provider : str
+        Name of a provider.
+    cache : Path or None
+        Folder that keeps what was fetched.
+    max_pu : float or None
+        Most processing units.
+    images : Path or None
+        A folder instead of a provider.
+    """
+
+    provider: str
+    cache: Path | None
+    max_pu: float | None
+    images: Path | None
+
+    def __call__(self, progress: Progress) -> TrackedProvider:
+        """Open it; `progress` is told what comes in."""
+        from changedet.providers import tracked
+
+        if self.images is None:
+            return tracked.open_tracked(self.provider, self.cache, self.max_pu, progress)
+        from changedet.watch.folders import FolderProvider
+
+        return tracked.TrackedProvider(FolderProvider(self.images), progress)
+
+    def everywhere(self) -> Source:
+        """Return it as whoever works somewhere else finds it."""
+        cache, images = (None if one is None else one.absolute() for one in (self.cache, self.images))
+        return replace(self, cache=cache, images=images)
+
+
+def _carry_out(
+    sites: Sequence[Site], request: WatchRequest, source: Source, asked: Workers, bar: Progress
+) -> WatchReport:
+    """Look at the sites, here or by the workers that are asked for."""
+    from changedet.cli.run_sites import require_no_limit
+    from changedet.scale.executors import Serial, open_executor
+    from changedet.watch.elsewhere import Crew
+    from changedet.watch.running import run_watch
+
+    opened = source(bar)
+    with open_executor(asked.scheduler, asked.jobs) as executor:
+        if isinstance(executor, Serial):
+            return run_watch(sites, request, opened, bar)
+        require_no_limit(limited=opened.limited)
+        return run_watch(sites, request, opened, bar, Crew(executor, source.everywhere()))
 
 
 def _require_names(path: Path, names: list[str]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -14,13 +15,16 @@ from changedet.progress import Received, TransferProgress
 from changedet.scale.resources import Resources, processors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from changedet.progress import Progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Kept = TypeVar("Kept")
+#: So many items may be given out, beyond those that are worked on, before the oldest has had its turn.
+AHEAD = 2
 #: Ways that need no address; any other text is that of a scheduler.
 SCHEDULERS = ("local", "threads", "processes")
 
@@ -64,8 +68,8 @@ class Executor(Protocol):
         work : callable
             Takes an item and whom to tell of the steps. For workers elsewhere it and the items are pickled.
         items : iterable
-            Taken one by one as there is room for another: whoever gives no more ends the work with those
-            that are under way.
+            Taken one by one as there is room for another. Whoever gives no more is asked again after each
+            result, and the work ends when nothing is given and nothing under way.
         hear : callable
             Says whom the steps of an item are told in this process; called in the threads of this process,
             one at a time.
@@ -73,7 +77,8 @@ class Executor(Protocol):
         Yields
         ------
         item, result
-            As they end. Closing the iterator stops what has not ended; what cannot be stopped ends unheard.
+            As they end, each item the very object that was given. Closing the iterator stops what has not
+            ended; what cannot be stopped ends unheard.
         """
 
 
@@ -180,6 +185,69 @@ class Room(Generic[Item]):
             Empty when there is no room, or nothing is left.
         """
         return [item for _, item in zip(range(max(0, self.most - under_way)), self._items, strict=False)]
+
+
+def in_order(
+    executor: Executor,
+    work: Callable[[Item, Progress], Result],
+    items: Iterable[Item],
+    hear: Callable[[Item], Progress],
+    keep: Callable[[Item, Result | Lost], Kept],
+) -> Generator[tuple[Item, Kept], None, None]:
+    """Do the work for every item, and give what came of them in the order of the items.
+
+    No item is given out while as many as may be worked on at one time, and `AHEAD` more, have not had their
+    turn: so many results are kept at most.
+
+    Parameters
+    ----------
+    executor : Executor
+        Who does the work.
+    work, items, hear
+        As for `Executor.run`; no item twice.
+    keep : callable
+        Takes an item and what came of it as soon as that is here, and returns what is kept until its turn.
+
+    Yields
+    ------
+    item, kept
+        In order. Closing the iterator stops what has not ended.
+
+    Examples
+    --------
+    >>> from changedet.progress import Silent
+    >>> squares = in_order(Serial(), lambda n, _: n * n, [3, 1], lambda _: Silent(), lambda _, found: found)
+    >>> list(squares)
+    [(3, 9), (1, 1)]
+    """
+    gate = _Gate(items, lambda: executor.at_once + AHEAD)
+    kept: dict[int, Kept] = {}
+    results = executor.run(work, gate, hear)
+    with closing(results):  # type: ignore[type-var]  # every executor is a generator
+        for item, result in results:
+            kept[id(item)] = keep(item, result)
+            while gate.out and id(gate.out[0]) in kept:
+                first = gate.out[0]
+                yield first, kept.pop(id(first))
+                gate.out.popleft()
+
+
+class _Gate(Generic[Item]):
+    """Gives items, and for a while none when too many are out: whoever takes them asks again."""
+
+    def __init__(self, items: Iterable[Item], most: Callable[[], int]) -> None:
+        self._items, self._most = iter(items), most
+        #: What was given and has not had its turn, oldest first.
+        self.out: deque[Item] = deque()
+
+    def __iter__(self) -> Iterator[Item]:
+        return self
+
+    def __next__(self) -> Item:
+        if len(self.out) >= self._most():
+            raise StopIteration
+        self.out.append(item := next(self._items))
+        return item
 
 
 #: What a step says to another thread or process: its kind, and its name, share or `Received`.

@@ -133,7 +133,7 @@ def take_look(
     site: Site,
     steps: Sequence[tuple[Step, PreparedArrays | None]],
     ended: SitePass | str,
-) -> SitePass | None:
+) -> int:
     """Let everything that a look elsewhere found count at once, as if it had been taken here.
 
     Parameters
@@ -149,8 +149,8 @@ def take_look(
 
     Returns
     -------
-    SitePass or None
-        With its alerts counted; None of a look that failed.
+    int
+        How many new alerts there are.
 
     Raises
     ------
@@ -163,14 +163,12 @@ def take_look(
         taking = _Taking.begin(change, state, site)
         alerts = sum(taking.take(change, step, prepared) for step, prepared in steps)
         if isinstance(ended, SitePass):
-            found = replace(ended, alerts=alerts)
-            end_pass(change, taking.run_id, "done", message=done_text(found))
+            end_pass(change, taking.run_id, "done", message=done_text(replace(ended, alerts=alerts)))
         else:
-            found = None
             end_pass(change, taking.run_id, "failed", message=ended)
     if any(step.generation for step, _ in steps):
         remove_orphans(state, site=taking.name)
-    return found
+    return alerts
 
 
 def close_abandoned(state: StateFile) -> int:

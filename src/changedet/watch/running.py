@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence  # noqa: TC003  # part of a dataclass that others inspect
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from changedet.attempts import Failure, attempt_all
@@ -14,6 +16,7 @@ from changedet.progress import begin_site
 from changedet.providers.cache_files import temporary
 from changedet.watch.alerts import append_alerts, feed_xml, read_alerts
 from changedet.watch.arrays import remove_orphans
+from changedet.watch.elsewhere import watched_elsewhere
 from changedet.watch.holding import hold
 from changedet.watch.looking import SitePass
 from changedet.watch.monitor import close_abandoned, watch_site
@@ -29,7 +32,9 @@ if TYPE_CHECKING:
     from changedet.providers.tracked import TrackedProvider
     from changedet.site import Site
     from changedet.watch.alerts import Alert
+    from changedet.watch.elsewhere import Crew
     from changedet.watch.looking import WatchSpan
+    from changedet.watch.quiet import QuietSites
     from changedet.watch.state import StateFile
 
 #: Form of the summary.
@@ -142,7 +147,11 @@ class WatchReport:
 
 
 def run_watch(
-    sites: Sequence[Site], request: WatchRequest, provider: TrackedProvider, progress: Progress
+    sites: Sequence[Site],
+    request: WatchRequest,
+    provider: TrackedProvider,
+    progress: Progress,
+    crew: Crew | None = None,
 ) -> WatchReport:
     """Look at every site of a list once, whatever becomes of the others, and tell what is new.
 
@@ -156,6 +165,9 @@ def run_watch(
         Where imagery comes from.
     progress : Progress
         Told about each step.
+    crew : Crew, optional
+        Who looks at the sites, several at one time; this process, one after the other, when not given. What
+        is found and kept is the same.
 
     Returns
     -------
@@ -172,19 +184,6 @@ def run_watch(
     KeyboardInterrupt
         When the user stops it; what was taken by then counts, and is told of by the next run.
     """
-
-    def _look(numbered: tuple[int, Site]) -> SitePass:
-        number, site = numbered
-        begin_site(progress, site_label(site), number, len(sites))
-        found = quiet.look(site)
-        if found is None:
-            found = watch_site(state, quiet.place(site), request.span)
-            quiet.keep(site, found)
-        else:
-            quiet.count(found)
-        quiet.ahead.forget(site)
-        return found
-
     request.state.parent.mkdir(parents=True, exist_ok=True)
     with hold(request.state, wait_s=request.wait_s), open_state(request.state, write=True) as state:
         close_abandoned(state)
@@ -192,9 +191,30 @@ def run_watch(
         remove_orphans(state)
         places = [(site_label(site), (number, site)) for number, site in enumerate(sites, 1)]
         watching = Watching(state, request.span, request.rules, provider, progress)
-        with quiet_sites(sites, watching) as quiet:
-            passes = list(attempt_all(places, _look))
+        with ExitStack() as stack:
+            quiet = stack.enter_context(quiet_sites(sites, watching))
+            look = (
+                partial(_look, quiet, len(sites))
+                if crew is None
+                else stack.enter_context(watched_elsewhere(sites, quiet, crew))
+            )
+            passes = list(attempt_all(places, look))
         return _tell(state, request, passes)
+
+
+def _look(quiet: QuietSites, count: int, numbered: tuple[int, Site]) -> SitePass:
+    """Look at a site here."""
+    number, site = numbered
+    watching = quiet.watching
+    begin_site(watching.progress, site_label(site), number, count)
+    found = quiet.look(site)
+    if found is None:
+        found = watch_site(watching.state, quiet.place(site), watching.span)
+        quiet.keep(site, found)
+    else:
+        quiet.count(found)
+    quiet.ahead.forget(site)
+    return found
 
 
 def write_whole(path: Path, text: str) -> None:
