@@ -13,7 +13,7 @@ OLD_WARNINGS := $(foreach kind,Deprecation PendingDeprecation Future,-W default:
 	-W "ignore:numpy.ndarray size changed:RuntimeWarning" # NumPy itself keeps it from users
 
 .PHONY: help demo test test-pgstac check lint types house notebooks docs benchmarks samples clean fuzz faults \
-	coverage mutation test-oldest resolve wheel-check audit sbom dependencies
+	coverage mutation test-oldest resolve wheel wheel-check audit sbom dependencies
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /	/'
@@ -93,6 +93,9 @@ faults: $(READY) ## kill commands 200 times and at every step, fill up and break
 
 fuzz: $(READY) ## give every parser spoilt input, CASES of each (CASES=100000, SECONDS for each, FUZZ=names)
 	$(BIN)/python -m tests.fuzz.runner --cases $(or $(CASES),100000) --seconds $(or $(SECONDS),inf) $(FUZZ)
+
+wheel: $(VENV)/.release ## build the wheel that is released into dist/, packed small
+	$(BIN)/python tools/build_wheel.py dist
 
 wheel-check: $(VENV)/.release ## build the wheel, install it into an empty environment, run the demo there
 	$(BIN)/python tools/wheel_check.py --keep $(WHEEL)

@@ -2,15 +2,18 @@
 
     python tools/wheel_check.py [--keep FOLDER]
 
-Needs ``build`` (pip install 'changedet[release]') and a package index for the libraries. The two wheels have
-to be the same bytes. With --keep the environment and the wheel stay in a folder, for an audit and a bill of
+Needs ``pip install 'changedet[release]'`` and a package index for the libraries. The two wheels have to be
+the same bytes. With --keep the environment and the wheel stay in a folder, for an audit and a bill of
 materials.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
+import csv
 import hashlib
+import io
 import os
 import subprocess
 import sys
@@ -19,7 +22,8 @@ import venv
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from build_wheel import build
+
 #: A wheel holds code and what it draws with: no sample, test or notebook.
 FOREIGN = ("samples/", "tests/", "notebooks/", "benchmarks/", ".tif", ".ipynb")
 #: What a wheel may weigh.
@@ -43,27 +47,15 @@ def main() -> int:
         print(
             f"{wheel.name}: {wheel.stat().st_size:,} bytes, the same in two builds, SHA-256 {digest(wheel)}"
         )
+        if wrong := unlike_record(wheel):
+            print(f"what is not as RECORD says: {', '.join(wrong)}")
+            return 1
         if strange := [name for name in contents(wheel) if any(part in name for part in FOREIGN)]:
             print(f"what does not belong into a wheel: {', '.join(strange)}")
             return 1
         if wheel.stat().st_size > BAR_BYTES:
             print(f"above the {BAR_BYTES:,} bytes it was to stay under")
         return use(wheel, folder / "venv", Path(scratch) / "empty")
-
-
-def build(folder: Path) -> Path:
-    """Build a wheel whose bytes do not depend on when and where: the time is that of the last commit."""
-    moment = subprocess.run(
-        ["git", "log", "-1", "--format=%ct"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
-    settings = os.environ | {
-        "SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH") or moment or "1577836800"
-    }
-    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
-    done = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stdout + done.stderr)
-    return max(folder.glob("*.whl"), key=lambda path: path.stat().st_mtime)
 
 
 def digest(path: Path) -> str:
@@ -75,6 +67,20 @@ def contents(wheel: Path) -> list[str]:
     """Names of the files in a wheel."""
     with zipfile.ZipFile(wheel) as archive:
         return archive.namelist()
+
+
+def unlike_record(wheel: Path) -> list[str]:
+    """Names of the files in a wheel whose digest is not that of its list, or that stand in one of the two."""
+    with zipfile.ZipFile(wheel) as archive:
+        (record,) = [name for name in archive.namelist() if name.endswith(".dist-info/RECORD")]
+        listed = {row[0]: row[1] for row in csv.reader(io.StringIO(archive.read(record).decode()))}
+        found = {name: _as_recorded(archive.read(name)) for name in archive.namelist()} | {record: ""}
+    return sorted(name for name in listed.keys() | found.keys() if listed.get(name) != found.get(name))
+
+
+def _as_recorded(content: bytes) -> str:
+    value = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=")
+    return f"sha256={value.decode()}"
 
 
 def use(wheel: Path, environment: Path, folder: Path) -> int:
