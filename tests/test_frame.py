@@ -5,8 +5,7 @@ from types import SimpleNamespace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from changedet.access.choosing import surroundings
-from changedet.frame import choose_frame
+from changedet.frame import choose_frame, surroundings
 from changedet.site import Site
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from changedet.core.alignment import Alignment, AlignmentSettings, align
 from changedet.core.shift_graph import standard_error_px
 from changedet.core.structure import StructureSettings, measure_structure
-from changedet.errors import MissingBandError, NoOverlapError, UsageError
-from changedet.registering import Raster, open_raster
+from changedet.errors import MissingBandError, UsageError
+from changedet.registering import ONE_BAND_FROM_PX, Raster, open_raster, overlap
 from changedet.registration import OBSTACLES
-from changedet.resample import pixel_ratio, pixel_size_m, resample, source_window
+from changedet.resample import FINER, pixel_ratio, pixel_size_m, resample, source_window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,10 +41,6 @@ _POLARISATIONS = frozenset({"VV", "VH", "HH", "HV"})
 #: Bands that show the same edges, best first.
 _OPTICAL = ("B04", "B03", "B02", "B08", "B11")
 _MOST_BANDS = 3
-#: Above this many pixels one band says enough.
-_ONE_BAND_FROM_PX = 2e7
-#: Finer by more than this: its pixels are averaged.
-_FINER = 1.25
 #: Source pixels that are held at one time while they are averaged.
 _BLOCK_PX = 2**24
 
@@ -190,7 +186,7 @@ def measure(
     grid = common_grid(*sides)
     found = _kind(*sides) if kind == "auto" else kind
     pairs = _bands(*sides, settings.bands)
-    if found == "radar" or grid.shape[0] * grid.shape[1] > _ONE_BAND_FROM_PX:
+    if found == "radar" or grid.shape[0] * grid.shape[1] > ONE_BAND_FROM_PX:
         pairs = pairs[:1]
     first, second = (
         [averaged(side, pair[index], grid) for pair in pairs] for index, side in enumerate(sides)
@@ -219,15 +215,7 @@ def common_grid(reference: Raster, moving: Raster) -> GeoBox:
     NoOverlapError
         When they share no ground.
     """
-    window = source_window(reference.grid, moving.grid)
-    if window is None or source_window(moving.grid, reference.grid) is None:
-        raise NoOverlapError(
-            "the two images do not overlap", where=f"{reference.name} and {moving.name}",
-            todo="give two images of the same place",
-        )  # fmt: skip
-    grid = reference.grid[window]
-    ratio = 1 / pixel_ratio(moving.grid, grid)
-    return grid.zoom_out(ratio) if ratio > _FINER else grid
+    return overlap(reference, moving)[1]
 
 
 def averaged(raster: Raster, band: int, grid: GeoBox) -> NDArray[np.float32]:
@@ -258,7 +246,7 @@ def averaged(raster: Raster, band: int, grid: GeoBox) -> NDArray[np.float32]:
             continue
         values = raster.read(band, window)
         floats = np.where(raster.usable(values), values, np.nan).astype(np.float32)
-        method: Literal["average", "cubic"] = "average" if ratio > _FINER else "cubic"
+        method: Literal["average", "cubic"] = "average" if ratio > FINER else "cubic"
         out[rows] = resample(floats, raster.grid[window], part, method=method)
     return out
 

@@ -131,6 +131,31 @@ def frame_in(whole: GeoBox, site: Site | None) -> Frame:
     return _around(whole, whole.enclosing(outline))
 
 
+def surroundings(
+    grid: GeoBox, width_m: float = CONTEXT_WIDTH_M, margin_m: float = CONTEXT_MARGIN_M
+) -> GeoBox:
+    """Return a site grid with enough ground round it to learn what is normal there.
+
+    Parameters
+    ----------
+    grid : GeoBox
+        The site grid, in metres.
+    width_m : float
+        What is returned is at least so wide and high.
+    margin_m : float
+        And reaches at least so far beyond the site on each side.
+
+    Returns
+    -------
+    GeoBox
+        The same pixels and more, as many on opposite sides; corners stay on multiples of 20 m.
+    """
+    step = abs(float(grid.resolution.x))
+    margins_m = (_margin_m(size * step, width_m, margin_m) for size in grid.shape)
+    rows, columns = (2 * -(-round(margin / step) // 2) for margin in margins_m)
+    return grid.pad(columns, rows)
+
+
 def site_outline(site: Site, grid: GeoBox) -> Geometry:
     """Return the outline of a site in the coordinates of a grid, with its sides followed closely."""
     from odc.geo.geom import Geometry
@@ -176,12 +201,15 @@ def _around(whole: GeoBox, wanted: GeoBox) -> Frame:
 
 
 def _widened(start: int, stop: int, length: int, step_m: float) -> tuple[int, int]:
-    margin_m = max(CONTEXT_MARGIN_M, (CONTEXT_WIDTH_M - (stop - start) * step_m) / 2)
-    margin = int(np.ceil(margin_m / step_m))
+    margin = int(np.ceil(_margin_m((stop - start) * step_m, CONTEXT_WIDTH_M, CONTEXT_MARGIN_M) / step_m))
     low, high = max(0, start - margin), min(length, stop + margin)
     # what was fetched for this site is then taken as it is, and found again when it is kept
     low, high = 0 if low <= _SLIVER_PX else low, length if high >= length - _SLIVER_PX else high
     return min(start, low), max(stop, high)
+
+
+def _margin_m(length_m: float, width_m: float, least_m: float) -> float:
+    return max(least_m, (width_m - length_m) / 2)
 
 
 def _part(whole: GeoBox, rows: tuple[int, int], columns: tuple[int, int]) -> GeoBox:

@@ -212,8 +212,8 @@ class Investigation:
             As by `changedet.access.choosing.make_plan` and `changedet.radar.access.make_radar_plan`; when
             both sensors were asked for, only where neither has anything.
         """
-        from changedet.access.choosing import surroundings
         from changedet.access.looking import cost_of_looks
+        from changedet.frame import surroundings
 
         store, request = self._store(), self._request(archives)
         archives.begin(surroundings(site.grid))

@@ -21,6 +21,7 @@ from changedet.providers.local import open_source
 from changedet.providers.rasters import read_header, read_window
 from changedet.registration import RESIDUAL_LIMIT_PX, Registration, Views, judge, simplified
 from changedet.resample import (
+    FINER,
     displaced_positions,
     paste,
     pixel_ratio,
@@ -46,9 +47,7 @@ _SILENT = Silent()
 _PREFERRED = ("B04", "B03", "B02")
 _MOST_BANDS = 3
 #: Above this many pixels one band says enough, and more would not fit into a laptop.
-_ONE_BAND_FROM_PX = 2e7
-#: Coarser by more than this: the images are matched in pixels of the coarser one.
-_COARSER = 1.25
+ONE_BAND_FROM_PX = 2e7
 _VIEW_PX = 128
 #: Threads that decode and encode files.
 _THREADS = 2
@@ -172,7 +171,7 @@ class Raster:
             return paste(values, np.full(tuple(grid.shape), self.fill, self.dtype), shift)
         positions, shape = displaced_positions(source, grid, displacement), (grid.shape[0], grid.shape[1])
         ratio = pixel_ratio(source, grid)
-        if ratio <= _COARSER and self.dtype in _DIRECT:
+        if ratio <= FINER and self.dtype in _DIRECT:
             return sample(values, shape, positions, nodata=self.nodata)
         floats = values.astype(np.float32)
         if self.nodata is not None:
@@ -337,6 +336,36 @@ def _of_image(image: Image, band: int, window: tuple[slice, slice]) -> NDArray[n
     return np.asarray(image.data[band][window])
 
 
+def overlap(reference: Raster, moving: Raster) -> tuple[tuple[slice, slice], GeoBox, float]:
+    """Return the ground that two rasters share, and the grid on which they can be compared.
+
+    Parameters
+    ----------
+    reference, moving : Raster
+        Any two.
+
+    Returns
+    -------
+    tuple of (tuple of slice, GeoBox, float)
+        Rows and columns of the reference; the grid, with larger pixels where those of the moving image are
+        larger; and how many pixels of the reference one of its pixels is wide.
+
+    Raises
+    ------
+    NoOverlapError
+        When they share no ground.
+    """
+    window = source_window(reference.grid, moving.grid)
+    if window is None or source_window(moving.grid, reference.grid) is None:
+        raise NoOverlapError(
+            "the two images do not overlap", where=f"{reference.name} and {moving.name}",
+            todo="give two images of the same place",
+        )  # fmt: skip
+    grid = reference.grid[window]
+    ratio = 1 / pixel_ratio(moving.grid, grid)
+    return (window, grid.zoom_out(ratio), ratio) if ratio > FINER else (window, grid, 1.0)
+
+
 @dataclass(frozen=True, eq=False)
 class _Match:
     """Two rasters and the grid on which they are matched."""
@@ -351,20 +380,11 @@ class _Match:
     @classmethod
     def of(cls, reference: Raster, moving: Raster) -> _Match:
         """Choose grid and bands."""
-        window = source_window(reference.grid, moving.grid)
-        if window is None or source_window(moving.grid, reference.grid) is None:
-            raise NoOverlapError(
-                "the two images do not overlap", where=f"{reference.name} and {moving.name}",
-                todo="give two images of the same place",
-            )  # fmt: skip
-        grid = reference.grid[window]
-        ratio = 1 / pixel_ratio(moving.grid, grid)
-        if ratio > _COARSER:
-            grid = grid.zoom_out(ratio)
+        window, grid, ratio = overlap(reference, moving)
         bands = _shared(reference.bands, moving.bands)
-        if grid.shape[0] * grid.shape[1] > _ONE_BAND_FROM_PX:
+        if grid.shape[0] * grid.shape[1] > ONE_BAND_FROM_PX:
             bands = bands[:1]
-        return cls(reference, moving, window, grid, ratio if ratio > _COARSER else 1.0, bands)
+        return cls(reference, moving, window, grid, ratio, bands)
 
     def run(
         self, settings: RegisterSettings

@@ -34,8 +34,8 @@ _EDGE_POINTS = 17
 _BETWEEN_SAMPLES_PX = 0.1
 #: The reference systems are asked at points this many pixels apart.
 _LATTICE_PX = 64
-#: An image whose pixels are smaller than those of the target by more than this is smoothed before.
-_FINER = 1.25
+#: Pixels are smaller than others when it is by more than this: they are then averaged or smoothed before.
+FINER = 1.25
 #: Grids that are turned or stretched by less than this, in pixels a pixel, lie side by side.
 _NO_TURN = 1e-9
 
@@ -378,7 +378,7 @@ def _displaced(
     if array.dtype == np.uint8:
         return np.asarray(sample(array, shape, _positions, order="nearest", nodata=0), np.uint8)
     ratio = pixel_ratio(source, target)
-    order: Order = "spline" if ratio * _FINER < 1 else "cubic"
+    order: Order = "spline" if ratio * FINER < 1 else "cubic"
     return np.asarray(sample(smoothed(array, ratio), shape, _positions, order=order, lenient=True))
 
 
@@ -410,7 +410,7 @@ def smoothed(array: NDArray[np.float32], ratio: float) -> NDArray[np.float32]:
     ndarray of float32, shape (y, x)
         Smoothed by a Gaussian, over the pixels with data only.
     """
-    if ratio <= _FINER:
+    if ratio <= FINER:
         return array
     import cv2
 

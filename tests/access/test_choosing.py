@@ -12,12 +12,13 @@ from tests.world.granules import quick_scene
 from tests.world.world import World, without_proxies
 
 from changedet.access.candidates import MOST_LOOKS
-from changedet.access.choosing import compare_plan, make_plan, surroundings
+from changedet.access.choosing import compare_plan, make_plan
 from changedet.access.selection import SelectionRules
 from changedet.bands import COMPARED_BANDS
 from changedet.cli import run as command_line
 from changedet.core.masking import SceneClass
 from changedet.errors import NoUsableImageryError, UsageError
+from changedet.frame import surroundings
 from changedet.output.folder import open_run
 from changedet.periods import parse_period
 from changedet.progress import Silent

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from tests.synthetic import make_scene
 
-from changedet.access.choosing import Plan, surroundings
+from changedet.access.choosing import Plan
 from changedet.access.plans import FRESH_FOR, PlanStore
 from changedet.access.selection import Choice, Look
 from changedet.access.sensor_plans import Plans
+from changedet.frame import surroundings
 from changedet.periods import parse_period
 from changedet.radar.access import RadarPlan
 from changedet.radar.choice import TrackPlan

@@ -8,11 +8,12 @@ from tests.synthetic import make_result, make_scene
 
 from changedet.access import sensor_plans as sensor_plans
 from changedet.access.archives import RADAR_PROVIDER, Archives, open_archives
-from changedet.access.choosing import Plan, surroundings
+from changedet.access.choosing import Plan
 from changedet.access.selection import Choice, Look
 from changedet.access.sensor_plans import Plans, Sensors, compare_plans, plan_sensors
 from changedet.comparison import DetectSettings
 from changedet.errors import NoUsableImageryError, ProviderError, UsageError
+from changedet.frame import surroundings
 from changedet.progress import Silent
 from changedet.providers.base import Estimate, ProviderInfo
 from changedet.radar.access import RadarPlan

@@ -11,9 +11,10 @@ from tests.world.asking import item_of
 from tests.world.granules import whole
 from tests.world.world import Options, World, without_proxies
 
-from changedet.access.choosing import compare_scenes, surroundings
+from changedet.access.choosing import compare_scenes
 from changedet.bands import COMPARED_BANDS, SCL, band
 from changedet.core.masking import cloud_buffer_px, usable_from_classes
+from changedet.frame import surroundings
 from changedet.pipeline import compare_sources
 from changedet.progress import Silent
 from changedet.providers.base import SearchQuery

@@ -9,7 +9,7 @@ from changedet.access.selection import no_same_orbit, no_same_season, require_an
 from changedet.errors import NoUsableImageryError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from changedet.access.selection import SelectionRules
     from changedet.scene import Scene
@@ -53,6 +53,28 @@ def worth_a_look(
     if not pairs:
         raise no_same_orbit() if radar else _other_seasons(*sides)
     most = max(map(len, sides)) if radar else MOST_LOOKS
+    return of_best_pairs(pairs, sides, most)
+
+
+def of_best_pairs(
+    pairs: Iterable[tuple[int, int]], sides: tuple[Sequence[Scene], Sequence[Scene]], most: int
+) -> tuple[list[Scene], list[Scene]]:
+    """Take the scenes of pairs, the best pair first, until each side has as many as it may.
+
+    Parameters
+    ----------
+    pairs : iterable of (int, int)
+        Places in the sides, the best pair first.
+    sides : tuple of two sequences of Scene
+        Before and after.
+    most : int
+        No more than this of each side; a pair that needs one more is passed over.
+
+    Returns
+    -------
+    tuple of two lists of Scene
+        Before and after, in the order given.
+    """
     kept: tuple[set[int], set[int]] = set(), set()
     for pair in pairs:
         if all(place in side or len(side) < most for place, side in zip(pair, kept, strict=True)):

@@ -11,7 +11,7 @@ from changedet.access.looking import look_at_all, look_at_kept
 from changedet.access.selection import Choice, Look, SelectionRules, choose_pair
 from changedet.comparison import DetectSettings
 from changedet.errors import NoUsableImageryError
-from changedet.frame import CONTEXT_MARGIN_M, CONTEXT_WIDTH_M, choose_frame
+from changedet.frame import choose_frame, surroundings
 from changedet.pipeline import compare_sources
 from changedet.providers.base import SearchQuery
 from changedet.providers.registry import require_offered
@@ -200,25 +200,6 @@ def _found(
         require_offered(provider.info, asked)
         sides.append(without_cloudy_tiles(provider.search(asked), query.max_tile_cloud, word))
     return worth_a_look(sides[0], sides[1], rules)
-
-
-def surroundings(grid: GeoBox) -> GeoBox:
-    """Return a site grid with enough ground round it to learn what is normal there.
-
-    Parameters
-    ----------
-    grid : GeoBox
-        The site grid, in metres.
-
-    Returns
-    -------
-    GeoBox
-        The same pixels and more; corners stay on multiples of 20 m.
-    """
-    step = abs(float(grid.resolution.x))
-    widths = [max(CONTEXT_MARGIN_M, (CONTEXT_WIDTH_M - n * step) / 2) for n in grid.shape]
-    rows, columns = (2 * -(-round(width / step) // 2) for width in widths)
-    return grid.pad(columns, rows)
 
 
 def compare_plan(

@@ -8,9 +8,10 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from changedet.access.choosing import Plan, surroundings
+from changedet.access.choosing import Plan
 from changedet.access.selection import Choice, Look
 from changedet.access.sensor_plans import Plans
+from changedet.frame import surroundings
 from changedet.json_texts import parse_json
 from changedet.providers.cache_files import digest_of, temporary, to_disk
 from changedet.radar.access import RadarPlan

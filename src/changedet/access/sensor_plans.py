@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from changedet.access.choosing import Plan, compare_plan, surroundings
+from changedet.access.choosing import Plan, compare_plan
 from changedet.errors import NoUsableImageryError
+from changedet.frame import surroundings
 from changedet.radar.access import RadarPlan, RadarTask, compare_radar
 from changedet.radar.fusion import without_radar
 

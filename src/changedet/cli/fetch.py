@@ -159,8 +159,8 @@ def _site_row(label: str, found: dict[str, Any] | Failure) -> dict[str, Any]:
 
 
 def _fetch_one(place: _Place, task: _Task, provider: TrackedProvider, bar: Progress) -> dict[str, Any]:
-    from changedet.access.choosing import surroundings
     from changedet.access.fetching import SceneFile, find_scenes
+    from changedet.frame import surroundings
 
     bar.step("searching")
     grid = surroundings(place.site.grid)

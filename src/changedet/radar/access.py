@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from changedet.access.choosing import surroundings
 from changedet.comparison import DetectSettings
 from changedet.errors import InputFileError, ProviderError
+from changedet.frame import surroundings
 from changedet.pipeline import compare_radar_passes
 from changedet.providers.base import SearchQuery
 from changedet.providers.registry import require_offered

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from changedet.access.candidates import MIN_COVERAGE
+from changedet.access.candidates import MIN_COVERAGE, of_best_pairs
 from changedet.errors import NoUsableImageryError
 from changedet.pairing import season_gap_days
 from changedet.radar.types import Track
@@ -189,16 +189,9 @@ def _nearest(
             partial = _is_partial(first) + _is_partial(second)
             # both sides are in order of time
             ranked.append((partial, gap // SEASON_STEP_DAYS, _days_apart(first, second), -i, -j))
-    kept: tuple[set[int], set[int]] = set(), set()
-    for *_, i, j in sorted(ranked):
-        places = -i, -j
-        if all(place in side or len(side) < most for place, side in zip(places, kept, strict=True)):
-            for place, side in zip(places, kept, strict=True):
-                side.add(place)
-    first_side, second_side = (
-        tuple(side[place] for place in sorted(own)) for side, own in zip((before, after), kept, strict=True)
-    )
-    return first_side, second_side
+    places = ((-i, -j) for *_, i, j in sorted(ranked))
+    first_side, second_side = of_best_pairs(places, (before, after), most)
+    return tuple(first_side), tuple(second_side)
 
 
 def _is_partial(scene: Scene) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from changedet.errors import InputFileError, MissingInputError, NoUsableImageryError
-from changedet.frame import Frame, choose_frame
+from changedet.frame import Frame, choose_frame, surroundings
 from changedet.periods import Period, parse_period, parse_searched_period
 from changedet.providers.base import Estimate, SearchQuery
 from changedet.providers.local import ImageSource, open_source
@@ -387,12 +387,10 @@ def frame_of_site(site: Site) -> Frame:
     Frame
         The grid of the site inside the grid on which dates are registered.
     """
-    grid = site.grid
-    step = abs(float(grid.resolution.x))
-    margins = [max(_MARGIN_M, (_GROUND_M - size * step) / 2) for size in grid.shape]
-    rows, columns = (2 * -(-round(margin / step) // 2) for margin in margins)
+    grid, context = site.grid, surroundings(site.grid, _GROUND_M, _MARGIN_M)
+    rows, columns = ((wide - size) // 2 for wide, size in zip(context.shape, grid.shape, strict=True))
     window = slice(rows, rows + grid.shape[0]), slice(columns, columns + grid.shape[1])
-    return Frame(grid, grid.pad(columns, rows), window)
+    return Frame(grid, context, window)
 
 
 def search_span(site: Site, span: Period, provider: Searcher, sensor: Sensor = "s2") -> list[Scene]:
