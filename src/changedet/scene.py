@@ -304,11 +304,6 @@ class Scene:
         return "s1" if self.platform == "unknown" and self.level == "RTC" else "other"
 
     @property
-    def is_sentinel2(self) -> bool:
-        """True when the imagery is Copernicus Sentinel-2."""
-        return self.sensor == "s2"
-
-    @property
     def credit(self) -> str:
         """The licence notice that must stand on every picture made from this scene."""
         if self.simulated:

@@ -390,7 +390,9 @@ def names(data, _):
 
 
 def state(data, folder):
-    from changedet.watch.runs import list_sites, objects_of
+    from tests.watch.queries import list_sites
+
+    from changedet.watch.runs import objects_of
     from changedet.watch.state import open_state
     from changedet.watch.verdicts import history
 

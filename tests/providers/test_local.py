@@ -163,7 +163,7 @@ def test_an_envi_file_without_extension(tmp_path):
     assert image.bands == ("band_1", "band_2", "band_7")
     assert image.scene.assets["band_7"].radiometry.scale == 1 / 255
     assert image.classes_source == "none"
-    assert not image.scene.is_sentinel2
+    assert image.scene.sensor == "other"
     with pytest.raises(InputFileError, match="describes imagery but holds none"):
         open_source(header)
 

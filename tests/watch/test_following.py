@@ -7,6 +7,7 @@ from datetime import date
 import pyogrio
 import pytest
 from tests.watch.folders import known_run, make_run
+from tests.watch.queries import list_sites, pending_alerts, unfinished_passes
 
 from changedet.errors import UsageError
 from changedet.watch.following import (
@@ -15,7 +16,6 @@ from changedet.watch.following import (
     follow_objects,
     followed_things,
     mark_delivered,
-    pending_alerts,
 )
 from changedet.watch.masks import add_mask
 from changedet.watch.overview import site_history, watch_status
@@ -25,10 +25,9 @@ from changedet.watch.passes import (
     begin_pass,
     end_pass,
     seen_scenes,
-    unfinished_passes,
     unseen_of,
 )
-from changedet.watch.runs import list_sites, objects_of, read_run
+from changedet.watch.runs import objects_of, read_run
 from changedet.watch.state import open_state
 from changedet.watch.verdicts import Judgement, Verdict, record
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from shapely.geometry import box
 from tests.watch import simulated
+from tests.watch.queries import unfinished_passes
 from tests.watch.simulated import (
     BUILT,
     CLOUD,
@@ -39,7 +40,6 @@ from changedet.watch.looking import WatchSpan
 from changedet.watch.masks import add_mask
 from changedet.watch.monitor import close_abandoned, watch_site
 from changedet.watch.overview import site_history, watch_status
-from changedet.watch.passes import unfinished_passes
 from changedet.watch.runs import site_row
 from changedet.watch.state import open_state
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
 import pytest
+from tests.watch.queries import unfinished_passes
 from tests.watch.simulated import RULES, SINCE, SITE, SimulatedProvider, built, place_of, watch
 from tests.watch.test_running import Failing, look, request_in
 
@@ -16,7 +17,6 @@ from changedet.watch import running, standing
 from changedet.watch.arrays import array_folder
 from changedet.watch.looking import SitePass
 from changedet.watch.overview import site_history
-from changedet.watch.passes import unfinished_passes
 from changedet.watch.standing import STANDING_NAME, keep_standing, known_sites, read_standing
 from changedet.watch.state import open_state
 

@@ -8,13 +8,14 @@ import pytest
 from shapely.geometry import MultiPolygon, box
 from tests.synthetic import make_result
 from tests.watch.folders import known_run, make_run
+from tests.watch.queries import list_sites
 
 from changedet.errors import InputFileError, MissingInputError, UsageError, VerificationError
 from changedet.output.vector import read_gpkg
 from changedet.site import Site
 from changedet.watch.geopackage import to_lonlat
 from changedet.watch.object_features import FEATURES, object_features
-from changedet.watch.runs import KEPT_COLUMNS, add_site, list_sites, objects_of, read_run, run_row, site_row
+from changedet.watch.runs import KEPT_COLUMNS, add_site, objects_of, read_run, run_row, site_row
 from changedet.watch.state import open_state
 
 

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from changedet.radar.types import Track
     from changedet.scene import Image
 
-#: How files of these maps are named, for documents and error texts.
-MAP_NAMES = "*_layover_shadow_mask.tif, *_mask.tif, *_ls_map.tif, *_local_incidence_angle.tif, *_inc_map.tif"
-
 _NAME = re.compile(
     r"(?:^|[ _-])(?:(?P<bits>ls[ _-]?map)"
     r"|(?P<codes>(?:layover[ _-]?)?shadow(?:[ _-]?(?:mask|map))?|mask)"
@@ -65,7 +62,7 @@ def map_kind(path: Path) -> MapKind | None:
     Returns
     -------
     MapKind or None
-        None when its name does not end as `MAP_NAMES` do.
+        None when its name does not end as those of such maps do.
 
     Examples
     --------

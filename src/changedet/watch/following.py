@@ -164,25 +164,6 @@ def add_alert(
     return done.rowcount == 1
 
 
-def pending_alerts(state: StateFile) -> list[dict[str, Any]]:
-    """Return the alerts that nobody has been given yet.
-
-    Parameters
-    ----------
-    state : StateFile
-        Open.
-
-    Returns
-    -------
-    list of dict
-        ``alert_key``, ``site``, ``status``, ``text`` and ``made_utc``, oldest first.
-    """
-    return state.rows(
-        "SELECT alerts.alert_key, sites.name AS site, alerts.status, alerts.text, alerts.made_utc FROM alerts"
-        " JOIN sites ON sites.fid = alerts.site_id WHERE alerts.delivered_utc IS NULL ORDER BY alerts.fid"
-    )
-
-
 def mark_delivered(change: sqlite3.Connection, keys: Iterable[str]) -> int:
     """Note that alerts were given to somebody.
 

@@ -106,25 +106,6 @@ def end_pass(
     note_change(change, "runs")
 
 
-def unfinished_passes(state: StateFile) -> list[dict[str, Any]]:
-    """Return the passes that have begun and not ended: they are running, or somebody was killed.
-
-    Parameters
-    ----------
-    state : StateFile
-        Open.
-
-    Returns
-    -------
-    list of dict
-        ``run_id``, ``site``, ``started_utc``, ``host`` and ``pid``, oldest first.
-    """
-    return state.rows(
-        "SELECT runs.fid AS run_id, sites.name AS site, runs.started_utc, runs.host, runs.pid FROM runs"
-        " JOIN sites ON sites.fid = runs.site_id WHERE runs.status = 'running' ORDER BY runs.fid"
-    )
-
-
 def add_scene(change: sqlite3.Connection, site_id: int, scene: SeenScene) -> bool:
     """Note that a scene was looked at; one that was of no use may be of use later, never the other way round.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -356,28 +355,6 @@ def layer_of(state: StateFile, table: str, columns: tuple[str, ...], *, site: st
         values,
     )
     return frame_of(rows, empty=columns)
-
-
-def list_sites(state: StateFile) -> list[dict[str, Any]]:
-    """Return the sites with the numbers of their runs and objects.
-
-    Parameters
-    ----------
-    state : StateFile
-        Open.
-
-    Returns
-    -------
-    list of dict
-        ``site``, ``folder``, ``added_utc``, ``runs`` and ``objects``, by name of site.
-    """
-    runs = Counter(row["site_id"] for row in state.rows("SELECT site_id FROM runs"))
-    objects = Counter(row["site_id"] for row in state.rows("SELECT site_id FROM objects"))
-    return [
-        {"site": row["name"], "folder": row["folder"], "added_utc": row["added_utc"],
-         "runs": runs[row["fid"]], "objects": objects[row["fid"]]}
-        for row in state.rows("SELECT fid, name, folder, added_utc FROM sites ORDER BY name")
-    ]  # fmt: skip
 
 
 def _site_outline(record: Mapping[str, Any]) -> MultiPolygon:
