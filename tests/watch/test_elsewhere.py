@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.watch.dump import dump, told
+from tests.watch.queries import unfinished_passes
 from tests.watch.several import APRIL, BUG, DOWN, JULY, NAMES, REFUSED, SITES, TORN, Source, begin, look
 from tests.watch.simulated import RULES, SINCE
 
@@ -21,7 +22,6 @@ from changedet.scale.executors import AHEAD, Lost, Serial, Threads
 from changedet.watch.elsewhere import Crew, SiteLook, Turn
 from changedet.watch.looking import Recalled, SitePass, WatchSpan
 from changedet.watch.monitor import recall
-from changedet.watch.passes import unfinished_passes
 from changedet.watch.state import open_state
 
 ROOT = Path(__file__).resolve().parents[2]
