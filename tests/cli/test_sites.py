@@ -31,7 +31,7 @@ def test_large_and_crossing_outlines_are_noticed(cli, workplace):
         (workplace / f"{name}.wkt").write_text(text)
     assert cli("sites", "check", "huge.wkt", "--json") == 0
     site = json.loads(cli.out)["sites"][0]
-    assert site["warnings"] == ["larger than 2500 km2: cut it into parts"]
+    assert site["warnings"] == ["larger than 2500 km2: cut it into parts (changedet sites cut)"]
     assert site["area_km2"] == pytest.approx(49_200, rel=0.01)
     assert site["lat"] == pytest.approx(1.0, abs=0.01)
     assert cli("sites", "check", "bow.wkt") == 0

@@ -58,6 +58,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "train": ("changedet train --pairs labelled --out quarries.json",),
         "doctor": ("changedet doctor", "changedet doctor --offline --json"),
+        "sites cut": (
+            "changedet sites cut --bbox 30.1,50.0,30.9,50.6 --name Kyiv --out sites.geojson",
+            "changedet sites cut --aoi province.kml --side 10km --out sites.geojson",
+        ),
         "sites check": ("changedet sites check sites.kml", "changedet sites check sites.csv --radius 500m"),
         "cache ls": ("changedet cache ls", "changedet cache ls --cache /data/scenes --json"),
         "cache verify": ("changedet cache verify",),
@@ -79,6 +83,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "watch run": (
             "changedet watch --sites sites.kml --state watch.gpkg --since 2023-01",
             "changedet watch --sites sites.kml --state watch.gpkg --exit-code --quiet",
+            "changedet watch --sites sites.kml --state watch.gpkg --scheduler processes --jobs 4",
         ),
         "watch status": ("changedet watch status --state watch.gpkg",),
         "watch history": ("changedet watch history Pier --state watch.gpkg --json",),

@@ -7,6 +7,8 @@ option                            used by
 --overwrite                       detect, run, demo, report
 --json                            detect, run, demo, report, verify, doctor, sites check
 --radius                          sites check
+--at, --radius, --bbox, --aoi     sites cut
+--name, --overwrite, --json       sites cut
 --json, --cache                   cache ls, cache verify, cache prune
 --cache                           doctor
 --json, --name                    search, fetch
@@ -89,7 +91,8 @@ Options that one other command has alone stand in the file of that command:
 ``register --tie-points``; ``evaluate --dataset``, ``evaluate --pairs``, ``evaluate --runs``,
 ``evaluate --truth``, ``evaluate --keep-runs``, ``evaluate --out`` (another default); the first four
 also of ``train``, whose ``train --out`` is a file; ``review run --object``, ``review run --verdict``,
-``review run --note``, ``review run --blind``; ``review export --out`` (a file); ``review mask --reason``,
+``review run --note``, ``review run --blind``; ``review export --out`` (a file); ``sites cut --out`` (a file),
+``sites cut --side``, ``sites cut --overlap``; ``review mask --reason``,
 ``review mask --until``, ``review mask --end``; ``review precision --by``; ``timeline --during``,
 ``timeline --images``, ``timeline --radar-images``, ``timeline --point``, ``timeline --object``,
 ``timeline --index``, ``timeline --register``, ``timeline --min-clear`` (of a date that is to be read);
