@@ -22,7 +22,7 @@ from changedet.errors import (
     OutputExistsError,
 )
 from changedet.json_texts import parse_json
-from changedet.providers.cache_files import digest_of, temporary, to_disk
+from changedet.providers.cache_files import digest_of, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -218,10 +218,7 @@ class Batch:
             (self.folder / STATUS_NAME).unlink(missing_ok=True)
             # run folders of an earlier batch may be replaced until this one has made its own
             record = self._record() | {"replacing": [name for name in self._names() if self._has(name)]}
-            with temporary(self.folder, "batch") as part:
-                part.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
-                to_disk(part)
-                part.replace(path)
+            write_text(path, json.dumps(record, indent=1, ensure_ascii=False), durable=True)
         except OSError as error:
             raise _unwritable(path, error) from error
         return False

@@ -8,6 +8,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from _typeshed import DataclassInstance
     from odc.geo.geobox import GeoBox
     from shapely.geometry.base import BaseGeometry
@@ -50,6 +52,33 @@ def parse_json(text: str | bytes) -> Any:  # noqa: ANN401  # whatever JSON can h
     # outside of the handler: the chain of a recursion is as long as the recursion was deep
     message = "nested too deeply"
     raise ValueError(message)
+
+
+def read_json(path: Path, most_bytes: int) -> Any:  # noqa: ANN401  # whatever JSON can hold
+    """Read a file in JSON that may be anybody's.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    most_bytes : int
+        A larger one is not read.
+
+    Returns
+    -------
+    object
+        What it holds.
+
+    Raises
+    ------
+    ValueError
+        When it is larger, or `parse_json` refuses it.
+    OSError
+        When it cannot be read.
+    """
+    if path.stat().st_size > most_bytes:
+        raise ValueError(f"larger than {most_bytes:,} bytes")
+    return parse_json(path.read_text(encoding="utf-8"))
 
 
 def _whole_number(digits: str) -> int:

@@ -7,7 +7,7 @@ import math
 import os
 import platform
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import Enum
@@ -19,7 +19,7 @@ import numpy as np
 
 from changedet.errors import MissingInputError, OutputError, VerificationError
 from changedet.hashing import sha256_file as sha256_file
-from changedet.json_texts import parse_json
+from changedet.json_texts import read_json
 from changedet.output import facts, radar_facts
 from changedet.output.radar_rasters import radar_section
 from changedet.resample import pixel_size_m
@@ -200,21 +200,65 @@ def read_record(folder: str | Path) -> dict[str, Any]:
                 todo="name one that changedet detect or changedet run wrote",
             )
         raise MissingInputError("no such file", where=str(path), todo=_ours(path.parent))
+    return read_layout(path, SCHEMA, todo=_AGAIN)
+
+
+def read_layout(path: Path, schema: str, *, todo: str) -> dict[str, Any]:
+    """Read a record that says in which layout it is.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    schema : str
+        The layout that is known.
+    todo : str
+        What to do where the file is damaged.
+
+    Returns
+    -------
+    dict
+        What it holds; no more than the layout was checked.
+
+    Raises
+    ------
+    VerificationError
+        When the file is damaged or has another layout.
+    """
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ValueError("larger than any record")
-        record = parse_json(path.read_text(encoding="utf-8"))
+        record = read_json(path, _MOST_BYTES)
     except (OSError, ValueError) as error:
-        raise VerificationError(f"damaged ({str(error)[:120]})", where=str(path), todo=_AGAIN) from error
-    schema = record.get("schema") if isinstance(record, dict) else None
-    if schema != SCHEMA:
+        raise VerificationError(f"damaged ({str(error)[:120]})", where=str(path), todo=todo) from error
+    found = record.get("schema") if isinstance(record, dict) else None
+    if found != schema:
         raise VerificationError(
-            f"layout {str(schema)[:60]!r} is not {SCHEMA!r}",
+            f"layout {str(found)[:60]!r} is not {schema!r}",
             where=str(path),
             todo="use the version that wrote it",
         )
     checked: dict[str, Any] = record
     return checked
+
+
+def strange_file(folder: Path, known: Collection[str]) -> str:
+    """Return the first file of a folder that is not known and that no viewer left, "" when there is none.
+
+    Parameters
+    ----------
+    folder : Path
+        Whoever wants to replace it has to know all that it holds.
+    known : collection of str
+        Relative POSIX paths.
+
+    Returns
+    -------
+    str
+        The relative path of the file. ``run.json`` is not looked for.
+    """
+    strangers = (
+        name for name in file_names(folder) if name not in known and not name.endswith(LEFT_BY_VIEWERS)
+    )
+    return next(strangers, "")
 
 
 def file_names(folder: str | Path) -> list[str]:

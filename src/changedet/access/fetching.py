@@ -18,7 +18,7 @@ from changedet.json_texts import parse_json
 from changedet.output.geotiff import CLASSES_BAND, VALID_BAND, write_cog
 from changedet.periods import Period, parse_searched_period
 from changedet.providers.base import SearchQuery
-from changedet.providers.cache_files import digest_of, temporary, to_disk, without_secrets
+from changedet.providers.cache_files import digest_of, temporary, to_disk, without_secrets, write_text
 from changedet.providers.cached import Wanted
 
 if TYPE_CHECKING:
@@ -267,9 +267,8 @@ class SceneFile:
                 _write_image(part, image, site)
                 to_disk(part)
                 part.replace(self.path)
-            with temporary(self.folder, self.path.stem) as part:
-                part.write_text(json.dumps(self._record(image, site), indent=1, ensure_ascii=False), "utf-8")
-                part.replace(self.description)
+            record = json.dumps(self._record(image, site), indent=1, ensure_ascii=False)
+            write_text(self.description, record)
         except OSError as error:
             if isinstance(error, OutputError):
                 raise

@@ -13,7 +13,7 @@ from changedet.access.selection import Choice, Look
 from changedet.access.sensor_plans import Plans
 from changedet.frame import surroundings
 from changedet.json_texts import parse_json
-from changedet.providers.cache_files import digest_of, temporary, to_disk
+from changedet.providers.cache_files import digest_of, write_text
 from changedet.radar.access import RadarPlan
 from changedet.scene import Scene
 
@@ -110,10 +110,7 @@ class PlanStore:
         path = self._path(request, plan.site)
         with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            with temporary(self.folder, path.stem) as part:
-                part.write_text(json.dumps(plain, indent=1, ensure_ascii=False), encoding="utf-8")
-                to_disk(part)
-                part.replace(path)
+            write_text(path, json.dumps(plain, indent=1, ensure_ascii=False), durable=True)
 
     def forget(self, request: Mapping[str, Any], site: Site) -> None:
         """Forget the plan of a request.

@@ -145,15 +145,12 @@ def _check_pair_folder(folder: Path, *, overwrite: bool) -> None:
 
 def _refuse_strangers(folder: Path, known: set[str]) -> None:
     """Refuse a folder with files that the simulated scenes do not have and no viewer left."""
-    from changedet.provenance import LEFT_BY_VIEWERS, file_names
+    from changedet.provenance import strange_file
 
-    for name in file_names(folder):
-        if name not in known and not name.endswith(LEFT_BY_VIEWERS):
-            raise OutputExistsError(
-                f"the folder holds what no demo wrote ({name})",
-                where=str(folder),
-                todo="choose another --out",
-            )
+    if name := strange_file(folder, known):
+        raise OutputExistsError(
+            f"the folder holds what no demo wrote ({name})", where=str(folder), todo="choose another --out"
+        )
 
 
 def _lines(document: dict[str, Any], folder: Path, warnings: list[str]) -> list[str]:

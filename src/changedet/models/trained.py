@@ -20,8 +20,8 @@ from changedet.errors import (
     OutputError,
     OutputExistsError,
 )
-from changedet.json_texts import OTHER_SHAPE, parse_json
-from changedet.providers.cache_files import temporary
+from changedet.json_texts import OTHER_SHAPE, read_json
+from changedet.providers.cache_files import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,9 +138,7 @@ class TrainedModel:
         check_model_file(path, overwrite=overwrite)
         try:
             text = json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
-            with temporary(path.absolute().parent, path.name) as part:
-                part.write_text(text + "\n", encoding="utf-8", newline="\n")
-                part.replace(path)
+            write_text(path.absolute(), text + "\n")
         except OSError as error:
             what = f"cannot be written ({error.strerror or 'write error'})"
             raise OutputError(what, where=str(path), todo="check the folder and the free space") from error
@@ -201,10 +199,7 @@ def open_model(path: str | Path) -> TrainedModel:
             "no such file", where=str(path), todo="name a file that changedet train wrote"
         )
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            message = f"larger than {_MOST_BYTES} bytes"
-            raise ValueError(message)
-        data = parse_json(path.read_text(encoding="utf-8"))
+        data = read_json(path, _MOST_BYTES)
         if data["schema"] != SCHEMA:
             message = f"layout {str(data['schema'])[:60]!r} is not {SCHEMA!r}"
             raise ValueError(message)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from changedet.errors import OutputError, OutputExistsError
 from changedet.output import facts
 from changedet.output.page import render_page
+from changedet.providers.cache_files import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -103,9 +104,7 @@ def write_evaluation(document: Mapping[str, Any], folder: str | Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in ((PAGE_NAME, evaluation_html(document)), (DOCUMENT_NAME, text)):
-            temporary = folder / f"{name}.part"
-            temporary.write_text(content, encoding="utf-8", newline="\n")
-            temporary.replace(folder / name)
+            write_text(folder / name, content)
     except OSError as error:
         raise OutputError(
             f"cannot be written ({error.strerror or 'write error'})",

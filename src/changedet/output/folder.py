@@ -38,12 +38,11 @@ from changedet.output.whole import (
 from changedet.pairing import Pair
 from changedet.progress import Progress, Silent
 from changedet.provenance import (
-    LEFT_BY_VIEWERS,
     RECORD_NAME,
-    file_names,
     file_records,
     read_record,
     run_record,
+    strange_file,
     write_record,
 )
 from changedet.registration import Registration
@@ -415,8 +414,7 @@ def _foreign_file(folder: Path) -> str:
         return f"no readable {RECORD_NAME}"
     files = record.get("files")
     known = set(files) if isinstance(files, dict) else set()
-    strangers = (n for n in file_names(folder) if n not in known and not n.endswith(LEFT_BY_VIEWERS))
-    return next(strangers, "")
+    return strange_file(folder, known)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from changedet.errors import OutputError
+from changedet.providers.cache_files import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,12 +70,9 @@ def write_page(text: str, path: Path, *, what: str) -> None:
     OutputError
         When it cannot be written; nothing half-written is left.
     """
-    temporary = path.with_name(path.name + ".part")
     try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
+        write_text(path, text)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OutputError(
             f"{what} cannot be written ({error.strerror or 'write error'})",
             where=str(path),

@@ -15,9 +15,7 @@ from changedet.errors import (
     MissingInputError,
     OutputError,
     OutputExistsError,
-    VerificationError,
 )
-from changedet.json_texts import parse_json
 from changedet.output.folder import check_target
 from changedet.output.radar_series_table import radar_csv
 from changedet.output.tables import csv_text, number_text
@@ -26,11 +24,12 @@ from changedet.output.timeline_page import timeline_html
 from changedet.output.timeline_plot import plot_timeline
 from changedet.output.whole import set_aside, temporary_sibling
 from changedet.provenance import (
-    LEFT_BY_VIEWERS,
     RECORD_NAME,
     file_names,
     file_records,
     library_versions,
+    read_layout,
+    strange_file,
     to_json_types,
 )
 from changedet.radar.agreement import break_opinions, optical_gaps
@@ -136,13 +135,12 @@ def check_timeline_target(folder: str | Path, *, overwrite: bool = False) -> Non
     except (ChangedetError, LookupError, TypeError):
         known = set()
     # the record of a run is not among the names, and no file of a timeline
-    run = [RECORD_NAME] if (target / RECORD_NAME).exists() else []
-    for name in [*run, *file_names(target)]:
-        if name not in known and not name.endswith(LEFT_BY_VIEWERS):
-            raise OutputExistsError(
-                f"the folder holds what no timeline wrote ({name})", where=str(folder),
-                todo="choose another folder",
-            )  # fmt: skip
+    strange = RECORD_NAME if (target / RECORD_NAME).exists() else strange_file(target, known)
+    if strange:
+        raise OutputExistsError(
+            f"the folder holds what no timeline wrote ({strange})", where=str(folder),
+            todo="choose another folder",
+        )  # fmt: skip
 
 
 def read_timeline_record(folder: str | Path) -> dict[str, Any]:
@@ -170,17 +168,7 @@ def read_timeline_record(folder: str | Path) -> dict[str, Any]:
         raise MissingInputError(
             "no such file", where=str(path), todo="name a folder that changedet timeline wrote"
         )
-    try:
-        record = parse_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise VerificationError(f"damaged ({str(error)[:120]})", where=str(path), todo=AGAIN) from error
-    schema = record.get("schema") if isinstance(record, dict) else None
-    if schema != SCHEMA:
-        raise VerificationError(
-            f"layout {str(schema)[:60]!r} is not {SCHEMA!r}", where=str(path),
-            todo="use the version that wrote it",
-        )  # fmt: skip
-    return dict(record)
+    return read_layout(path, SCHEMA, todo=AGAIN)
 
 
 def timeline_record(

@@ -132,6 +132,30 @@ def temporary(folder: Path, key: str) -> Iterator[Path]:
         remove(path)
 
 
+def write_text(path: Path, text: str, *, durable: bool = False) -> None:
+    """Write a text under a name that it has only when all of it is written; what stood there is replaced.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder has to be there.
+    text : str
+        Written as UTF-8, with the ends of lines that it has.
+    durable : bool
+        Wait until the bytes are on the disk: for what other files are believed by.
+
+    Raises
+    ------
+    OSError
+        When it cannot be written; nothing is left then, and what stood there stays.
+    """
+    with temporary(path.parent, path.name) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        if durable:
+            to_disk(part)
+        part.replace(path)
+
+
 def remove(path: Path) -> None:
     """Remove a file; when that is not possible, another process will.
 

@@ -19,7 +19,7 @@ from changedet.coordinates import GeoPoint
 from changedet.core.detection_floor import DetectionFloor
 from changedet.hashing import code_digest
 from changedet.json_texts import OTHER_SHAPE, parse_json
-from changedet.providers.cache_files import digest_of, temporary
+from changedet.providers.cache_files import digest_of, write_text
 from changedet.timeline.kinds_in_time import Phase, TimeFinding, TimeKind
 from changedet.watch.arrays import array_folder
 from changedet.watch.candidates import Candidate
@@ -100,9 +100,8 @@ def keep_standing(state: StateFile, place: Place, found: SitePass) -> None:
         return
     path = _path(state, found.site)
     stood = replace(found, learned=0, taken=(), left=(), alerts=0)
-    with contextlib.suppress(OSError), temporary(path.parent, path.name) as part:
-        part.write_text(_text(stood, _key(known, place)), encoding="utf-8")
-        part.replace(path)
+    with contextlib.suppress(OSError):
+        write_text(path, _text(stood, _key(known, place)))
 
 
 def read_standing(state: StateFile, place: Place, known: KnownSite) -> SitePass | None:

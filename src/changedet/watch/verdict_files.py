@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from changedet.errors import InputFileError, MissingInputError, UsageError
-from changedet.json_texts import OTHER_SHAPE, parse_json
+from changedet.json_texts import OTHER_SHAPE, read_json
 from changedet.watch.geopackage import utc_text
 from changedet.watch.runs import add_run, read_run
 from changedet.watch.state import open_state, rows_of
@@ -86,10 +86,7 @@ def read_verdict_file(path: str | Path) -> VerdictFile:
     if not path.is_file():
         raise MissingInputError("no such file", where=str(path), todo=_TODO)
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            message = f"more than {_MOST_BYTES:,} bytes"
-            raise ValueError(message)
-        said = parse_json(path.read_text(encoding="utf-8"))
+        said = read_json(path, _MOST_BYTES)
         if said["schema"] != SCHEMA:
             message = f"layout {str(said['schema'])[:60]!r} is not {SCHEMA!r}"
             raise ValueError(message)
