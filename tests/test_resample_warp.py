@@ -55,6 +55,15 @@ def test_classes_are_those_of_gdal(monkeypatch, east, south, finer):
     assert (fast == slow).all()
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 9])
+def test_edges_are_those_of_gdal(monkeypatch, rows):
+    plane = RNG(7).random((rows, 40), dtype=np.float32)
+    fast, slow = both_ways(monkeypatch, plane, target_at(-3.17, -2.81, 2), (30, 100), "cubic")
+    assert np.isfinite(slow).any()
+    assert (np.isnan(fast) == np.isnan(slow)).all()
+    assert np.nanmax(np.abs(fast - slow)) <= 2e-7
+
+
 def test_a_target_beside_the_source_stays_without_data(monkeypatch):
     plane = np.ones((30, 30), np.float32)
     fast, slow = both_ways(monkeypatch, plane, target_at(100.0, 0.0, 2), (20, 20), "cubic")

@@ -9,7 +9,7 @@ import numpy as np
 
 from changedet.bands import COMPARED_BANDS
 from changedet.core.masking import cloud_buffer_px, recheck_clouds, usable_from_classes
-from changedet.core.planes import all_finite, by_rows, count_where, over_rows
+from changedet.core.planes import all_finite, any_rows, by_rows, count_where
 from changedet.errors import InputFileError, MissingBandError, NoOverlapError, NoUsableImageryError
 from changedet.resample import pixel_size_m
 
@@ -239,9 +239,7 @@ def _require_size(before: Image, after: Image, site: NDArray[np.bool_]) -> None:
 
 
 def _require_content(image: Image, site: NDArray[np.bool_], name: str) -> None:
-    if not any(
-        over_rows(lambda data, part: bool((np.isfinite(data).all(axis=0) & part).any()), image.data, site)
-    ):
+    if not any_rows(lambda data, part: bool((np.isfinite(data).all(axis=0) & part).any()), image.data, site):
         raise NoOverlapError(
             f"the {name} image has no data inside the compared area",
             where=image.scene.id,
@@ -263,16 +261,16 @@ def _require_content(image: Image, site: NDArray[np.bool_], name: str) -> None:
 
 def _is_constant(image: Image) -> bool:
     """Tell whether every usable pixel of every band has the same value."""
+    low, high = (np.full(len(image.bands), end) for end in (np.inf, -np.inf))
 
-    def _ends(data: NDArray[np.float32], usable: NDArray[np.bool_]) -> list[tuple[float, float]]:
+    def _varies(data: NDArray[np.float32], usable: NDArray[np.bool_]) -> bool:
         # what is left where nothing is usable changes no end
-        return [
-            (float(band[usable].min(initial=np.inf)), float(band[usable].max(initial=-np.inf)))
-            for band in data
-        ]
+        for i, band in enumerate(data):
+            low[i] = np.minimum(low[i], band[usable].min(initial=np.inf))
+            high[i] = np.maximum(high[i], band[usable].max(initial=-np.inf))
+        return bool((high > low).any())
 
-    ends = np.array(over_rows(_ends, image.data, image.valid))
-    return not bool((ends[..., 1].max(axis=0) > ends[..., 0].min(axis=0)).any())
+    return not any_rows(_varies, image.data, image.valid)
 
 
 def _coverage_warnings(pair: Pair, site: NDArray[np.bool_]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Interpolation by phases: any cubic polynomial's parabola is met, gaps and edges are left to others."""
+"""Interpolation by phases: a parabola is met exactly, lines go on to the edge, gaps are left to others."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_whole_pixels_are_copied():
 
 
 @pytest.mark.parametrize("finer", [1, 2, 3])
-def test_what_is_not_written_lies_at_the_edge_or_near_a_gap(finer):
+def test_what_is_not_written_lies_near_a_gap_or_outside(finer):
     plane = np.random.default_rng(1).random((400, 700), dtype=np.float32)
     missing = np.zeros(plane.shape, bool)
     missing[200, 350] = True
@@ -49,13 +49,26 @@ def test_what_is_not_written_lies_at_the_edge_or_near_a_gap(finer):
     for part in left:
         assert not told[part].any()
         told[part] = True
-    assert (np.isnan(out) == told).all()
     rows, columns = positions(-2.3, finer, shape[0]), positions(-2.6, finer, shape[1])
-    inside = ((rows >= 1) & (rows < 398))[:, None] & ((columns >= 1) & (columns < 698))
-    assert told[~inside].all()
+    covered = ((rows >= -0.5) & (rows <= 399.5))[:, None] & ((columns >= -0.5) & (columns <= 699.5))
+    assert (np.isnan(out) == (told | ~covered)).all()
     near = (abs(rows - 200) < 2)[:, None] & (abs(columns - 350) < 2)
     assert told[near].all()
-    assert told[inside].mean() < 0.6
+    assert told.mean() < 0.6
+
+
+def test_a_line_goes_on_to_the_edge_and_stays_level_beyond_the_last_centre():
+    plane = np.arange(10, dtype=np.float32)[:, None].repeat(9, 1)
+    out, left = interpolated(plane, (-0.25, -0.25), 2, (20, 18))
+    assert left == []
+    truth = np.clip(positions(-0.25, 2, 20), 0, 9)
+    assert np.abs(out - truth[:, None]).max() < 1e-6
+
+
+def test_a_plane_smaller_than_the_kernel_is_a_plane_all_the_same():
+    out, left = interpolated(np.full((2, 1), 3, np.float32), (-0.25, -0.25), 2, (4, 2))
+    assert left == []
+    assert (out == 3).all()
 
 
 def test_ground_without_any_data_is_nobodys_work():
@@ -63,6 +76,7 @@ def test_ground_without_any_data_is_nobodys_work():
     missing = np.zeros(plane.shape, bool)
     missing[:, :560] = True
     out, left = interpolated(plane, (2.0, 2.0), 1, (590, 590), missing)
+    assert left
     assert all(columns.stop > 500 for _, columns in left)
     assert np.isnan(out[:, :500]).all()
 

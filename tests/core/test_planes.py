@@ -11,6 +11,7 @@ import pytest
 from changedet.core import planes as module
 from changedet.core.planes import (
     all_finite,
+    any_rows,
     by_rows,
     by_tiles,
     chosen_bands,
@@ -115,3 +116,20 @@ def test_nan_stands_where_a_mask_is_false() -> None:
     assert plane.all()
     assert with_nan(plane, mask, out=plane) is plane
     np.testing.assert_array_equal(plane, found)
+
+
+def test_rows_are_looked_at_until_one_says_yes():
+    plane = np.zeros((1500, 1000), np.float32)
+    looked = []
+
+    def says(part):
+        looked.append(len(part))
+        return bool(part.any())
+
+    assert not any_rows(says, plane)
+    assert sum(looked) == 1500
+    assert len(looked) > 2
+    plane[0, 5] = 1
+    looked.clear()
+    assert any_rows(says, plane)
+    assert len(looked) == 1

@@ -33,7 +33,8 @@ def interpolate_phases(
 
     Every so many pixels of such a grid stand at the same fraction of a pixel of the source, so that the same
     weights serve them all. Cubic convolution with a = -0.5: Keys 1981, doi:10.1109/TASSP.1981.1163711; the
-    sums are made in double precision.
+    sums are made in double precision. Where the kernel would leave the source, up to half a pixel beyond the
+    centres of its outermost pixels, two pixels on each axis make a straight line, as GDAL has it.
 
     Parameters
     ----------
@@ -47,21 +48,21 @@ def interpolate_phases(
     finer : int
         How many pixels of the result stand side by side in one of the source, 1 or more.
     out : ndarray of float32, shape of the result
-        Written where the kernel meets data only.
+        NaN; written where the kernel meets data only.
 
     Returns
     -------
     list of pairs of slice
-        Rows and columns of the result that were not written though there is data near them: where the kernel
-        would leave the source, or meet a gap.
+        Rows and columns of the result that were not written because there are gaps near them, and data.
 
     Examples
     --------
     >>> plane = np.arange(8, dtype=np.float32)[None].repeat(8, 0)
-    >>> out = np.zeros((16, 16), np.float32)
-    >>> left = interpolate_phases(plane, plane < 0, (-0.25, -0.25), 2, out)
-    >>> out[8, 6:10].tolist(), left[0]
-    ([2.75, 3.25, 3.75, 4.25], (slice(0, 3, None), slice(0, 3, None)))
+    >>> out = np.full((16, 16), np.nan, np.float32)
+    >>> interpolate_phases(plane, plane < 0, (-0.25, -0.25), 2, out)
+    []
+    >>> out[8, :4].tolist()
+    [0.0, 0.25, 0.75, 1.25]
     """
     axes = [_pieces(*axis, finer) for axis in zip(first_px, out.shape, plane.shape, _TILE_PX, strict=True)]
     left = []
@@ -69,10 +70,14 @@ def interpolate_phases(
         for columns, columns_inside in axes[1]:
             reach = _reach(rows, first_px[0], finer), _reach(columns, first_px[1], finer)
             gaps = missing[reach]
-            if rows_inside and columns_inside and not gaps.any():
-                _interpolate(plane[reach], (rows, columns), first_px, finer, out)
-            elif not gaps.all():
+            if gaps.all():
+                continue
+            if gaps.any():
                 left.append((rows, columns))
+            elif rows_inside and columns_inside:
+                _interpolate(plane[reach], (rows, columns), first_px, finer, out)
+            else:
+                _at_the_edge(plane, (rows, columns), first_px, finer, out)
     return left
 
 
@@ -151,6 +156,30 @@ def _interpolate(
             )
             height, width = target.shape
             target[...] = found[row : row + height, column : column + width]
+
+
+def _at_the_edge(
+    plane: NDArray[np.float32],
+    tile: Tile,
+    first_px: tuple[float, float],
+    finer: int,
+    out: NDArray[np.float32],
+) -> None:
+    """Write a tile of the result linearly, from as many of two by two pixels as there are."""
+    total, within = np.zeros((1, 1)), []
+    axes = []
+    for axis, first, length in zip(tile, first_px, plane.shape, strict=True):
+        positions = first + np.arange(axis.start, axis.stop) / finer
+        cells = np.floor(positions).astype(np.intp)
+        pairs = [(cells, 1 - (positions - cells)), (cells + 1, positions - cells)]
+        axes.append([(cell.clip(0, length - 1), w * ((cell >= 0) & (cell < length))) for cell, w in pairs])
+        within.append((positions >= -0.5) & (positions <= length - 0.5))
+    for row, row_weights in axes[0]:
+        for column, column_weights in axes[1]:
+            total = total + row_weights[:, None] * column_weights * plane[row[:, None], column]
+    down, right = (sum(weights for _, weights in axis) for axis in axes)
+    inside = within[0][:, None] & within[1]
+    out[tile][inside] = (total / np.maximum(down[:, None] * right, 1e-12))[inside]
 
 
 def _phase(axis: slice, first_px: float, finer: int, phase: int) -> tuple[int, NDArray[np.float64]]:

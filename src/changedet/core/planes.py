@@ -315,6 +315,32 @@ def over_rows(function: Callable[..., Value], *planes: NDArray[Any]) -> list[Val
     return [found[rows.start] for rows in blocks]
 
 
+def any_rows(function: Callable[..., bool], *planes: NDArray[Any]) -> bool:
+    """Tell whether a function says yes of any block of rows, looking at no more of them than it takes.
+
+    Parameters
+    ----------
+    function : callable
+        Given the same rows of every plane.
+    *planes : ndarray, shape (..., y, x)
+        At least one.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> any_rows(lambda part: bool(part.any()), np.eye(3, dtype=bool))
+    True
+    """
+    for rows in plane_blocks(planes[0]):
+        if function(*(plane[..., rows, :] for plane in planes)):
+            return True
+        relieve()
+    return False
+
+
 def count_where(function: Callable[..., NDArray[np.bool_]], *planes: NDArray[Any]) -> int:
     """Count the pixels for which a condition on several planes holds.
 

@@ -164,7 +164,7 @@ class LayerSource:
         wanted = self.grid if grid is None else grid
         bands = [layer for layer in self.layers if layer.name != SCL]
         _require_memory(len(bands), wanted, self.scene.id)
-        data = new_plane((len(bands), *wanted.shape), np.float32, np.nan)
+        data = new_plane((len(bands), *wanted.shape), np.float32)
         seen = [load_band(layer, wanted, out, displacement) for layer, out in zip(bands, data, strict=True)]
         if not any(seen):
             raise NoOverlapError(
@@ -295,9 +295,10 @@ def check_north_up(grid: GeoBox, *, where: str) -> None:
 def load_band(
     layer: Layer, wanted: GeoBox, out: NDArray[np.float32], displacement: DisplacementField | None = None
 ) -> bool:
-    """Write the reflectance of one band on the grid `wanted` into `out`; False when they do not overlap."""
+    """Write the reflectance of one band on the grid `wanted` into all of `out`; False without any overlap."""
     window = source_window(layer.grid, wanted, displacement)
     if window is None:
+        by_rows(lambda part: np.full(part.shape, np.nan, np.float32), out, dtype=np.float32, out=out)
         return False
     radiometry = layer.asset.radiometry
     # Sentinel Hub gives nothing below zero, other archives do where too much haze was taken off. What any
@@ -308,6 +309,7 @@ def load_band(
     def _work(rows: slice) -> None:
         part = source_rows(layer.grid[window], wanted, rows, displacement)
         if part is None:
+            out[rows] = np.nan
             return
         values = to_reflectance(stored[part], radiometry, clip=clip)
         moved = resample(values, layer.grid[window][part], wanted, displacement=displacement, rows=rows)
