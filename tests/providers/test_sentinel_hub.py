@@ -61,9 +61,11 @@ def no_surroundings(monkeypatch, tmp_path):
     without_proxies(monkeypatch)
     for name in ("SH_PROFILE", "SH_CLIENT_ID", "SH_CLIENT_SECRET"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    # older versions of the library know the home alone
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
     yield
-    assert not (tmp_path / "config" / "sentinelhub" / "config.toml").exists() or (tmp_path / "mine").exists()
+    assert not (tmp_path / ".config" / "sentinelhub" / "config.toml").exists() or (tmp_path / "mine").exists()
 
 
 @pytest.fixture
@@ -598,7 +600,7 @@ def test_credentials_come_from_the_environment_or_a_profile(tmp_path, monkeypatc
         find_credentials({"SH_CLIENT_ID": "me"})
     with pytest.raises(CredentialsError, match="there is no profile work"):
         find_credentials({"SH_PROFILE": "work"})
-    folder = tmp_path / "config" / "sentinelhub"
+    folder = tmp_path / ".config" / "sentinelhub"
     folder.mkdir(parents=True)
     (tmp_path / "mine").touch()
     (folder / "config.toml").write_text(
