@@ -20,12 +20,14 @@ from tests.watch.test_folders import look as watch_files
 from tests.watch.test_folders import write
 from tests.world.world import without_proxies
 
+from changedet.access.fetching import clearest
 from changedet.output.timeline_folder import timeline_csv, timeline_record
+from changedet.periods import parse_period
 from changedet.pipeline import compare_radar_files
 from changedet.progress import Silent
 from changedet.providers.tracked import TrackedProvider
 from changedet.radar.files import open_radar_files
-from changedet.timeline.access import plan_local_series, plan_series
+from changedet.timeline.access import plan_local_series, plan_series, search_span
 from changedet.timeline.making import TimelineRequest, default_settings, make_timeline
 from changedet.watch.monitor import WatchSpan
 from changedet.watch.running import WatchRequest, run_watch
@@ -127,6 +129,30 @@ class TestCatalogues:
             assert [one.to_dict() for one in open_any(world, provider).search(asked)] == [
                 one.to_dict() for one in usual
             ]
+
+
+class Twins(SimulatedProvider):
+    """Says that scenes of three names were taken at one time, in any order."""
+
+    def __init__(self, seed):
+        super().__init__()
+        self.random = random.Random(seed)
+
+    def search(self, query):
+        found = [replace(one, id=f"{one.id}-{name}") for one in super().search(query)[:2] for name in "abc"]
+        return self.random.sample(found, len(found))
+
+
+def test_scenes_of_one_time_are_named_and_taken_in_the_same_order():
+    span, names = parse_period("2021"), []
+    for seed in range(5):
+        twins = Twins(seed)
+        scenes = search_span(SITE, span, twins)
+        looks = clearest(SITE, scenes[::-1], 4, TrackedProvider(twins, Silent()), Silent())
+        names.append([[one.id for one in scenes], [one.scene.id for one in looks]])
+    assert names[0][0] == sorted(names[0][0]) and len(names[0][0]) >= 6
+    assert names[0][1] == names[0][0][:4]
+    assert all(one == names[0] for one in names)
 
 
 class TestSites:

@@ -160,7 +160,7 @@ def clearest(
     Returns
     -------
     list of Look
-        The clearest first; of equally clear ones the earlier.
+        The clearest first; of equally clear ones the earlier, of one time the first by name.
     """
     from changedet.access.looking import look_at_all, look_at_kept
 
@@ -170,7 +170,7 @@ def clearest(
     else:
         looks = look_at_kept(site, scenes, provider)
     usable = [look for look in looks if not look.rejected]
-    return sorted(usable, key=lambda look: (-look.clear_share, look.scene.time_text))[:count]
+    return sorted(usable, key=lambda look: (-look.clear_share, look.scene.time_text, look.scene.id))[:count]
 
 
 @dataclass(frozen=True, eq=False)

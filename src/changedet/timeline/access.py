@@ -410,7 +410,7 @@ def search_span(site: Site, span: Period, provider: Searcher, sensor: Sensor = "
     Returns
     -------
     list of Scene
-        In order of time, each once.
+        In order of time, those of one time by name; each once.
 
     Raises
     ------
@@ -420,7 +420,7 @@ def search_span(site: Site, span: Period, provider: Searcher, sensor: Sensor = "
     found: dict[str, Scene] = {}
     for query in span_queries(site, span, sensor):
         found |= {scene.id: scene for scene in provider.search(query)}
-    return sorted(found.values(), key=lambda scene: scene.time_text)
+    return sorted(found.values(), key=lambda scene: (scene.time_text, scene.id))
 
 
 def span_queries(site: Site, span: Period, sensor: Sensor = "s2") -> Iterator[SearchQuery]:
