@@ -139,9 +139,8 @@ def test_a_list_is_written_whole_and_read_back(tmp_path: Path) -> None:
 def test_lists_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="GeoJSON"):
         write_site_list([AREA], tmp_path / "sites.kml")
-    (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
-        write_site_list([AREA], tmp_path / "file" / "sites.geojson")
+        write_site_list([AREA], tmp_path / "none" / "sites.geojson")
 
 
 def test_the_command_says_what_it_wrote_and_what_to_do_next(cli, workplace) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from changedet.antimeridian import unwrapped
-from changedet.errors import OutputError, OutputExistsError, UsageError
-from changedet.output.whole import temporary_sibling
+from changedet.errors import OutputError, UsageError
+from changedet.providers.cache_files import refuse_existing, write_text
 from changedet.site import Site
 
 if TYPE_CHECKING:
@@ -221,15 +221,11 @@ def write_site_list(sites: Sequence[Site], path: str | Path, *, overwrite: bool 
     path = Path(path)
     if path.suffix.lower() != ".geojson":
         raise UsageError("a list of sites is written as GeoJSON", where=str(path), todo="end it in .geojson")
-    if path.is_dir() or (path.exists() and not overwrite):
-        todo = "choose another name or allow overwriting (--overwrite)"
-        raise OutputExistsError("is there already", where=str(path), todo=todo)
+    refuse_existing(path, overwrite=overwrite)
     features = ",\n".join(json.dumps(_feature(site), ensure_ascii=False) for site in sites)
     text = '{"type": "FeatureCollection", "features": [\n' + features + "\n]}\n"
     try:
-        with temporary_sibling(path.absolute()) as folder:
-            (folder / path.name).write_text(text, encoding="utf-8", newline="\n")
-            (folder / path.name).replace(path)
+        write_text(path.absolute(), text)
     except OSError as error:
         raise OutputError(
             f"cannot be written ({error.strerror or 'write error'})",

@@ -18,10 +18,9 @@ from changedet.errors import (
     MissingBandError,
     MissingInputError,
     OutputError,
-    OutputExistsError,
 )
 from changedet.json_texts import OTHER_SHAPE, read_json
-from changedet.providers.cache_files import write_text
+from changedet.providers.cache_files import refuse_existing, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,9 +165,7 @@ def check_model_file(path: Path, *, overwrite: bool) -> None:
     OutputError
         When its folder is not there.
     """
-    if path.is_dir() or (path.exists() and not overwrite):
-        todo = "choose another name or allow overwriting (--overwrite)"
-        raise OutputExistsError("is there already", where=str(path), todo=todo)
+    refuse_existing(path, overwrite=overwrite)
     if not path.absolute().parent.is_dir():
         raise OutputError("its folder is not there", where=str(path), todo="make it")
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from changedet.errors import OutputExistsError
 from changedet.resample import crs_of
 
 if TYPE_CHECKING:
@@ -130,6 +131,26 @@ def temporary(folder: Path, key: str) -> Iterator[Path]:
         yield path
     finally:
         remove(path)
+
+
+def refuse_existing(path: Path, *, overwrite: bool) -> None:
+    """Refuse the place of a file that something else has.
+
+    Parameters
+    ----------
+    path : Path
+        The file that is to be made.
+    overwrite : bool
+        Whether a file of that name may be replaced.
+
+    Raises
+    ------
+    OutputExistsError
+        When there is one and it may not, or there is a folder.
+    """
+    if path.is_dir() or (path.exists() and not overwrite):
+        todo = "choose another name or allow overwriting (--overwrite)"
+        raise OutputExistsError("is there already", where=str(path), todo=todo)
 
 
 def write_text(path: Path, text: str, *, durable: bool = False) -> None:

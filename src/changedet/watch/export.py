@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from changedet.errors import OutputError, OutputExistsError, UsageError
+from changedet.errors import OutputError, UsageError
 from changedet.output.whole import temporary_sibling
+from changedet.providers.cache_files import refuse_existing
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -53,9 +54,7 @@ def write_verdicts(told: gpd.GeoDataFrame, path: str | Path, *, overwrite: bool 
         raise UsageError(
             "no format is known by this ending", where=str(path), todo=f"end it in {', '.join(DRIVERS)}"
         )
-    if path.is_dir() or (path.exists() and not overwrite):
-        todo = "choose another name or allow overwriting (--overwrite)"
-        raise OutputExistsError("is there already", where=str(path), todo=todo)
+    refuse_existing(path, overwrite=overwrite)
     table = told[[*COLUMNS, "geometry"]]
     try:
         with temporary_sibling(path.absolute()) as folder:
