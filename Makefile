@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+PROGRAM := $(VENV)/.program
 READY  := $(VENV)/.ready
 OUT    ?= out/demo
 PGSTAC ?= .venv-pgstac
@@ -18,12 +19,17 @@ OLD_WARNINGS := $(foreach kind,Deprecation PendingDeprecation Future,-W default:
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /	/'
 
-$(READY): pyproject.toml
+# what a user needs, and what the notebooks need
+$(PROGRAM): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[notebook,jupyter,cubes]'
+	touch $@
+
+$(READY): $(PROGRAM)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	touch $@
 
-demo: $(READY) ## run the whole job on the bundled simulated scenes
+demo: $(PROGRAM) ## run the whole job on the bundled simulated scenes
 	$(BIN)/changedet demo --samples samples --out $(OUT) --overwrite
 
 test: $(READY) ## run the tests

@@ -27,7 +27,9 @@ def test_this_installation_is_healthy(findings):
 
 def test_lines_for_a_reader(cli):
     assert cli("doctor", "--offline") == 0
-    assert all(line.split()[0] in {"ok", "missing"} for line in cli.out.splitlines())
+    *lines, empty, verdict = cli.out.splitlines()
+    assert all(line.split()[0] in {"ok", "missing"} for line in lines)
+    assert (empty, verdict.split(".")[0]) == ("", "Nothing is in the way")
     assert cli.err == ""
 
 
@@ -38,6 +40,12 @@ def test_a_missing_driver_fails(findings, monkeypatch):
     assert healthy is False
     assert found["GDAL ESRI Shapefile"]["status"] == "failed"
     assert "reinstall" in found["GDAL ESRI Shapefile"]["detail"]
+
+
+def test_the_last_line_names_what_failed(cli, monkeypatch):
+    monkeypatch.setattr("pyogrio.list_drivers", lambda: {"ESRI Shapefile": "rw"})
+    assert cli("doctor", "--offline") == 8
+    assert cli.out.splitlines()[-1] == "1 failed: GDAL GPKG. The line of each says what to do."
 
 
 def test_a_missing_optional_library_says_how_to_get_it(findings, monkeypatch):

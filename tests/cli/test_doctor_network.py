@@ -130,7 +130,7 @@ def test_a_clock_is_compared_with_the_date_of_the_answers(answered):
     answered(Date="Mon, 01 Jan 2001 00:00:00 GMT")
     assert looked()["clock"].status == "failed"
     answered(Date="yesterday")
-    assert "compared with nobody's" in looked()["clock"].detail
+    assert "no service answered to compare it with" in looked()["clock"].detail
 
 
 @pytest.mark.allow_hosts(["127.0.0.1"])

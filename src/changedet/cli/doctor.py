@@ -45,9 +45,16 @@ def doctor(offline: Offline = False, cache: options.Cache = None, as_json: optio
     ]  # fmt: skip
     width = max(len(f.check) for f in findings)
     lines = [f"{f.status:8}{f.check:{width}}  {f.detail}" for f in findings]
-    failed = any(f.status == "failed" for f in findings)
+    failed = [f.check for f in findings if f.status == "failed"]
+    lines += ["", _verdict(failed)]
     emit({"healthy": not failed, "findings": [asdict(f) for f in findings]}, lines, as_json=as_json)
     raise typer.Exit(8 if failed else 0)
+
+
+def _verdict(failed: list[str]) -> str:
+    if not failed:
+        return "Nothing is in the way. What is missing is needed for what its line names, and nothing else."
+    return f"{len(failed)} failed: {', '.join(failed)}. The line of each says what to do."
 
 
 def _libraries() -> Iterator[Finding]:

@@ -173,7 +173,7 @@ def clock_of(offsets: list[timedelta]) -> Finding:
     """
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     if not offsets:
-        return Finding("clock", "ok", f"{now}, compared with nobody's")
+        return Finding("clock", "ok", f"{now}; no service answered to compare it with")
     middle = sorted(offsets)[len(offsets) // 2]
     if abs(middle) > CLOCK_TOLERANCE:
         way = "ahead of" if middle > timedelta(0) else "behind"
