@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from odc.geo.geobox import GeoBox
 from scipy.ndimage import fourier_shift
+from tests.data import data_folder
 
 from changedet.comparison import DetectSettings
 from changedet.core.prediction import PredictParameters
@@ -24,6 +23,7 @@ from changedet.samples import SceneSettings, simulate_pair
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import date
+    from pathlib import Path
 
     import xarray as xr
     from numpy.typing import NDArray
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from changedet.evaluation.sets import LabelledSite, Truth
     from changedet.scene import Image
 
-_BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
-ROOT = Path(os.environ.get("CHANGEDET_DATA") or _BESIDE)
+ROOT = data_folder()
 #: Dates of the scenes of the eo-learn set, in the order of its array, and those of them without cloud.
 SUMMER_DATES = ("2015-08-20", "2015-07-31", "2015-09-09", "2015-08-30", "2015-07-11")
 CLEAR_PAIRS = ((4, 3), (4, 2), (3, 2))

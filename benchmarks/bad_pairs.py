@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -32,6 +31,7 @@ if str(HERE.parent) not in sys.path:
     sys.path.insert(0, str(HERE.parent))
 
 from benchmarks import bad_images as spoil  # noqa: E402
+from tests.data import data_folder  # noqa: E402
 
 from changedet.errors import ChangedetError, exit_code  # noqa: E402
 from changedet.kinds import KIND_LABELS, Kind  # noqa: E402
@@ -41,8 +41,7 @@ from changedet.result import State  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-_BESIDE = HERE.parents[1] / "shared" / "data"
-CITIES = Path(os.environ.get("CHANGEDET_DATA") or _BESIDE) / "oscd" / "images"
+CITIES = data_folder() / "oscd" / "images"
 RESULTS = HERE / "bad_pairs.json"
 PAGE = HERE.parent / "docs" / "reliability.md"
 #: Cities to spoil; the others are larger and say the same.

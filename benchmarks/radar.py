@@ -11,7 +11,6 @@ imagery in which hardly anything changes: OPERA RTC-S1 over California, in the f
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 import time
@@ -42,7 +41,6 @@ CASES = ((4.4, 2), (4.4, 3), (4.4, 4), (4.4, 6), (22, 2), (22, 3))
 SEASONS = ((0, 6), (6, 12), (12, 20), (20, 22))
 STEP_DB, STEP_PX, SPACING_PX = 6.0, 3, 12
 TURNS = 9
-_BESIDE = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
 def speckle(shape, looks, seed):
@@ -275,7 +273,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, work in (("power", power), ("rates", rates), ("speed", speed)):
         if only in (None, name):
             print(f"{name}\n\n{table(work())}", flush=True)
-    folder = Path(os.environ.get("CHANGEDET_DATA") or _BESIDE) / "opera_rtc_s1"
+    from tests.data import data_folder
+
+    folder = data_folder() / "opera_rtc_s1"
     if only in (None, "null"):
         print(f"null\n\n{table(null(folder))}" if folder.exists() else f"null: no imagery at {folder}")
     return 0

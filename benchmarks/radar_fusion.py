@@ -14,7 +14,6 @@ changed: OPERA RTC-S1 over California, each winter against the one before (``ope
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 from dataclasses import replace
@@ -44,7 +43,6 @@ EXPONENTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3)
 LEAST_LABELLED = 0.25
 #: The files hold ``dB = 30 v - 25``.
 NUMBERS = RadarNumbers("db", 30, -25)
-_BESIDE = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
 def radar_folders(data: Path, city: str, scratch: Path) -> tuple[Path, Path]:
@@ -247,7 +245,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", choices=("cities", "null", "alone"))
     only = parser.parse_args(arguments).only
-    data = Path(os.environ.get("CHANGEDET_DATA") or _BESIDE)
+    from tests.data import data_folder
+
+    data = data_folder()
     if not data.exists():
         print(f"no imagery at {data}")
         return 0

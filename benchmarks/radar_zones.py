@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import re
 import sys
 from datetime import date
@@ -23,13 +22,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.radar import read_burst, table
+from tests.data import data_folder
 
 from changedet.core.zone_breaks import ZoneBreakParameters, find_zone_breaks, zone_series
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_BESIDE = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 HALF_PX, ZONES, STEP_DB = 1, 60, 6.0
 
 
@@ -147,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", choices=("clearings", "null"))
     only = parser.parse_args(arguments).only
-    data = Path(os.environ.get("CHANGEDET_DATA") or _BESIDE)
+    data = data_folder()
     works = {
         "clearings": (measure_clearings, data / "s1_disturbance"),
         "null": (measure_null, data / "opera_rtc_s1"),

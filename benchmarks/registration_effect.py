@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import warnings
 from dataclasses import replace
@@ -24,19 +23,24 @@ import rasterio
 from skimage.registration import phase_cross_correlation
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from changedet.comparison import DetectSettings, compare
-from changedet.core.displacement import DisplacementField
-from changedet.frame import choose_frame, displaced, site_mask
-from changedet.pairing import make_pair
-from changedet.pipeline import register
-from changedet.providers.local import open_source
-from changedet.result import State
+HERE = Path(__file__).resolve().parent
+if str(HERE.parent) not in sys.path:
+    sys.path.insert(0, str(HERE.parent))
+
+from tests.data import data_folder  # noqa: E402
+
+from changedet.comparison import DetectSettings, compare  # noqa: E402
+from changedet.core.displacement import DisplacementField  # noqa: E402
+from changedet.frame import choose_frame, displaced, site_mask  # noqa: E402
+from changedet.pairing import make_pair  # noqa: E402
+from changedet.pipeline import register  # noqa: E402
+from changedet.providers.local import open_source  # noqa: E402
+from changedet.result import State  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
-ROOT = Path(os.environ.get("CHANGEDET_DATA") or _BESIDE) / "oscd"
+ROOT = data_folder() / "oscd"
 RESIDUALS_PX = (0.1, 0.25, 0.5, 1.0)
 OURS, NONE, GLOBAL = "ours", "none", "scikit-image, one shift"
 MEASURES = ("average_precision", "area_under_curve", "precision", "recall")

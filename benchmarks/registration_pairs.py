@@ -12,11 +12,9 @@ Everything is made in strips: an image of 10980 pixels square takes some hundred
 from __future__ import annotations
 
 import json
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import product
 from pathlib import Path
 
 import cv2
@@ -174,19 +172,9 @@ class Weather:
 @lru_cache(maxsize=1)
 def chips():
     """Textured chips, uint16 (n, 3, 256, 256): real ones of the OSCD cities, else made-up ones."""
-    beside = Path(__file__).parents[2] / "shared" / "data"
-    root = Path(os.environ.get("CHANGEDET_DATA") or beside) / "oscd" / "images"
-    found = []
-    for city in sorted(root.glob("*/imgs_1")):
-        bands = []
-        for name in BANDS:
-            with rasterio.open(next(city.glob(f"*_{name}.tif"))) as file:
-                bands.append(file.read(1))
-        image = np.stack(bands)
-        for row, column in product(*(range(0, n - _CHIP + 1, _CHIP // 2) for n in image.shape[1:])):
-            chip = image[:, row : row + _CHIP, column : column + _CHIP]
-            if (chip[2] > 0).all() and chip[2].std() > 40:
-                found.append(chip)
+    from tests.core.pairs import real_chips
+
+    found = real_chips()
     return np.stack(found) if found else _made_up_chips()
 
 

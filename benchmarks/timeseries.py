@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import re
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from benchmarks.pixel_series import Weather, simulate, with_step
+from tests.data import data_folder
 
 from changedet.core.break_rules import CusumRule, EwmaRule, MosumRule, PageRule, RunRule
 from changedet.core.harmonic_baseline import BaselineCode, BaselineParameters, design_of, fit_baseline
@@ -31,6 +30,8 @@ from changedet.core.series_behaviour import Pattern
 from changedet.core.timeseries import timeline
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from changedet.core.break_rules import BreakRule
 
 PIXELS = 20_000
@@ -46,7 +47,6 @@ WEATHERS = {
     "10 % undetected cloud": Weather(cloud=0.1),
     "25 % clear": Weather(clear=0.25),
 }
-_BESIDE = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
 @dataclass(frozen=True)
@@ -358,7 +358,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--only", choices=tuple(TABLES), help="one table")
     chosen = parser.parse_args(arguments).only
-    folder = Path(os.environ.get("CHANGEDET_DATA", _BESIDE))
+    folder = data_folder()
     for name, make in TABLES.items():
         if chosen not in (None, name):
             continue

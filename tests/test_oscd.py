@@ -1,21 +1,19 @@
 """Seven labelled pairs of cities (Daudt et al. 2018, doi:10.1109/IGARSS.2018.8518015), if they are there."""
 
-import os
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
+from tests.data import data_folder
 
 from changedet.core.accuracy import PixelCounts, count_pixels
 from changedet.pipeline import detect
 from changedet.result import State
 
-_BESIDE = Path(__file__).parents[2] / "shared" / "data"
-ROOT = Path(os.environ.get("CHANGEDET_DATA") or _BESIDE) / "oscd"
+ROOT = data_folder() / "oscd"
 CITIES = sorted(p.name for p in (ROOT / "images").glob("*/") if p.is_dir())
 #: (row, column) in pixels by which the later image has to move, measured by eye and by other programs.
 SHIFTS = {

@@ -1,14 +1,13 @@
 """Made-up ground for tests of the core, rendered finer than the pixels so that shifts are exact."""
 
-import os
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import ndimage
+from tests.data import data_folder
 
-DATA = Path(os.environ.get("CHANGEDET_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+DATA = data_folder()
 FINE = 4  # sub-pixels per pixel: shifts come in quarters of a pixel
 
 

@@ -2,17 +2,16 @@
 
 import json
 import math
-import os
 import warnings
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+from tests.data import data_folder
 from tests.runs import write_no_plates
 
 from changedet.comparison import DetectSettings
@@ -21,8 +20,7 @@ from changedet.evaluation.evaluating import SCHEMA, Evaluation, evaluate, evalua
 from changedet.evaluation.sets import LabelledSite, SitePlace, TruthFile, read_oscd, read_pairs
 from changedet.pipeline import detect
 
-_BESIDE = Path(__file__).parents[3] / "shared" / "data"
-OSCD = Path(os.environ.get("CHANGEDET_DATA") or _BESIDE) / "oscd"
+OSCD = data_folder() / "oscd"
 SMALLEST = "bercy"
 
 

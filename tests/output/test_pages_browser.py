@@ -1,11 +1,10 @@
 """Pages of real runs in a browser without a network: the bundled pair, a labelled city, an index of sites."""
 
-import os
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.data import data_folder
 from tests.output.browsing import HOSTILE, MARKS, chromium, open_page
 from tests.runs import clean_environment, write_no_plates
 from tests.watch.folders import make_run
@@ -15,7 +14,7 @@ from changedet.cli import run
 from changedet.output.index_page import write_index
 
 pytestmark = MARKS
-DATA = Path(os.environ.get("CHANGEDET_DATA") or Path(__file__).parents[3] / "shared" / "data")
+DATA = data_folder()
 CITY = DATA / "oscd" / "images" / "beihai"
 
 

@@ -1,6 +1,5 @@
 """Local imagery: what is read, where it lands, and what is said when it cannot be."""
 
-import os
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from tests.data import data_folder
 from tests.providers.files import (
     BANDS_10M,
     BANDS_20M,
@@ -453,7 +453,7 @@ def test_an_image_takes_a_time_and_nothing_else():
 
 # --- real imagery -------------------------------------------------------------------------------------------
 
-DATA = Path(os.environ.get("CHANGEDET_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+DATA = data_folder()
 
 
 @pytest.mark.real

@@ -1,14 +1,12 @@
 """What the benchmark of kinds in time counts, on few objects; and real fields, where nothing was built."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from benchmarks import kinds_in_time
 from benchmarks.kinds_watched import WatchedSite
+from tests.data import data_folder
 
-DATA = Path(os.environ.get("CHANGEDET_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
+DATA = data_folder()
 FIELDS = sorted((DATA / "s2_l2a_timeseries").glob("*.nc"))
 #: Bands of the series of fields.
 BANDS = ("B02", "B03", "B04", "B08")
