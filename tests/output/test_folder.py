@@ -22,6 +22,7 @@ from changedet.errors import (
     VerificationError,
 )
 from changedet.output import folder as run_folder
+from changedet.output import whole
 from changedet.output.folder import check_target, open_run, save
 from changedet.provenance import compare_folders, read_record, verify
 from changedet.registration import Registration
@@ -194,7 +195,7 @@ def test_a_full_disk_is_said_in_one_line(tmp_path, monkeypatch):
 
 def test_a_full_disk_is_recognised_when_a_writer_hides_it(tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr(run_folder.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(whole.shutil, "disk_usage", lambda path: usage)
     monkeypatch.setattr(
         run_folder, "write_rasters", fail_with(OutputError("raster cannot be written", where="x"))
     )

@@ -11,11 +11,18 @@ import numpy as np
 import pytest
 from tests.timelines import make_images, make_synthetic
 
-from changedet.errors import OutputError, OutputExistsError
+from changedet.errors import OutputError, OutputExistsError, UsageError
 from changedet.output.timeline_charts import activity_chart, zone_charts
 from changedet.output.timeline_chips import chip_names, draw_chips
 from changedet.output.timeline_facts import zone_sentences, zones_to_show
-from changedet.output.timeline_folder import COLUMNS, SCHEMA, save_timeline, timeline_csv, timeline_record
+from changedet.output.timeline_folder import (
+    COLUMNS,
+    SCHEMA,
+    check_timeline_target,
+    save_timeline,
+    timeline_csv,
+    timeline_record,
+)
 from changedet.output.timeline_page import timeline_html
 from changedet.output.timeline_plot import day_of, month_starts
 from changedet.timeline.access import LeftOut
@@ -136,12 +143,30 @@ def test_nothing_is_overwritten_unless_asked_and_never_what_is_not_ours(timeline
     assert (target / "notes.txt").read_text() == "mine"
 
 
+def test_a_link_and_the_working_directory_are_no_target(timeline, tmp_path, monkeypatch):
+    target = save_timeline(timeline, tmp_path / "out", started=STARTED)
+    (tmp_path / "link").symlink_to(target, target_is_directory=True)
+    with pytest.raises(OutputExistsError, match="is a link to a folder elsewhere"):
+        check_timeline_target(tmp_path / "link", overwrite=True)
+    monkeypatch.chdir(target)
+    with pytest.raises(UsageError, match="a timeline needs a folder of its own; name a new folder"):
+        check_timeline_target(target, overwrite=True)
+
+
+def test_a_timeline_that_a_killed_process_had_set_aside_gets_its_name_again(timeline, tmp_path):
+    target = save_timeline(timeline, tmp_path / "out", started=STARTED)
+    target.rename(tmp_path / ".out.old-0123abcd")
+    with pytest.raises(OutputExistsError, match="not empty"):
+        check_timeline_target(target)
+    assert (target / "timeline.json").is_file()
+
+
 def test_a_failure_leaves_nothing_behind(timeline, tmp_path, monkeypatch):
     def fails(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("changedet.output.timeline_folder.plot_timeline", fails)
-    with pytest.raises(OutputError, match="nothing was written: No space left on device"):
+    with pytest.raises(OutputError, match="nothing was written: the disk is full; free some space"):
         save_timeline(timeline, tmp_path / "deep" / "out")
     assert list(tmp_path.iterdir()) == []
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import math
-import os
-import shutil
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +14,6 @@ from changedet.core.normalization import Normalization
 from changedet.errors import (
     ChangedetError,
     InputFileError,
-    OutputError,
     OutputExistsError,
     UsageError,
     VerificationError,
@@ -28,13 +24,7 @@ from changedet.output.kmz import write_kmz
 from changedet.output.radar_rasters import read_radar, write_radar_rasters
 from changedet.output.redaction import published, redacted_record, require_redacted, secrets_of
 from changedet.output.vector import read_gpkg, read_seasonal, write_seasonal, write_vectors
-from changedet.output.whole import (
-    keep,
-    put_back,
-    require_writable_name,
-    set_aside,
-    temporary_sibling,
-)
+from changedet.output.whole import check_folder, keep, one_line_errors, set_aside, temporary_sibling
 from changedet.pairing import Pair
 from changedet.progress import Progress, Silent
 from changedet.provenance import (
@@ -64,8 +54,6 @@ KMZ_NAME = "changes.kmz"
 #: The compared images are kept unless the grid has this many pixels or more.
 KEEP_IMAGES_BELOW_PX = 25_000_000
 
-#: Below this many free bytes a failure to write is put down to the full disk.
-_FULL_BELOW_BYTES = 1_000_000
 _AGAIN = "make the run again"
 
 
@@ -119,7 +107,7 @@ def save(
     if keep_images is None:
         keep_images = math.prod(result.grid.shape) < KEEP_IMAGES_BELOW_PX
     started = started or datetime.now(UTC)
-    with _own_errors(target), temporary_sibling(target) as temporary:
+    with one_line_errors(target), temporary_sibling(target) as temporary:
         labels = _write_products(result, temporary, keep_images, progress or Silent())
         record = run_record(result, temporary, started=started, command=command)
         record["shown"]["plates"] = labels
@@ -152,40 +140,7 @@ def check_target(folder: str | Path, *, overwrite: bool = False) -> None:
     OutputError
         When the nearest folder above that is there is a file, or may not be written.
     """
-    where, target = str(folder), Path(folder).resolve()
-    if Path(folder).is_symlink() and target.is_dir() and any(target.iterdir()):
-        todo = "name the folder itself, or another one"
-        raise OutputExistsError("is a link to a folder elsewhere that is not empty", where=where, todo=todo)
-    if target == Path.cwd() or not target.name:
-        raise UsageError("a run needs a folder of its own", where=where, todo="name a new folder")
-    require_writable_name(target)
-    put_back(target)
-    if not target.exists():
-        _check_parent(target, where)
-        return
-    if not target.is_dir():
-        raise OutputExistsError("a file of this name exists", where=where, todo="choose another folder")
-    if not any(target.iterdir()):
-        return
-    if not overwrite:
-        todo = "choose another folder or allow overwriting (--overwrite)"
-        raise OutputExistsError("the folder exists and is not empty", where=where, todo=todo)
-    if foreign := _foreign_file(target):
-        raise OutputExistsError(
-            f"the folder holds what no run wrote ({foreign})", where=where, todo="choose another folder"
-        )
-
-
-def _check_parent(target: Path, where: str) -> None:
-    parent = next(p for p in target.parents if p.exists())
-    if not parent.is_dir():
-        raise OutputError(
-            f"nothing was written: {parent} is a file", where=where, todo="choose another folder"
-        )
-    if not os.access(parent, os.W_OK):
-        raise OutputError(
-            f"nothing was written: Permission denied in {parent}", where=where, todo="choose another folder"
-        )
+    check_folder(folder, _foreign_file, overwrite=overwrite, kind="run")
 
 
 def open_run(folder: str | Path) -> ChangeResult:
@@ -415,34 +370,6 @@ def _foreign_file(folder: Path) -> str:
     files = record.get("files")
     known = set(files) if isinstance(files, dict) else set()
     return strange_file(folder, known)
-
-
-@contextmanager
-def _own_errors(target: Path) -> Iterator[None]:
-    """Turn the failures of the file system and of the writers into one line about the target."""
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, ChangedetError) and not isinstance(error, OutputError):
-            raise
-        what = error.what if isinstance(error, OutputError) else (error.strerror or str(error))
-        todo = "check the permission and the free space, or choose another folder"
-        if _is_full(error, target):
-            what, todo = "the disk is full", "free some space or choose a folder on another disk"
-        raise OutputError(f"nothing was written: {what}", where=str(target), todo=todo) from error
-
-
-def _is_full(error: BaseException | None, target: Path) -> bool:
-    while error is not None:
-        if isinstance(error, OSError) and error.errno is not None:
-            return error.errno in {errno.ENOSPC, errno.EDQUOT}
-        error = error.__cause__
-    parent = next((p for p in target.parents if p.is_dir()), None)
-    return (
-        parent is not None
-        and os.access(parent, os.W_OK)
-        and shutil.disk_usage(parent).free < _FULL_BELOW_BYTES
-    )
 
 
 def _read_construction(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,16 +12,13 @@ from typing import TYPE_CHECKING, Any
 from changedet.errors import (
     ChangedetError,
     MissingInputError,
-    OutputError,
-    OutputExistsError,
 )
-from changedet.output.folder import check_target
 from changedet.output.radar_series_table import radar_csv
 from changedet.output.tables import csv_text, number_text
 from changedet.output.timeline_chips import contact_sheet, draw_chips, write_animation, write_chips
 from changedet.output.timeline_page import timeline_html
 from changedet.output.timeline_plot import plot_timeline
-from changedet.output.whole import set_aside, temporary_sibling
+from changedet.output.whole import check_folder, keep, one_line_errors, set_aside, temporary_sibling
 from changedet.provenance import (
     RECORD_NAME,
     file_names,
@@ -36,7 +32,7 @@ from changedet.radar.agreement import break_opinions, optical_gaps
 from changedet.timeline.kinds import zone_floor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from matplotlib.figure import Figure
 
@@ -95,13 +91,14 @@ def save_timeline(
     """
     check_timeline_target(folder, overwrite=overwrite)
     target = Path(folder).resolve()
-    with _own_errors(target), temporary_sibling(target) as temporary:
+    with one_line_errors(target), temporary_sibling(target) as temporary:
         record = timeline_record(timeline, command=command, started=started)
         _write_products(timeline, temporary, record)
         names = [name for name in file_names(temporary) if name != RECORD]
         text = json.dumps(record | {"files": file_records(temporary, names)}, indent=1, ensure_ascii=False)
         (temporary / RECORD).write_text(text + "\n", encoding="utf-8", newline="\n")
         check_timeline_target(folder, overwrite=overwrite)  # again: someone else may have been quicker
+        keep(temporary)
         with set_aside(target):
             temporary.rename(target)
     return Path(folder)
@@ -125,22 +122,17 @@ def check_timeline_target(folder: str | Path, *, overwrite: bool = False) -> Non
     OutputError, UsageError
         When it cannot be made, or is the working directory.
     """
-    target = Path(folder).resolve()
-    if not overwrite or not target.is_dir() or not any(target.iterdir()):
-        check_target(folder)
-        return
-    check_target(target / "new", overwrite=False)
+    check_folder(folder, _foreign_file, overwrite=overwrite, kind="timeline")
+
+
+def _foreign_file(folder: Path) -> str:
+    """Return the first file that the record of a timeline does not list, "" when there is none."""
     try:
-        known = {*read_timeline_record(target)["files"], RECORD}
+        known = {*read_timeline_record(folder)["files"], RECORD}
     except (ChangedetError, LookupError, TypeError):
         known = set()
     # the record of a run is not among the names, and no file of a timeline
-    strange = RECORD_NAME if (target / RECORD_NAME).exists() else strange_file(target, known)
-    if strange:
-        raise OutputExistsError(
-            f"the folder holds what no timeline wrote ({strange})", where=str(folder),
-            todo="choose another folder",
-        )  # fmt: skip
+    return RECORD_NAME if (folder / RECORD_NAME).exists() else strange_file(folder, known)
 
 
 def read_timeline_record(folder: str | Path) -> dict[str, Any]:
@@ -316,17 +308,3 @@ def _row(timeline: Timeline, zone: ZoneTimeline, number: int, column: int) -> li
         str(int(zone.count[number])), *map(number_text, band), outside,
         "yes" if not math.isnan(value) else "no", zone.reasons[number], date.scene.id,
     ]  # fmt: skip
-
-
-@contextmanager
-def _own_errors(target: Path) -> Iterator[None]:
-    """Turn the failures of the file system into one line about the target."""
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, ChangedetError):
-            raise
-        todo = "check the permission and the free space, or choose another folder"
-        raise OutputError(
-            f"nothing was written: {error.strerror or error}", where=str(target), todo=todo
-        ) from error

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
 import shutil
 import unicodedata
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from changedet.errors import UsageError
+from changedet.errors import ChangedetError, OutputError, OutputExistsError, UsageError
 from changedet.providers.cache_files import is_stale, to_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Collection, Iterator
+
+#: Below this many free bytes a failure to write is put down to the full disk.
+_FULL_BELOW_BYTES = 1_000_000
 
 
 @contextmanager
@@ -140,6 +144,107 @@ def require_writable_name(target: Path) -> None:
             where=shown,
             todo="choose a folder with another name",
         )
+
+
+def check_folder(folder: str | Path, foreign: Callable[[Path], str], *, overwrite: bool, kind: str) -> None:
+    """Refuse a folder that may not be made or replaced, before any work is done.
+
+    One that a killed process had set aside, to be replaced, is given its name again first.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder that is to be made.
+    foreign : callable
+        Returns the first file of a folder that nobody of this kind wrote, "" when there is none.
+    overwrite : bool
+        Whether one of the same kind that is there may be replaced.
+    kind : str
+        What writes such folders, such as "run".
+
+    Raises
+    ------
+    OutputExistsError
+        When it is a file, or a folder that is not empty and may not be replaced: without `overwrite` any,
+        with it one that holds something foreign.
+    UsageError
+        When it is the working directory, or its path cannot be written to.
+    OutputError
+        When the nearest folder above that is there is a file, or may not be written.
+    """
+    where, target, elsewhere = str(folder), Path(folder).resolve(), "choose another folder"
+    if Path(folder).is_symlink() and target.is_dir() and any(target.iterdir()):
+        todo = "name the folder itself, or another one"
+        raise OutputExistsError("is a link to a folder elsewhere that is not empty", where=where, todo=todo)
+    if target == Path.cwd() or not target.name:
+        raise UsageError(f"a {kind} needs a folder of its own", where=where, todo="name a new folder")
+    require_writable_name(target)
+    put_back(target)
+    if not target.exists():
+        _check_parent(target, where)
+        return
+    if not target.is_dir():
+        raise OutputExistsError("a file of this name exists", where=where, todo=elsewhere)
+    if not any(target.iterdir()):
+        return
+    if not overwrite:
+        todo = "choose another folder or allow overwriting (--overwrite)"
+        raise OutputExistsError("the folder exists and is not empty", where=where, todo=todo)
+    if found := foreign(target):
+        raise OutputExistsError(
+            f"the folder holds what no {kind} wrote ({found})", where=where, todo=elsewhere
+        )
+
+
+def _check_parent(target: Path, where: str) -> None:
+    parent = next(p for p in target.parents if p.exists())
+    if not parent.is_dir():
+        raise OutputError(
+            f"nothing was written: {parent} is a file", where=where, todo="choose another folder"
+        )
+    if not os.access(parent, os.W_OK):
+        raise OutputError(
+            f"nothing was written: Permission denied in {parent}", where=where, todo="choose another folder"
+        )
+
+
+@contextmanager
+def one_line_errors(target: Path) -> Iterator[None]:
+    """Turn the failures of the file system and of the writers of a folder into one line about it.
+
+    Parameters
+    ----------
+    target : Path
+        The folder that is being made.
+
+    Raises
+    ------
+    OutputError
+        With what went wrong; a full disk is called that, whatever the writers call it.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, ChangedetError) and not isinstance(error, OutputError):
+            raise
+        what = error.what if isinstance(error, OutputError) else (error.strerror or str(error))
+        todo = "check the permission and the free space, or choose another folder"
+        if _is_full(error, target):
+            what, todo = "the disk is full", "free some space or choose a folder on another disk"
+        raise OutputError(f"nothing was written: {what}", where=str(target), todo=todo) from error
+
+
+def _is_full(error: BaseException | None, target: Path) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error.errno in {errno.ENOSPC, errno.EDQUOT}
+        error = error.__cause__
+    parent = next((p for p in target.parents if p.is_dir()), None)
+    return (
+        parent is not None
+        and os.access(parent, os.W_OK)
+        and shutil.disk_usage(parent).free < _FULL_BELOW_BYTES
+    )
 
 
 def keep(folder: Path) -> None:
