@@ -6,6 +6,10 @@ makes pairs of simulated images, compares each pair in a process of its own and 
 ``benchmarks/large_results.json``. Beside each stands how long rasterio takes to read and decode the same
 bands once with all processors, and, where they fit into the memory, the same comparison held there and a
 plain NumPy chain. A full pair takes about 3 GB on disk, and 20 GB more while it is compared.
+
+    python -m benchmarks.large --methods predict irmad rings --sizes 2745 --memory 600MB
+
+compares each pair by each of these methods, and writes ``benchmarks/large_methods.json``.
 """
 
 from __future__ import annotations
@@ -145,14 +149,16 @@ def naive(folder: Path) -> int:
     return int(ndimage.label(score > median + 10 * spread)[1])
 
 
-def compare(folder: Path, memory: str, scratch: Path | None) -> dict[str, Any]:
+def compare(folder: Path, memory: str, scratch: Path | None, method: str = "predict") -> dict[str, Any]:
     """Compare the pair and tell when each step began."""
+    from changedet.comparison import DetectSettings
     from changedet.pipeline import detect
     from changedet.scale.resources import Resources
 
     steps = _Steps()
     with Resources.of(memory, None, scratch).in_use():
-        result = detect(folder / "before", folder / "after", progress=steps)
+        settings = DetectSettings(method=method)
+        result = detect(folder / "before", folder / "after", settings=settings, progress=steps)
     return {"objects": len(result.objects), "seasonal": len(result.seasonal), "steps": steps.seconds()}
 
 
@@ -187,7 +193,7 @@ def child(what: str, folder: Path, memory: str, scratch: Path | None) -> dict[st
     elif what == "naive":
         found["objects"] = naive(folder)
     else:
-        found = compare(folder, memory, scratch)
+        found = compare(folder, memory, scratch, what.partition(":")[2] or "predict")
     return found | {
         "seconds": round(time.perf_counter() - start, 2),
         "cpu_seconds": round(time.process_time() - busy, 2),
@@ -225,6 +231,27 @@ def at_size(size: int, memory: str, scratch: Path | None, say: Callable[[str], N
     return entry
 
 
+def by_methods(methods: list[str], size: int, memory: str, scratch: Path | None) -> dict[str, dict[str, Any]]:
+    """Compare one pair by several methods, each in a process of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="changedet-large-", dir=scratch))
+    try:
+        make_pair(folder, size)
+        return {name: measured(f"compare:{name}", folder, memory, scratch) for name in methods}
+    finally:
+        shutil.rmtree(folder)
+
+
+def summary_of_methods(found: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
+    """Return the lines of the table of methods."""
+    lines = ["| pixels | method | peak MB | processor s | s |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {size} x {size} | {name} | {one['peak_mb']} | {one['cpu_seconds']:.1f} | {one['seconds']:.1f} |"
+        for size, methods in found.items()
+        for name, one in methods.items()
+    ]
+    return lines
+
+
 def summary(entries: list[dict[str, Any]]) -> list[str]:
     """Return the lines of the table."""
     lines = [
@@ -252,17 +279,24 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--memory", default="1500MB")
     parser.add_argument("--scratch", type=Path)
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--methods", nargs="+", metavar="NAME")
     parser.add_argument("--child", nargs=2, metavar=("WHAT", "FOLDER"))
     asked = parser.parse_args(arguments)
     if asked.child:
         sys.stdout.write(json.dumps(child(asked.child[0], Path(asked.child[1]), asked.memory, asked.scratch)))
         return
+    if asked.methods:
+        found = {f"{n}": by_methods(asked.methods, n, asked.memory, asked.scratch) for n in asked.sizes}
+        text = json.dumps({"memory": asked.memory, "sizes": found}, indent=1)
+        (asked.out or RESULTS.with_name("large_methods.json")).write_text(text + "\n")
+        print("\n".join(summary_of_methods(found)))
+        return
     entries = [
         at_size(size, asked.memory, asked.scratch, lambda text: print(text, flush=True))
         for size in asked.sizes
     ]
-    asked.out.write_text(json.dumps({"memory": asked.memory, "sizes": entries}, indent=1) + "\n")
+    (asked.out or RESULTS).write_text(json.dumps({"memory": asked.memory, "sizes": entries}, indent=1) + "\n")
     print("\n".join(summary(entries)))
 
 

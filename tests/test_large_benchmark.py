@@ -41,6 +41,21 @@ def test_every_part_runs_in_this_process(pair, monkeypatch):
     assert large.child("naive", pair, "", None)["objects"] >= 1
 
 
+def test_a_method_is_compared_like_the_usual_one_and_has_a_line_of_its_own(tmp_path, monkeypatch, capsys):
+    def here(what, folder, memory, scratch):
+        assert (folder / "before").is_dir()
+        return large.child(what, folder, memory, scratch)
+
+    monkeypatch.setattr(large, "measured", here)
+    monkeypatch.setattr("changedet.scale.streaming.is_streamed", lambda *_: True)
+    asked = ["--methods", "irmad", "--sizes", f"{SIZE}", "--memory", "600MB"]
+    large.main([*asked, "--scratch", str(tmp_path), "--out", str(tmp_path / "found.json")])
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["sizes"][f"{SIZE}"]["irmad"]["objects"] >= 1
+    assert f"| {SIZE} x {SIZE} | irmad | " in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["found.json"]
+
+
 def test_the_command_prints_one_document_and_the_table_has_a_line_for_each_size(pair, capsys):
     large.main(["--child", "decode", str(pair)])
     decoded = json.loads(capsys.readouterr().out)

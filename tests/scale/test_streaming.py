@@ -114,8 +114,8 @@ class TestTheSamplePair:
 
     @pytest.mark.parametrize(
         "settings",
-        [DetectSettings(method="cva"), DetectSettings(budget=0.03), DetectSettings(keep_seasonal=True)],
-        ids=["cva", "budget", "seasonal"],
+        [DetectSettings(method="irmad"), DetectSettings(budget=0.03), DetectSettings(keep_seasonal=True)],
+        ids=["irmad", "budget", "seasonal"],
     )
     def test_other_ways_of_asking(self, sample, on_disk, settings) -> None:
         site = Site.at("38.2707, 126.4994", radius_m=600.0) if settings.budget is None else None
