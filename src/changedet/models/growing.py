@@ -69,7 +69,7 @@ def grow_trees(
     expected = machine.decision_function(shown)
     if not np.allclose(sum_trees(trees, np.ascontiguousarray(shown.T)), expected, atol=_SAME_WITHIN):
         raise UsageError(
-            "this version of scikit-learn keeps its trees in another form", todo="use 1.5 to 1.9"
+            "this version of scikit-learn keeps its trees in another form", todo="use 1.9"
         )
     return trees
 
