@@ -34,7 +34,8 @@ ORDER_BY_CONSTRUCTION = (
     "Candidates, most like construction first",
     "The order is that of the construction-like score: the change score times a weight of 0 to 1, high where "
     "soil lay open, plants were stripped or land was made, lower where plants stay or grow, in shadow and on "
-    "water. What looks like sun glint comes last.",
+    "water. So a field that was laid bare can stand above a roof: read the kind, not the number alone. What "
+    "looks like sun glint comes last.",
 )
 #: The same of results that have no such score.
 ORDER_BY_SCORE = (

@@ -53,6 +53,7 @@ from changedet.output.shown import (
     state_areas,
 )
 from changedet.output.stretch import stretch_limits
+from changedet.output.summary import kinds_text
 from changedet.resample import has_place, pixel_size_m
 from changedet.result import STATE_LABELS, State
 
@@ -181,6 +182,7 @@ def _summary(result: ChangeResult) -> dict[str, object]:
         "period": radar_facts.period_text(result),
         "providers": " and ".join(dict.fromkeys(provider_text(s.provider) for s in (before, after))),
         "finding": facts.finding(result),
+        "kind_counts": kinds_text(result) if len(result.objects) > 1 else "",
         "simulated": facts.SIMULATED_NOTE if facts.is_simulated(result) else "",
         "place": place_texts(site_point(result.grid)),
         "footprint": "; ".join(p.dd for p in corners(result.grid)) if has_place(result.grid) else "",

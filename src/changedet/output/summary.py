@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from changedet.output import facts, radar_facts
@@ -44,11 +45,26 @@ def result_text(result: ChangeResult) -> str:
     lines.append(f"  pixels: {shares_text(result)}")
     if result.radar is not None:
         lines.append(f"  {radar_facts.sentence(result)}")
+    if len(result.objects) > 0:
+        heading, _ = radar_facts.order(result)
+        lines.append(f"  {heading} (consistent with {kinds_text(result)}):")
     lines += [f"  {' | '.join(cells)}" for cells in object_rows(result)]
     if len(result.objects) > MOST_LISTED:
         lines.append(f"  and {len(result.objects) - MOST_LISTED:,} more")
     lines += [f"  warning: {text}" for text in warning_texts(result)]
     return "\n".join([*lines, f"  {facts.NOT_FLAGGED_NOTE}"])
+
+
+def kinds_text(result: ChangeResult) -> str:
+    """Return how many objects there are of each kind, the most frequent first.
+
+    Returns
+    -------
+    str
+        Such as ``new construction 3, vegetation change 2``; empty without objects.
+    """
+    counts = Counter(facts.clean(kind, 60) for kind in result.objects["kind"])
+    return ", ".join(f"{kind} {count:,}" for kind, count in counts.most_common())
 
 
 def scene_text(scene: Scene) -> str:
