@@ -47,6 +47,31 @@ def test_modules_import_each_other_in_one_direction():
     assert set(order) >= set(MODULES)
 
 
+#: Nouns that are read, saved, drawn or shown by what comes after them, as soon as somebody asks them to be.
+NOUNS = {
+    f"changedet.{name}"
+    for name in ("registration", "result", "scene", "scene_list", "site", "timeline.types")
+}
+#: What a list of files is, and who makes workers: known when it is called.
+LATE = {
+    ("changedet.providers.layers", "changedet.providers.rasters"),
+    ("changedet.scale.executors", "changedet.scale.cluster"),
+}
+
+
+def test_nothing_but_nouns_reaches_forward_when_it_is_called():
+    graph = {
+        name: {other for other in imports(name, late=name not in NOUNS) if (name, other) not in LATE}
+        for name in MODULES
+    }
+    assert set(TopologicalSorter(graph).static_order()) >= set(MODULES)
+
+
+@pytest.mark.parametrize(("low", "high"), sorted(LATE))
+def test_what_is_excepted_is_still_so(low, high):
+    assert high in imports(low, late=True) - imports(low, late=False)
+
+
 @pytest.mark.parametrize("module", sorted(name for name in MODULES if ".core" in name))
 def test_the_core_knows_nobody(module):
     others = {other for other in imports(module, late=True) if not other.startswith("changedet.core")}
