@@ -79,14 +79,15 @@ mutation: $(VENV)/.release ## change single operators and numbers of the core: d
 	$(BIN)/mutmut run --max-children 1
 	$(BIN)/python tools/mutation_score.py mutants
 
-test-oldest: $(VENV)/.release ## run the tests of core, output and command line with the oldest libraries declared
+test-oldest: $(VENV)/.release ## run most tests with the oldest libraries declared
 	$(BIN)/uv venv --quiet --clear --python $(PYTHON) $(OLDEST)
 	$(BIN)/uv pip compile --quiet --resolution lowest-direct --python $(OLDEST)/bin/python \
 		--extra cubes --extra learn pyproject.toml -o $(OLDEST)/oldest.txt
 	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python -r $(OLDEST)/oldest.txt
 	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python -c $(OLDEST)/oldest.txt --editable . hypothesis \
 		jsonschema odc-stac pytest pytest-benchmark pytest-randomly pytest-socket pytest-xdist pyyaml rioxarray rio-cogeo scikit-image
-	$(OLDEST)/bin/python -m pytest $(OLD_WARNINGS) tests/core tests/output tests/cli
+	$(OLDEST)/bin/python -m pytest $(OLD_WARNINGS) -m "not pgstac and not browser" $(addprefix tests/,core output cli \
+		providers watch timeline scale models)
 
 resolve: $(VENV)/.release ## on every Python declared, built libraries can be had, the newest and the oldest
 	for python in 3.11 3.12 3.13; do for which in highest lowest-direct; do \
