@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.pairs import CALM, made_up, make_pair, uniform
 
+from changedet.core import planes
+from changedet.core import tie_points as module
 from changedet.core.tie_points import LEAST_VALID, TiePoints, match_windows, repetition, window_corners
 
 
@@ -273,3 +275,13 @@ def test_repetition_of_nothing_is_a_number():
     found = repetition(np.full((64, 64), 700, np.uint16), np.array([[0, 0]]), 48)
     assert np.isfinite(found).all()
     assert len(repetition(np.zeros((64, 64), np.float32), np.empty((0, 2), np.intp), 48)) == 0
+
+
+def test_weights_of_a_mask_do_not_depend_on_tiles(monkeypatch):
+    valid = np.random.default_rng(5).random((90, 130)) > 0.004
+    valid[:3, 20:60] = valid[40:60, -9:] = False
+    whole = module._soft(valid)
+    monkeypatch.setattr(planes, "_TILE_BYTES", 4 * 4 * 17 * 17)
+    assert (module._soft(valid) == whole).all()
+    assert set(np.unique(whole)) >= {0, 25}
+    assert not whole[~valid].any()

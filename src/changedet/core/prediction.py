@@ -11,7 +11,7 @@ import numpy as np
 from changedet.core.blocks import even_tiles, run_blocks, tile_with_halo
 from changedet.core.parameters import Described
 from changedet.core.piecewise import PiecewiseFit, fit_piecewise
-from changedet.core.planes import by_rows, new_plane, plane_blocks, relieve
+from changedet.core.planes import by_rows, new_plane, over_rows, plane_blocks, relieve
 from changedet.core.sampling import sample_pixels
 from changedet.core.scaling import check_pair, standardisation
 from changedet.core.smoothing import Blur, smooth_score
@@ -389,11 +389,11 @@ def _median(plane: NDArray[np.float32], taught: NDArray[np.bool_], least: float)
 
 def _cap(plane: NDArray[np.float32], limit: np.float32) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """Cap a plane in place; return which pixels were above the limit, and how many times as large."""
-    flat, found = plane.reshape(-1), []
-    for rows in plane_blocks(plane):
-        start, stop = (at * plane.shape[1] for at in (rows.start, rows.stop))
-        found.append(start + np.flatnonzero(flat[start:stop] > limit))
-    places = np.concatenate(found) if found else np.empty(0, np.intp)
+    flat, found = plane.reshape(-1), [np.empty(0, np.intp)]
+    in_blocks = over_rows(lambda part: np.flatnonzero(part > limit), plane)
+    for rows, places in zip(plane_blocks(plane), in_blocks, strict=True):
+        found.append(rows.start * plane.shape[1] + places)
+    places = np.concatenate(found)
     factors = flat[places] / limit
     flat[places] = limit
     return places, factors

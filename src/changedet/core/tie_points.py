@@ -11,7 +11,7 @@ import numpy as np
 from scipy import fft
 
 from changedet.core.blocks import thread_count
-from changedet.core.planes import relieve
+from changedet.core.planes import by_tiles, relieve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -320,10 +320,15 @@ def _soft(valid: NDArray[np.bool_] | None) -> NDArray[np.uint8] | None:
     if valid is None or valid.all():
         return None
     kernel = np.ones((2 * _SOFT_PX + 1, 2 * _SOFT_PX + 1), np.uint8)
-    core = cv2.erode(valid.view(np.uint8), kernel, borderValue=1)
-    soft = cv2.boxFilter(core, -1, (_SOFT_PX, _SOFT_PX), normalize=False, borderType=cv2.BORDER_REPLICATE)
-    soft *= valid
-    return np.asarray(soft)
+
+    def _tile(wide: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        core = cv2.erode(wide.view(np.uint8), kernel, borderValue=1)
+        soft = cv2.boxFilter(core, -1, (_SOFT_PX, _SOFT_PX), normalize=False, borderType=cv2.BORDER_REPLICATE)
+        soft *= wide
+        return np.asarray(soft)
+
+    # what the mask shrinks by, and half of what its edge is softened by
+    return by_tiles(_tile, valid, halo_px=2 * _SOFT_PX, dtype=np.uint8)
 
 
 def _hann(size: int) -> NDArray[np.float32]:

@@ -331,14 +331,18 @@ def load_classes(
         return new_plane(tuple(wanted.shape), np.uint8, 0)
     stored = layer.read(window)
     out = new_plane(tuple(wanted.shape), np.uint8, 0)
-    for rows in resampled_rows(wanted, displacement):
+
+    def _work(rows: slice) -> None:
         part = source_rows(layer.grid[window], wanted, rows, displacement)
         if part is None:
-            continue
+            return
         found = stored[part]
         # fill values of other writers (255, -9999, NaN) are no class
         codes = np.where((found >= 0) & (found <= max(SceneClass)), found, 0).astype(np.uint8)
         out[rows] = resample(codes, layer.grid[window][part], wanted, displacement=displacement, rows=rows)
+
+    # a field has threads of its own
+    run_blocks(_work, resampled_rows(wanted, displacement), threads=THREADS if displacement is None else 1)
     return out
 
 
