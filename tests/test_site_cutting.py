@@ -119,6 +119,9 @@ def test_numbers_out_of_range_are_refused(asked: dict[str, float], said: str) ->
 def test_areas_that_are_too_large_or_beyond_utm_are_refused() -> None:
     with pytest.raises(UsageError, match="100000 are the most"):
         cut_area(Site.from_bbox(-10, 0, 40, 40), side_m=1000)
+    islands = MultiPolygon([box(30.1, -60, 30.2, -59.9), box(35.8, 60, 35.9, 60.1)])
+    with pytest.raises(UsageError, match="too far spread for sites of 1 km; choose a larger side"):
+        cut_area(Site("Islands", islands), side_m=1000)
     with pytest.raises(UsageError, match="beyond UTM"):
         cut_area(Site("North", box(0, 83, 1, 85)))
 

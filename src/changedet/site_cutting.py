@@ -26,6 +26,8 @@ SIDE_M, OVERLAP_M = 20_000.0, 500.0
 _LEAST_SIDE_M, _MOST_SIDE_M = 1_000.0, 110_000.0
 #: More sites are no list that anybody could look through.
 _MOST_SITES = 100_000
+#: More squares are not looked at in one zone, which a few far islands may take with nothing between them.
+_MOST_SQUARES = 2_000_000
 #: Width of a UTM zone, and how far beyond it an outline is followed, in degrees.
 _ZONE_DEG, _BEYOND_DEG = 6.0, 1.5
 #: Edges are followed in such steps when they are projected, so that they lie right within a metre.
@@ -154,6 +156,10 @@ def _sites_of_zone(zone: _Zone, folder: str, side_m: float, overlap_m: float) ->
     own, around = zone.part(0.0), zone.part(_BEYOND_DEG)
     if own.is_empty or not own.area > 0:
         return []
+    if np.prod(np.ptp(np.reshape(own.bounds, (2, 2)), axis=0) / side_m) > _MOST_SQUARES:
+        raise UsageError(
+            f"{folder} is too far spread for sites of {side_m / 1000:g} km", todo="choose a larger side"
+        )
     corners = _corners(own.bounds, side_m)
     squares = shapely.box(corners[:, 0], corners[:, 1], corners[:, 0] + side_m, corners[:, 1] + side_m)
     shapely.prepare(own)
