@@ -23,6 +23,7 @@ from changedet.output.facts import SIMULATED_NOTE
 from changedet.progress import Silent
 from changedet.providers.tracked import TrackedProvider
 from changedet.watch.alerts import Alert, append_alerts, feed_xml, read_alerts
+from changedet.watch.digest import _credit, _known
 from changedet.watch.looking import WatchSpan
 from changedet.watch.notify import Webhook, tell
 from changedet.watch.rules import WatchRules, parse_days, parse_persistence
@@ -90,7 +91,7 @@ def test_what_is_told_is_in_every_file(told):
     assert "at 1 of 2 watched sites" in page and SIMULATED_NOTE in page
     assert page.count("data:image/jpeg") == 2 and "Quay &lt;b&gt;&amp;" in page and "Quay <b>" not in page
     assert not re.findall(r'(?:src|href)="(?!data:)', page) and "confirmed" not in page.lower()
-    assert "Contains modified Copernicus Sentinel data [2023]" in page
+    assert "Simulated imagery; not real ground" in page and "Copernicus" not in page
 
 
 def test_the_next_run_is_silent_and_lists_what_was_told(told, tmp_path):
@@ -293,3 +294,24 @@ def test_the_command_says_what_failed(line, capsys, monkeypatch):
     )
     said = capsys.readouterr()
     assert said.out.startswith("Pier: candidate") and "a.example did not take 1 alert(s)" in said.err
+
+
+@pytest.mark.parametrize(
+    ("simulated", "said"),
+    [
+        ((True, True), "Simulated imagery; not real ground"),
+        ((False, False), "Contains modified Copernicus Sentinel data [2022, 2023]"),
+        (
+            (True, False),
+            "Simulated imagery; not real ground. Contains modified Copernicus Sentinel data [2023]",
+        ),
+        ((), ""),
+    ],
+)
+def test_a_licence_notice_is_that_of_real_images_alone(told, simulated, said):
+    known = _known(told[1])[:1] * len(simulated)
+    passes = [
+        replace(one, simulated=made_up, taken=(), last=f"{2022 + number}-05-01T00:00:00Z")
+        for number, (one, made_up) in enumerate(zip(known, simulated, strict=True))
+    ]
+    assert _credit(passes) == said

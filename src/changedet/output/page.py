@@ -76,7 +76,7 @@ def write_page(text: str, path: Path, *, what: str) -> None:
         raise OutputError(
             f"{what} cannot be written ({error.strerror or 'write error'})",
             where=str(path),
-            todo="check that the folder is there and that you may write to it",
+            todo="check that the folder is there and that you may write to it, or name another with --out",
         ) from error
 
 

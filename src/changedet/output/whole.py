@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Below this many free bytes a failure to write is put down to the full disk.
 _FULL_BELOW_BYTES = 1_000_000
+#: What to do about a folder that cannot be used.
+_ELSEWHERE = "choose another folder (--out)"
 
 
 @contextmanager
@@ -172,7 +174,7 @@ def check_folder(folder: str | Path, foreign: Callable[[Path], str], *, overwrit
     OutputError
         When the nearest folder above that is there is a file, or may not be written.
     """
-    where, target, elsewhere = str(folder), Path(folder).resolve(), "choose another folder"
+    where, target, elsewhere = str(folder), Path(folder).resolve(), _ELSEWHERE
     if Path(folder).is_symlink() and target.is_dir() and any(target.iterdir()):
         todo = "name the folder itself, or another one"
         raise OutputExistsError("is a link to a folder elsewhere that is not empty", where=where, todo=todo)
@@ -199,13 +201,9 @@ def check_folder(folder: str | Path, foreign: Callable[[Path], str], *, overwrit
 def _check_parent(target: Path, where: str) -> None:
     parent = next(p for p in target.parents if p.exists())
     if not parent.is_dir():
-        raise OutputError(
-            f"nothing was written: {parent} is a file", where=where, todo="choose another folder"
-        )
+        raise OutputError(f"nothing was written: {parent} is a file", where=where, todo=_ELSEWHERE)
     if not os.access(parent, os.W_OK):
-        raise OutputError(
-            f"nothing was written: Permission denied in {parent}", where=where, todo="choose another folder"
-        )
+        raise OutputError(f"nothing was written: Permission denied in {parent}", where=where, todo=_ELSEWHERE)
 
 
 @contextmanager

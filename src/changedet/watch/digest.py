@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _CHIP_PX, _FACTOR = 64, 6
 _MOST_PICTURES, _PICTURE_BYTES = 40, 24_000
 _LINE_COLOUR = (255, 214, 0)
+_NO_FLOOR = "not known: too few clear dates, or no ground that stays the same, to tell the noise from"
 _BORNE_OUT = "later clear dates bear it out"
 _STATUS_WORDS = {PERSISTING: "persisting", PROVISIONAL: "provisional: waits", ASIDE: "set aside"}
 
@@ -89,7 +90,9 @@ def digest_html(report: WatchReport, pictures: Mapping[str, tuple[str, str]]) ->
         "silent": [(facts.clean(one.site), f"{one.silent_days:.0f}", one.last[:10]) for one in report.silent],
         "failed": [(facts.clean(one.site), facts.clean(one.reason, 300)) for one in report.failures],
         "sites": [_site(one) for one in known],
-        "floors": [(facts.clean(one.site), one.floor.sentence) for one in known if one.floor is not None],
+        "floors": [
+            (facts.clean(one.site), one.floor.sentence or _NO_FLOOR) for one in known if one.floor is not None
+        ],
         "listed": [row for one in known for row in _listed(one)],
         "earlier": [
             (
@@ -180,8 +183,11 @@ def _area(area_m2: float) -> str:
 
 
 def _credit(known: Sequence[SitePass]) -> str:
-    years = sorted({time[:4] for one in known for time in (*one.taken, one.last)})
-    return f"Contains modified Copernicus Sentinel data [{', '.join(years)}]" if years else ""
+    real = [one for one in known if not one.simulated]
+    years = sorted({time[:4] for one in real for time in (*one.taken, one.last)})
+    notices = ["Simulated imagery; not real ground"] if len(real) < len(known) else []
+    notices += [f"Contains modified Copernicus Sentinel data [{', '.join(years)}]"] if years else []
+    return ". ".join(notices)
 
 
 def _pictures(state: StateFile, base: SiteBaseline, alerts: Sequence[Alert]) -> dict[str, tuple[str, str]]:

@@ -56,7 +56,9 @@ def hold(state_path: Path, *, wait_s: float = 60.0) -> Iterator[None]:
         stream = path.open("a+", encoding="utf-8")
     except OSError as error:
         raise OutputError(
-            f"cannot be written ({error.strerror or error})", where=str(path), todo="check the permission"
+            f"cannot be written ({error.strerror or error})",
+            where=str(path),
+            todo="check the permission, or name a state file elsewhere with --state",
         ) from error
     with stream:
         until = time.monotonic() + wait_s

@@ -376,6 +376,6 @@ def _translate(error: sqlite3.Error, path: Path) -> ChangedetError:
             f"cannot be written ({said})", where=where, todo="check the free space and the permission"
         )
     if code == _ERROR_NO_ENTRY:
-        todo = "check the folder and the permission"
+        todo = "check the folder and the permission, or name a file elsewhere with --state"
         return OutputError(f"cannot be opened ({said})", where=where, todo=todo)
     return InputFileError(f"cannot be used ({said})", where=where, todo="use an unaltered copy")
