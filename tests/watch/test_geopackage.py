@@ -49,6 +49,13 @@ def test_what_is_no_outline_is_refused(blob):
         blob_to_outline(blob)
 
 
+@pytest.mark.parametrize("place", [float("nan"), float("inf"), float("-inf")])
+def test_an_outline_that_lies_nowhere_is_refused(place):
+    line = struct.pack("<bIIdddd", 1, 2, 2, 1.0, 2.0, place, 4.0)
+    with pytest.raises(InputFileError, match="lies nowhere; use an unaltered copy"):
+        blob_to_outline(struct.pack("<2sBBi", b"GP", 0, 0b1, 4326) + line)
+
+
 def test_an_outline_across_the_antimeridian_is_cut_there():
     ground = gpd.GeoSeries([box(179.99, -17, 180.01, -16.99)], crs=4326)
     moved = ground.to_crs(32760).iloc[0]

@@ -170,6 +170,24 @@ def test_a_later_layout_is_refused(file):
             pass
 
 
+def test_a_file_that_lacks_a_column_is_refused_and_one_that_has_more_is_not(file):
+    def alter(statement):
+        connection = sqlite3.connect(file)
+        connection.execute(statement)
+        connection.commit()
+        connection.close()
+
+    alter("ALTER TABLE alerts ADD COLUMN seen_by TEXT")
+    assert names(file) == []
+    alter("ALTER TABLE alerts RENAME COLUMN text TO texts")
+    for write in (False, True):
+        refused = pytest.raises(
+            InputFileError, match=r"has no alerts\.text, so it is damaged; use an unaltered"
+        )
+        with refused, open_state(file, write=write):
+            pass
+
+
 def test_an_earlier_layout_is_brought_up_to_date_once_and_keeps_what_it_holds(file, monkeypatch):
     with open_state(file, write=True) as state, state.change() as change:
         insert(change, "sites", SITE)

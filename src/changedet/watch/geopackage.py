@@ -261,17 +261,22 @@ def blob_to_outline(blob: bytes) -> BaseGeometry:
     Raises
     ------
     InputFileError
-        When it is no GeoPackage blob.
+        When it is no GeoPackage blob, or damaged.
     """
+    import numpy as np
     import shapely
 
     box_code = (blob[3] >> 1) & 0b111 if len(blob) > 8 else len(_BOX_BYTES)
     if blob[:2] != b"GP" or box_code >= len(_BOX_BYTES):
         raise InputFileError("an outline is not in the form of a GeoPackage", todo="use an unaltered copy")
     try:
-        return shapely.from_wkb(bytes(blob[8 + _BOX_BYTES[box_code] :]))
+        with np.errstate(invalid="ignore"):
+            outline = shapely.from_wkb(bytes(blob[8 + _BOX_BYTES[box_code] :]))
     except shapely.errors.ShapelyError as error:
         raise InputFileError("an outline is damaged", todo="use an unaltered copy") from error
+    if not np.isfinite(shapely.get_coordinates(outline)).all():
+        raise InputFileError("an outline lies nowhere", todo="use an unaltered copy")
+    return outline
 
 
 def utc_text(moment: datetime) -> str:

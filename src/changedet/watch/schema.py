@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -10,7 +13,6 @@ from typing import TYPE_CHECKING
 from changedet.watch.geopackage import create_head, list_table, now_text, run_statements
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Mapping
 
 #: Name of the layout; its version is a number of its own.
@@ -194,6 +196,40 @@ def stored_version(connection: sqlite3.Connection) -> int | None:
     about = dict(connection.execute(f"SELECT key, value FROM {META_TABLE}").fetchall())
     number = str(about.get("schema_version", ""))
     return int(number) if about.get("schema") == SCHEMA_NAME and number.isdecimal() else None
+
+
+@cache
+def _columns() -> Mapping[str, frozenset[str]]:
+    """Return the columns of every table, as SQLite reads the statements."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as made:
+        for table in TABLES:
+            made.execute(table.statement)
+        return MappingProxyType({table.name: _columns_of(made, table.name) for table in TABLES})
+
+
+def _columns_of(connection: sqlite3.Connection, table: str) -> frozenset[str]:
+    query = "SELECT name FROM pragma_table_info(?)"
+    return frozenset(str(row[0]) for row in connection.execute(query, (table,)))
+
+
+def lacking_columns(connection: sqlite3.Connection) -> list[str]:
+    """Return what a state file of this layout should have and has not: it was altered, or is damaged.
+
+    Parameters
+    ----------
+    connection : sqlite3.Connection
+        Of a state file.
+
+    Returns
+    -------
+    list of str
+        Such as ``"objects.geom"``; columns that other programs added are no fault.
+    """
+    return [
+        f"{table}.{column}"
+        for table, columns in _columns().items()
+        for column in sorted(columns - _columns_of(connection, table))
+    ]
 
 
 def migrate(connection: sqlite3.Connection, start: int) -> None:

@@ -291,6 +291,10 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, write: bool) -> None
     if found < schema.SCHEMA_VERSION:
         todo = "open it once for writing, which brings it up to date"
         raise InputFileError(f"has the earlier layout {found}", where=where, todo=todo)
+    if lacking := schema.lacking_columns(connection):
+        raise InputFileError(
+            f"has no {lacking[0]}, so it is damaged", where=where, todo="use an unaltered copy"
+        )
     if write:
         _use_write_ahead(connection)
 
