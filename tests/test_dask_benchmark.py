@@ -11,6 +11,7 @@ from changedet.samples import simulate_pair
 from changedet.scale.planning import SiteCosts
 from changedet.simulator.scene import SceneSettings
 from changedet.site_lists import read_sites
+from changedet.watch.state import open_state
 
 
 @pytest.fixture
@@ -43,6 +44,29 @@ def test_what_differs_from_the_serial_run_is_named():
     other = dask_sites.Made(1.0, 0, {"a": 1, "b": 3, "c": 4})
     assert dask_sites._differing("two", serial, other) == ["two: b differs", "two: c differs"]
     assert dask_sites._differing("two", serial, dask_sites.Made(1.0, 7, {})) == ["two: ended with 7"]
+
+
+def test_watched_sites_lie_in_their_scenes(tmp_path):
+    (tmp_path / "sites.csv").write_text(dask_sites.WATCH.sites_csv(16))
+    sites = read_sites(tmp_path / "sites.csv")
+    granules = dask_sites.many_dates().granules
+    extent = granules[0].scene.grid.extent
+    assert len({site.name for site in sites}) == 16 and len(granules) == 43
+    assert all(extent.geom.contains(site.grid.extent.to_crs(extent.crs).geom) for site in sites)
+
+
+def test_a_watch_is_compared_row_by_row_and_file_by_file(tmp_path):
+    folder = tmp_path / "empty"
+    dask_sites.begin_watch(folder)
+    (folder / "out").mkdir()
+    empty = dask_sites.watch_made(folder)
+    assert {"alerts", "arrays", "followed", "scenes", "sites"} <= set(empty)
+    assert dask_sites.watch_made(folder) == empty
+    with open_state(folder / "w.gpkg", write=True) as state, state.change() as change:
+        change.execute("UPDATE gpkg_contents SET description = 'other' WHERE table_name = 'alerts'")
+    (folder / "out" / "digest.json").write_text("{}")
+    found = dask_sites.watch_made(folder)
+    assert {name for name in found if found[name] != empty.get(name)} == {"gpkg_contents", "digest.json"}
 
 
 def test_a_scene_is_enlarged_by_mirrors():

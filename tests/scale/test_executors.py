@@ -39,6 +39,13 @@ def silent(_item):
     return Silent()
 
 
+def noting(taken, count):
+    """So many items, each noted when it is taken."""
+    for item in range(count):
+        taken.append(item)
+        yield item
+
+
 @pytest.mark.parametrize("executor", [Serial(), Threads(1), Threads(3)])
 def test_every_item_is_worked_on_once_and_its_steps_are_heard(executor):
     heard = {item: Heard() for item in range(7)}
@@ -75,13 +82,7 @@ def test_threads_work_at_the_same_time_and_share_the_processors():
 
 def test_items_are_taken_only_when_there_is_room():
     taken = []
-
-    def _items():
-        for item in range(9):
-            taken.append(item)
-            yield item
-
-    ended = Threads(2).run(squared, _items(), silent)
+    ended = Threads(2).run(squared, noting(taken, 9), silent)
     next(ended)
     assert len(taken) <= 4
     ended.close()
@@ -207,13 +208,7 @@ def test_every_executor_gives_in_order(executor):
 
 def test_who_closes_what_comes_in_order_stops_the_rest():
     taken = []
-
-    def _items():
-        for item in range(50):
-            taken.append(item)
-            yield item
-
-    ended = in_order(Threads(2), squared, _items(), silent, lambda _, result: result)
+    ended = in_order(Threads(2), squared, noting(taken, 50), silent, lambda _, result: result)
     assert next(ended) == (0, 0)
     ended.close()
     assert len(taken) <= 2 + AHEAD

@@ -5,7 +5,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,28 +106,18 @@ def test_threads_make_the_same_whoever_is_first(serial, tmp_path):
         require_same(folder, kept)
 
 
-@contextmanager
-def workers():
-    """A scheduler with two workers of one thread each, all in this process."""
-    distributed = pytest.importorskip("distributed")
-    from changedet.scale.cluster import Cluster
-
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0", memory_limit=0,
-            silence_logs="CRITICAL", protocol="inproc://",
-        ) as found,
-        distributed.Client(found, set_as_default=False) as client,
-    ):  # fmt: skip
-        yield Cluster(client)
-
-
 # Dask asks the system which way it would go to 8.8.8.8, and sends nothing there
 @pytest.mark.allow_hosts(["127.0.0.1", "8.8.8.8"])
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_workers_of_dask_make_the_same(serial, april):
-    with workers() as executor:
-        look(april, Source(TORN), crew(Source(TORN), executor))
+    pytest.importorskip("distributed")
+    from distributed import Client
+    from tests.scale.test_cluster import workers
+
+    from changedet.scale.cluster import Cluster
+
+    with workers() as found, Client(found, set_as_default=False) as client:
+        look(april, Source(TORN), crew(Source(TORN), Cluster(client)))
     require_same(april, serial[1][1][0])
 
 
