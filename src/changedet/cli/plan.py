@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,9 +22,11 @@ _LABELS = {
     "requests": "requests",
     "gigabytes": "to fetch",
     "processing_units": "processing units",
-    "core_hours": "core hours",
+    "core_hours": "processor time",
     "disk_gigabytes": "disk",
 }
+#: Units in which less than one of another is told, and how many of them make one.
+_SMALLER = MappingProxyType({"GB": (1000.0, "MB"), "h": (60.0, "min")})
 _MOST_REASONS = 3
 Sample = Annotated[
     int,
@@ -108,8 +111,8 @@ def _lines(found: ListPlan) -> list[str]:
     rows = [("what", "in all", "between", "from")]
     for name, total in found.totals.items():
         unit, source = SOURCES[name]
-        interval = "-" if total.low == total.high else f"{_number(total.low)} and {_number(total.high)}"
-        rows.append((_LABELS[name], f"{_number(total.value)} {unit}".strip(), interval, source))
+        low, value, high = (_amount(one, unit) for one in (total.low, total.value, total.high))
+        rows.append((_LABELS[name], value, "-" if total.low == total.high else f"{low} and {high}", source))
     how = "all" if found.searched == found.sites else f"{found.searched} of {found.sites}"
     lines = [
         *table(rows),
@@ -121,15 +124,22 @@ def _lines(found: ListPlan) -> list[str]:
             "The intervals hold in 95 of 100 cases if the others are like those (--all searches all)."
         )
     count = processors()
-    hours = found.totals["core_hours"].value / count
-    lines.append(
-        f"With the {count} processor(s) of this machine: {_number(hours)} h, waiting for services left out."
-    )
+    hours = _amount(found.totals["core_hours"].value / count, "h")
+    lines.append(f"With the {count} processor(s) of this machine: {hours}, waiting for services left out.")
     if found.lacking:
         lines.append(f"{sum(found.lacking.values())} of {found.searched} site(s) have nothing to compare:")
         reasons = list(found.lacking.items())[:_MOST_REASONS]
         lines += [f"  {count} x {reason}" for reason, count in reasons]
     return lines
+
+
+def _amount(value: float, unit: str) -> str:
+    """Spell an amount, in the smaller unit where the larger one would be a small fraction."""
+    smaller = _SMALLER.get(unit)
+    if smaller is not None and 0 < value < 1:
+        factor, unit = smaller
+        value = max(round(value * factor, 1), 0.1)
+    return f"{_number(value)} {unit}".strip()
 
 
 def _number(value: float) -> str:
