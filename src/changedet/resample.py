@@ -149,7 +149,7 @@ def source_window(
     """
     target = reached(target, displacement)
     height, width = target.shape
-    x_px, y_px = _edge(width, height)
+    x_px, y_px = edge_px(width, height)
     x, y = _apply(target.transform, x_px, y_px)
     if source.crs != target.crs:
         x, y = _transformer(_wkt(target), _wkt(source)).transform(x, y)
@@ -439,8 +439,24 @@ def _transformer(source: str, target: str) -> Transformer:
     return Transformer.from_crs(source, target, always_xy=True)
 
 
-def _edge(width: int, height: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    along = np.linspace(0.0, 1.0, _EDGE_POINTS)
+def edge_px(
+    width: int, height: int, points: int = _EDGE_POINTS
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return positions along the four edges of a grid, which its corners alone do not tell when it is turned.
+
+    Parameters
+    ----------
+    width, height : int
+        Of the grid, in pixels.
+    points : int
+        On each edge, corners included.
+
+    Returns
+    -------
+    tuple of two ndarray of float64, shape (4 * points,)
+        Columns and rows, in pixels from the outer corner of the first pixel.
+    """
+    along = np.linspace(0.0, 1.0, points)
     low, high = np.zeros_like(along), np.ones_like(along)
     x = np.concatenate([along, along, low, high]) * width
     y = np.concatenate([low, high, along, along]) * height

@@ -81,7 +81,8 @@ def test_what_is_asked_for_reaches_the_provider():
 
 
 @pytest.mark.parametrize(
-    ("cloud", "said"), [(1.0, "in 2023-05; choose a longer period, or"), (0.2, "at most 20% cloud")]
+    ("cloud", "said"),
+    [(1.0, "in 2023-05; choose a longer period, another --provider"), (0.2, "at most 20% cloud")],
 )
 def test_nothing_found_says_what_to_try(cloud, said):
     with pytest.raises(NoUsableImageryError, match=said):

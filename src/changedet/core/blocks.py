@@ -165,6 +165,30 @@ def tiles(shape: tuple[int, int], tile_px: tuple[int, int]) -> tuple[tuple[slice
     return tuple((row, column) for row in rows for column in columns)
 
 
+def wide_tiles(shape: tuple[int, int], pixels: int) -> tuple[tuple[slice, slice], ...]:
+    """Cut a grid into tiles of so many pixels, as wide as they can be: for work on each pixel alone.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns.
+    pixels : int
+        The most that a tile holds, at least 1.
+
+    Returns
+    -------
+    tuple of pairs of slice
+        As from `tiles`.
+
+    Examples
+    --------
+    >>> wide_tiles((4, 5), 11)
+    ((slice(0, 2, None), slice(0, 5, None)), (slice(2, 4, None), slice(0, 5, None)))
+    """
+    columns = max(1, min(pixels, shape[1]))
+    return tiles(shape, (pixels // columns, columns))
+
+
 def even_tiles(shape: tuple[int, int], planes: int, tile_bytes: int) -> tuple[tuple[slice, slice], ...]:
     """Cut a grid into tiles about as high as wide whose buffers take no more than so much.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from changedet.core.blocks import THREADS, Buffers, run_blocks, spans, tiles
+from changedet.core.blocks import THREADS, Buffers, run_blocks, spans, wide_tiles
 from changedet.core.expansion import Expansion, TabledTail
 from changedet.core.radar_stack import LEAST_POWER, all_ordinary, check_stack, direction_of, usable_dates
 
@@ -154,8 +154,7 @@ def omnibus(
         result.statistic[tile], result.p_value[tile] = statistic, p_value
 
     pixels = max(_LEAST_PIXELS, _TILE_BYTES // (4 * len(stack) * stack.shape[1]))
-    columns = max(1, min(pixels, shape[1]))
-    run_blocks(_work, tiles((shape[0], shape[1]), (pixels // columns, columns)), threads)
+    run_blocks(_work, wide_tiles((shape[0], shape[1]), pixels), threads)
     places = np.nonzero(changed)
 
     def _search(part: slice) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
-from changedet.core.blocks import THREADS, Buffers, run_blocks, tiles
+from changedet.core.blocks import THREADS, Buffers, run_blocks, wide_tiles
 from changedet.core.radar_stack import DECIBELS, LEAST_POWER, check_periods, usable_dates
 
 if TYPE_CHECKING:
@@ -126,8 +126,7 @@ def t_test(
         _tile(before[:, *where], after[:, *where], parameters, (found, where, buffers))
 
     pixels = max(_LEAST_PIXELS, _TILE_BYTES // (4 * max(len(before), len(after))))
-    columns = max(1, min(pixels, shape[2]))
-    run_blocks(_work, tiles((shape[1], shape[2]), (pixels // columns, columns)), threads)
+    run_blocks(_work, wide_tiles((shape[1], shape[2]), pixels), threads)
     return found
 
 

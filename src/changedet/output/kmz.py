@@ -21,6 +21,7 @@ from changedet.output.ground import lonlat
 from changedet.output.scene_facts import between, ids_text, provider_text
 from changedet.output.shown import MOST_LISTED, chip_window
 from changedet.output.vector import object_table
+from changedet.resample import edge_px
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -209,11 +210,7 @@ def _overlay(picture: NDArray[np.uint8], there: NDArray[np.bool_], image: Image)
 def _lonlat_edges(grid: GeoBox) -> tuple[float, float, float, float]:
     """Return west, south, east, north of a grid; east is above 180 across the antimeridian."""
     rows, columns = grid.shape
-    along = np.linspace(0.0, 1.0, 65)
-    zero, one = np.zeros_like(along), np.ones_like(along)
-    x = np.concatenate([along, along, zero, one]) * columns
-    y = np.concatenate([zero, one, along, along]) * rows
-    longitude, latitude = lonlat(grid, x, y)
+    longitude, latitude = lonlat(grid, *edge_px(columns, rows, 65))
     # degrees relative to one corner are continuous where the longitudes themselves jump by 360
     relative = (longitude - longitude[0] + 180.0) % 360.0 - 180.0
     west, east = longitude[0] + relative.min(), longitude[0] + relative.max()
