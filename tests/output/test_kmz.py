@@ -10,6 +10,7 @@ import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from tests.synthetic import GRID, make_image, make_result
 
@@ -143,7 +144,7 @@ def test_pictures_lie_where_the_pixels_are():
     lat = overlay.north - (rows.mean() + 0.5) / picture.shape[0] * (overlay.north - overlay.south)
     x, y = GRID.transform * (95.0, 55.0)
     found = shapely.Point(lon, lat)
-    wanted = shapely.Point(GRID.crs.transformer_to_crs("EPSG:4326")(x, y))
+    wanted = shapely.Point(GRID.crs.transformer_to_crs(CRS("EPSG:4326"))(x, y))
     assert found.distance(wanted) < 5e-5
 
 
