@@ -157,6 +157,7 @@ def _without(arrays, name):
         (lambda a: a | {"baseline.coefficient": a["baseline.coefficient"][1:]}, "no 3 coefficients"),
         (lambda a: a | {"about": np.array('{"version": 99}')}, "version 99 is not read here"),
         (lambda a: a | {"about": np.array("no json")}, "no state of a monitor"),
+        (lambda a: a | {"about": np.array("[" * 100_000)}, "no state of a monitor"),
     ],
 )
 def test_damaged_states_are_refused(change, text):

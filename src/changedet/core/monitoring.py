@@ -129,7 +129,7 @@ class MonitorState:
             baseline = Baseline(**learnt, origin_day=about["origin_day"], few=few, parameters=rules)
             day = -math.inf if about["day"] is None else float(about["day"])
             state = cls(baseline, chart, day, MonitorParameters(**about["monitor"]))
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, RecursionError, json.JSONDecodeError) as error:
             message = f"this is no state of a monitor ({error}); fit the history again"
             raise ValueError(message) from error
         _check_state(state)
