@@ -14,7 +14,7 @@ from changedet.core.blocks import run_blocks, tiles
 from changedet.core.box_sums import RingSums, check_radii, with_margin
 from changedet.core.histogram_threshold import otsu_threshold
 from changedet.core.parameters import Described
-from changedet.core.planes import by_rows, by_tiles, new_plane, over_rows, relieve, with_nan
+from changedet.core.planes import any_rows, by_rows, by_tiles, new_plane, over_rows, relieve, with_nan
 from changedet.core.scaling import check_pair
 from changedet.core.smoothing import smooth_score
 
@@ -119,7 +119,7 @@ def siroc_score(
     votes, own = new_plane(valid.shape, np.float32, 0), new_plane(valid.shape, np.uint8)
     asked = 0
     for residual in _residuals(before, after, valid, weights, parameters):
-        asked += any(over_rows(np.any, residual))
+        asked += any_rows(lambda part: bool(part.any()), residual)
         with_nan(residual, valid, out=residual)
         threshold = parameters.otsu_factor * otsu_threshold(residual)
         _vote(residual, threshold, parameters.opening_px, own)
