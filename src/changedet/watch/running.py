@@ -13,7 +13,7 @@ from changedet.attempts import Failure, attempt_all
 from changedet.batch import site_label
 from changedet.errors import OutputError
 from changedet.progress import begin_site
-from changedet.providers.cache_files import temporary
+from changedet.providers.cache_files import write_text
 from changedet.watch.alerts import append_alerts, feed_xml, read_alerts
 from changedet.watch.arrays import remove_orphans
 from changedet.watch.elsewhere import watched_elsewhere
@@ -234,9 +234,7 @@ def write_whole(path: Path, text: str) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary(path.parent, path.name) as part:
-            part.write_text(text, encoding="utf-8")
-            part.replace(path)
+        write_text(path, text)
     except OSError as error:
         raise OutputError(
             error.strerror or "cannot be written", where=str(path), todo="check the permission and the space"
