@@ -68,7 +68,7 @@ def fetched(folder: Path) -> dict[str, float]:
     """What fetching takes for each million pixels of a scene in ten bands, and what is kept of it."""
     from tests.world.world import World
 
-    from changedet.access import choosing
+    from changedet import frame
     from changedet.investigation import AccessOptions, Investigation
     from changedet.progress import Silent
     from changedet.samples import simulate_pair
@@ -76,7 +76,7 @@ def fetched(folder: Path) -> dict[str, float]:
     from changedet.site import Site
 
     # a frame that lies within the simulated scene
-    choosing.CONTEXT_WIDTH_M, choosing.CONTEXT_MARGIN_M = 2200.0, 60.0
+    frame.CONTEXT_WIDTH_M, frame.CONTEXT_MARGIN_M = 2200.0, 60.0
     pair = simulate_pair(SceneSettings(clouds=False))
     site = Site.at("38.2700, 126.4998", radius_m=500, name="Pier")
     asked = Investigation("2021-05", "2023-05", access=AccessOptions(cache=folder / "cache"))

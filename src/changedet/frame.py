@@ -131,19 +131,17 @@ def frame_in(whole: GeoBox, site: Site | None) -> Frame:
     return _around(whole, whole.enclosing(outline))
 
 
-def surroundings(
-    grid: GeoBox, width_m: float = CONTEXT_WIDTH_M, margin_m: float = CONTEXT_MARGIN_M
-) -> GeoBox:
+def surroundings(grid: GeoBox, width_m: float | None = None, margin_m: float | None = None) -> GeoBox:
     """Return a site grid with enough ground round it to learn what is normal there.
 
     Parameters
     ----------
     grid : GeoBox
         The site grid, in metres.
-    width_m : float
-        What is returned is at least so wide and high.
-    margin_m : float
-        And reaches at least so far beyond the site on each side.
+    width_m : float, optional
+        What is returned is at least so wide and high; `CONTEXT_WIDTH_M` when not given.
+    margin_m : float, optional
+        And reaches at least so far beyond the site on each side; `CONTEXT_MARGIN_M` when not given.
 
     Returns
     -------
@@ -151,7 +149,9 @@ def surroundings(
         The same pixels and more, as many on opposite sides; corners stay on multiples of 20 m.
     """
     step = abs(float(grid.resolution.x))
-    margins_m = (_margin_m(size * step, width_m, margin_m) for size in grid.shape)
+    width_m = CONTEXT_WIDTH_M if width_m is None else width_m
+    margin_m = CONTEXT_MARGIN_M if margin_m is None else margin_m
+    margins_m = [_margin_m(size * step, width_m, margin_m) for size in grid.shape]
     rows, columns = (2 * -(-round(margin / step) // 2) for margin in margins_m)
     return grid.pad(columns, rows)
 

@@ -23,8 +23,8 @@ def days():
 def world(days, workplace, monkeypatch):
     without_proxies(monkeypatch)
     monkeypatch.setenv("XDG_CACHE_HOME", str(workplace / "cache"))
-    monkeypatch.setattr("changedet.access.choosing.CONTEXT_WIDTH_M", 0.0)
-    monkeypatch.setattr("changedet.access.choosing.CONTEXT_MARGIN_M", 20.0)
+    monkeypatch.setattr("changedet.frame.CONTEXT_WIDTH_M", 0.0)
+    monkeypatch.setattr("changedet.frame.CONTEXT_MARGIN_M", 20.0)
     with small_world(days, granule_px=256) as found:
         monkeypatch.setenv("CHANGEDET_PROVIDERS__EARTH_SEARCH__URL", found.earth_search)
         yield found

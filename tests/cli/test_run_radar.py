@@ -76,8 +76,8 @@ def shelf(tmp_path_factory):
 def world(running, workplace, shelf, monkeypatch, no_plates):
     environment(monkeypatch, running)
     monkeypatch.setenv("XDG_CACHE_HOME", str(shelf / "cache"))
-    monkeypatch.setattr("changedet.access.choosing.CONTEXT_WIDTH_M", 2200.0)
-    monkeypatch.setattr("changedet.access.choosing.CONTEXT_MARGIN_M", 300.0)
+    monkeypatch.setattr("changedet.frame.CONTEXT_WIDTH_M", 2200.0)
+    monkeypatch.setattr("changedet.frame.CONTEXT_MARGIN_M", 300.0)
     yield running
     running.clear_faults()
 

@@ -37,8 +37,8 @@ def world(workplace, scenes, monkeypatch, no_plates):
     without_proxies(monkeypatch)
     monkeypatch.setenv("XDG_CACHE_HOME", str(workplace / "cache"))
     # a narrow frame: here it matters what is done, not what is found
-    monkeypatch.setattr("changedet.access.choosing.CONTEXT_WIDTH_M", 800.0)
-    monkeypatch.setattr("changedet.access.choosing.CONTEXT_MARGIN_M", 60.0)
+    monkeypatch.setattr("changedet.frame.CONTEXT_WIDTH_M", 800.0)
+    monkeypatch.setattr("changedet.frame.CONTEXT_MARGIN_M", 60.0)
     (workplace / "sites.csv").write_text(LIST)
     with World(scenes) as found:
         monkeypatch.setenv("CHANGEDET_PROVIDERS__EARTH_SEARCH__URL", found.earth_search)

@@ -140,10 +140,10 @@ def running(folder):
     with World((pair.before, pair.after)) as world:
 
         def work():
-            from changedet.access import choosing
+            from changedet import frame
 
             _settle(folder, url=world.earth_search)
-            choosing.CONTEXT_WIDTH_M, choosing.CONTEXT_MARGIN_M = 800.0, 60.0
+            frame.CONTEXT_WIDTH_M, frame.CONTEXT_MARGIN_M = 800.0, 60.0
             return command(line)
 
         yield Case(folder, work)

@@ -85,8 +85,8 @@ def test_bright_ground_alone_tells_nothing(days, monkeypatch):
 
 
 def test_a_run_records_the_offset_that_was_used(provider, days, monkeypatch):
-    monkeypatch.setattr("changedet.access.choosing.CONTEXT_WIDTH_M", 0.0)
-    monkeypatch.setattr("changedet.access.choosing.CONTEXT_MARGIN_M", 20.0)
+    monkeypatch.setattr("changedet.frame.CONTEXT_WIDTH_M", 0.0)
+    monkeypatch.setattr("changedet.frame.CONTEXT_MARGIN_M", 20.0)
     first, second = provider.search(query_of(days[0]))
     site = replace(site_of(replace(days[0], grid=days[0].grid.pad(-8, -8))), name="Pier")
     result = compare_scenes(((first,), (second,)), provider, site, reason="they match", progress=Silent())
