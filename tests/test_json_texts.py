@@ -62,6 +62,7 @@ def test_a_grid_comes_back():
     [
         {"shape": [0, 6]}, {"shape": [4]}, {"shape": "x"}, {"transform": [0] * 6}, {"crs": "EPSG:0"},
         {"transform": [math.inf, 0, 0, 0, 1, 0]}, {"transform": None},
+        {"shape": [1e308, 6]}, {"transform": [10, 0, 1e300, 0, -10, 5000000]},
     ],
 )  # fmt: skip
 def test_what_is_no_grid_is_a_value_error(changes):

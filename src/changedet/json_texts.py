@@ -19,6 +19,8 @@ OTHER_SHAPE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticErr
 
 #: Digits of a whole number, with its sign.
 _MOST_DIGITS = 18
+#: Pixels of an axis of a grid: GDAL counts no further.
+_MOST_PX = 2**31 - 1
 
 
 def parse_json(text: str | bytes) -> Any:  # noqa: ANN401  # whatever JSON can hold
@@ -119,15 +121,24 @@ def parse_grid(described: Any) -> GeoBox:  # noqa: ANN401  # whatever JSON can h
     ValueError
         When it is none.
     """
+    import numpy as np
     from affine import Affine
     from odc.geo.geobox import GeoBox
+    from shapely import get_coordinates
 
     try:
         rows, columns = (int(size) for size in described["shape"])
         transform = Affine(*(float(step) for step in described["transform"]))
-        if min(rows, columns) < 1 or transform.is_degenerate or not all(map(math.isfinite, transform)):
+        if not 1 <= min(rows, columns) <= max(rows, columns) <= _MOST_PX:
             raise ValueError("no pixels")
-        return GeoBox((rows, columns), transform, str(described["crs"]))
+        if transform.is_degenerate or not all(map(math.isfinite, transform)):
+            raise ValueError("pixels that lie nowhere")
+        grid = GeoBox((rows, columns), transform, str(described["crs"]))
+        with np.errstate(invalid="ignore"):
+            on_earth = get_coordinates(grid.extent.to_crs("EPSG:4326").geom)
+        if not np.isfinite(on_earth).all():
+            raise ValueError("off the Earth")
+        return grid
     except (*OTHER_SHAPE, RuntimeError) as error:
         raise ValueError(f"no grid ({type(error).__name__})") from error
 
