@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from changedet.core.blocks import thread_count
-from changedet.core.phases import interpolate_phases, nearest_phases
+from changedet.core.polyphase import interpolate_phases, nearest_phases
 
 if TYPE_CHECKING:
     from affine import Affine

@@ -92,6 +92,7 @@ class _Zone:
 
     @property
     def west_deg(self) -> float:
+        """Where it begins."""
         return -180 + _ZONE_DEG * self.number
 
     @property

@@ -19,6 +19,7 @@ from changedet.core.blocks import thread_count
 from changedet.errors import CrsMismatchError, InputFileError
 from changedet.offline import OFFLINE_OPTIONS, require_local, require_own_overviews
 from changedet.providers.layers import check_north_up
+from changedet.resample import pixel_size_m
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,6 +34,8 @@ _SAMPLE_PX = 512
 _HUGE_PX, _PARTS = 2**30, 4
 #: The library takes memory for a whole block, whatever the file says of its size.
 _LARGEST_BLOCK_BYTES = 2**30
+#: Sides of pixels that anything could have taken: a millimetre to a thousand kilometres.
+_SMALLEST_PIXEL_M, _LARGEST_PIXEL_M = 1e-3, 1e6
 #: Endings of files that are inputs and no rasters of GDAL's.
 _NO_RASTERS = frozenset({".xml", ".txt", ".nc", ".nc4", ".cdf", ".h5"})
 #: Formats whose files hold their own pixels, and virtual rasters, which are looked into before; others name
@@ -100,17 +103,28 @@ def read_header(path: Path) -> RasterHeader:
         roles = zip(dataset.indexes, dataset.colorinterp, strict=True)
         indexes = tuple(i for i, role in roles if role != ColorInterp.alpha)
         at = [i - 1 for i in indexes]
+        described, tags = _texts(dataset, path)
         return RasterHeader(
             path=path,
             grid=grid,
-            names=band_names([dataset.descriptions[i] for i in at], where=str(path)),
+            names=band_names([described[i] for i in at], where=str(path)),
             indexes=indexes,
             dtypes=tuple(dataset.dtypes[i] for i in at),
             scales=tuple(float(dataset.scales[i]) for i in at),
             offsets=tuple(float(dataset.offsets[i]) for i in at),
             nodata=tuple(dataset.nodatavals[i] for i in at),
-            tags=MappingProxyType(dict(dataset.tags())),
+            tags=MappingProxyType(tags),
         )
+
+
+def _texts(dataset: DatasetReader, path: Path) -> tuple[tuple[str | None, ...], dict[str, str]]:
+    """Return the descriptions of the bands and the tags of a file."""
+    try:
+        return tuple(dataset.descriptions), dict(dataset.tags())
+    except UnicodeDecodeError as error:
+        raise InputFileError(
+            "what it says of its bands is no text", where=str(path), todo="use an unaltered copy"
+        ) from error
 
 
 def read_window(path: Path, index: int, window: tuple[slice, slice]) -> NDArray[Any]:
@@ -338,7 +352,20 @@ def _grid(dataset: DatasetReader, path: Path) -> GeoBox:
     epsg = dataset.crs.to_epsg()
     grid = GeoBox(dataset.shape, dataset.transform, f"EPSG:{epsg}" if epsg else dataset.crs.to_wkt())
     check_north_up(grid, where=str(path))
+    _require_pixels(grid, path)
     return grid
+
+
+def _require_pixels(grid: GeoBox, path: Path) -> None:
+    """Refuse pixels that lie nowhere on Earth, or that nothing could have taken."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        sides_m = pixel_size_m(grid)
+    if not all(_SMALLEST_PIXEL_M <= side <= _LARGEST_PIXEL_M for side in sides_m):
+        raise InputFileError(
+            "its pixels are no places on Earth",
+            where=str(path),
+            todo="check its transform and reference system",
+        )
 
 
 def _has_mask(dataset: DatasetReader, index: int) -> bool:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from changedet.core.phases import interpolate_phases, nearest_phases
+from changedet.core.polyphase import interpolate_phases, nearest_phases
 
 
 def positions(first, finer, length):
