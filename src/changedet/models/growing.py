@@ -68,9 +68,7 @@ def grow_trees(
     shown = features[:: max(1, len(features) // _CHECKED_PX)]
     expected = machine.decision_function(shown)
     if not np.allclose(sum_trees(trees, np.ascontiguousarray(shown.T)), expected, atol=_SAME_WITHIN):
-        raise UsageError(
-            "this version of scikit-learn keeps its trees in another form", todo="use 1.9"
-        )
+        raise UsageError("this version of scikit-learn keeps its trees in another form", todo="use 1.9")
     return trees
 
 
