@@ -1,6 +1,7 @@
 """Patience of requests, and secrets that stay out of logs and messages."""
 
 import logging
+import socket
 import threading
 import time
 from dataclasses import replace
@@ -53,6 +54,21 @@ def test_what_may_pass_is_asked_again(server, fault):
     server.faults.add(fault.first(2))
     assert ask(server) == {"path": "/thing"}
     assert len(server.log) == 3
+
+
+def test_a_name_that_nobody_knows_is_asked_for_twice(monkeypatch):
+    asked = []
+
+    def _unknown(host, *_, **__):
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    without_proxies(monkeypatch)
+    monkeypatch.setattr(socket, "getaddrinfo", _unknown)
+    settings = replace(SETTINGS, max_retries=6)
+    with make_session(settings) as session, pytest.raises(ProviderError, match="changedet doctor"):
+        get_json(session, "http://nowhere.invalid/thing", settings, what="a thing")
+    assert asked == ["nowhere.invalid"] * 2
 
 
 def counted(server):

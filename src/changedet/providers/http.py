@@ -17,6 +17,7 @@ from urllib3.exceptions import (
     HTTPError,
     InvalidHeader,
     MaxRetryError,
+    NameResolutionError,
     ProtocolError,
     ReadTimeoutError,
     ResponseError,
@@ -35,6 +36,8 @@ _LOG = logging.getLogger(__name__)
 PASSING_STATUSES = frozenset({429, 500, 502, 503, 504})
 #: Waiting grows no further than this between two attempts, in seconds.
 LONGEST_DELAY_S = 60.0
+#: A name that is not known twice is not known: the network is away, or the address is wrong.
+_NAME_ATTEMPTS = 2
 #: Random part of a delay, as a share of the first one: clients that failed together come back apart.
 _JITTER_SHARE = 0.25
 #: What to do about a service that fails: the same wherever it is asked.
@@ -99,7 +102,9 @@ class PatientRetry(Retry):
     def increment(self, method: str | None = None, url: str | None = None, *args: Any, **why: Any) -> Self:  # noqa: ANN401
         """Return what is left of the rules after a failure; the log says that there is another attempt."""
         left = super().increment(method, url, *args, **why)
-        failed, response = len(left.history), why.get("response")
+        failed, response, error = len(left.history), why.get("response"), why.get("error")
+        if isinstance(error, NameResolutionError) and failed >= _NAME_ATTEMPTS:
+            raise MaxRetryError(why["_pool"], url or "", error)
         host = getattr(why.get("_pool"), "host", None) or urlsplit(url or "").hostname or "the service"
         told = "no answer" if response is None else f"status {response.status}"
         # "trying again (2 of 6)"
