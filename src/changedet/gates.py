@@ -178,7 +178,7 @@ def offset_jump(pair: Pair) -> float | None:
     if not both.any():
         return None
     dark = [
-        np.array([np.quantile(band[::step, ::step][both], 0.01) for band in image.data])
+        np.array([np.quantile(_thinned(band, step)[both], 0.01) for band in image.data])
         for image in (pair.before, pair.after)
     ]
     jumps = dark[1] - dark[0]

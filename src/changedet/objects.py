@@ -21,6 +21,7 @@ from changedet.core.planes import (
     new_plane,
     over_rows,
     placed_where,
+    relieve,
     values_where,
 )
 from changedet.kinds import KIND_CAVEATS, KIND_LABELS, Kind, choose_kind, map_kinds
@@ -436,6 +437,7 @@ def _touched(
 
     square = np.ones((2 * reach_px + 1,) * 2, np.uint8)
     touched = np.zeros(int(labels.max(initial=0)) + 1, bool)
+    relieve()
     if at_edges:
         for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
             touched[edge] = True
