@@ -33,11 +33,31 @@ if TYPE_CHECKING:
 _NOTHING = Estimate()
 #: What the indices need; nothing else is fetched.
 SERIES_BANDS = ("B02", "B03", "B04", "B08", "B11", "B12")
+#: It tells red tiles from dry plants only: a series goes without where an archive has none.
+_SPARED_BAND = "B12"
 #: A small site is registered on so much ground at least, and with at least this margin.
 _GROUND_M, _MARGIN_M = 2560.0, 160.0
 #: A search returns so many scenes at most; longer spans are searched in pieces.
 _PIECE, _PIECE_LIMIT = timedelta(days=183), 500
 _FILE_SUFFIXES = frozenset({*BAND_FILE_SUFFIXES, ".nc", ".nc4", ".h5"})
+
+
+def series_bands(scenes: Iterable[Scene]) -> tuple[str, ...]:
+    """Return the bands that a series takes of some scenes.
+
+    Parameters
+    ----------
+    scenes : iterable of Scene
+        Of one provider.
+
+    Returns
+    -------
+    tuple of str
+        `SERIES_BANDS`, without B12 where a catalogue that names its bands has none.
+    """
+    named = (set(granule.assets) for scene in scenes for granule in scene.granules if granule.assets)
+    spared = any(_SPARED_BAND not in offered for offered in named)
+    return tuple(name for name in SERIES_BANDS if not (spared and name == _SPARED_BAND))
 
 
 @dataclass(frozen=True)
@@ -131,7 +151,7 @@ class SeriesSource:
     @property
     def band_count(self) -> int:
         """Number of bands that `load` returns."""
-        return len(SERIES_BANDS)
+        return len(series_bands([self.scene]))
 
     def files(self) -> tuple[Path, ...]:
         """Return nothing: the pixels come from a provider, not from files."""
@@ -143,7 +163,7 @@ class SeriesSource:
         A hundred dates are not fetched twice for a fraction of a pixel: 10 m bands, which lie on the grid
         already, are still interpolated once.
         """
-        image = self.provider.load(self.scene, self.grid, SERIES_BANDS)
+        image = self.provider.load(self.scene, self.grid, series_bands([self.scene]))
         return ImageSource(image).load(self.grid if grid is None else grid, displacement)
 
 
@@ -206,7 +226,8 @@ def plan_provider_series(
             todo="choose a longer span, or a lower --min-clear",
         )
     costs = Estimate() if rules.looking else cost_of_looks(site, looks, provider)
-    estimate = provider.expect([one.scene for one in kept], frame.context, SERIES_BANDS, before=costs)
+    chosen = [one.scene for one in kept]
+    estimate = provider.expect(chosen, frame.context, series_bands(chosen), before=costs)
     sources = tuple(SeriesSource(provider, one.scene, frame.context) for one in kept)
     return SeriesPlan(frame, _in_order(sources), sorted_left(left), provider.name, estimate)
 

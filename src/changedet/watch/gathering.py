@@ -17,7 +17,7 @@ from changedet.errors import InputFileError
 from changedet.providers.local import ImageSource
 from changedet.registration import simplified
 from changedet.stacking import align_stack
-from changedet.timeline.access import SERIES_BANDS, SeriesSource, frame_of_site, search_span
+from changedet.timeline.access import SeriesSource, frame_of_site, search_span, series_bands
 from changedet.watch.folders import FolderProvider
 from changedet.watch.passes import SeenScene
 
@@ -134,7 +134,7 @@ def find_dates(place: Place, span: Period, unseen: Callable[[Iterable[str]], Seq
         else:
             kept.append(look.scene)
     # refused before it is fetched when it would cost more than the limit
-    place.provider.expect(kept, place.frame.context, SERIES_BANDS)
+    place.provider.expect(kept, place.frame.context, series_bands(kept))
     return FoundDates(tuple(kept), tuple(left), unread_files(place))
 
 
