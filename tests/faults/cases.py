@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from tests.watch import test_watch_world as watched
 from tests.world.world import World
 
 from changedet.cli import run as command
+from changedet.errors import ChangedetError, exit_code
 from changedet.provenance import verify
 from changedet.providers.cache import Condition, SceneCache
 from changedet.providers.cache_files import Planes, digest_of
@@ -201,7 +203,12 @@ def keeping(folder):
         cache = SceneCache(folder / "cache")
         for number in range(20):
             array = np.random.default_rng(number).random((3, *GRID.shape), np.float32)
-            cache.store(digest_of(number % 5), Planes(array, ("a", "b", "c"), GRID), {"number": number})
+            try:
+                cache.store(digest_of(number % 5), Planes(array, ("a", "b", "c"), GRID), {"number": number})
+            except ChangedetError as error:
+                # as the command line ends with what could not be kept
+                sys.stderr.write(f"{error}\n")
+                return exit_code(error)
         return 0
 
     return Case(folder, work)
